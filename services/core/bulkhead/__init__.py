@@ -1,0 +1,1 @@
+"""What every Bulkhead service shares, and nothing else."""

@@ -1,0 +1,36 @@
+"""What every service can be told from outside, by environment variables."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services have. A service subclasses this with its own prefix."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(ge=0, le=65535, description="Port to listen on.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log line that is written."
+    )
+    max_body_bytes: int = Field(
+        64 * 2**20, gt=0, description="Largest request body, in bytes; above it 413."
+    )
+
+
+def read_secret(path: Path) -> str:
+    """The secret in `path`, without surrounding white space.
+
+    Raises `ValueError`, naming the file and never its content, when it is missing or empty.
+    """
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"cannot read the secret file {path.name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the secret file {path.name} is not text") from error
+    if not secret:
+        raise ValueError(f"the secret file {path.name} is empty")
+    return secret
