@@ -1,0 +1,1 @@
+"""The embedding service: text to vectors and to relevance, in batches."""

@@ -1,0 +1,43 @@
+"""The embedding service's app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from bulkhead.app import create_app
+from bulkhead.health import Part, Readiness
+from embedding import api
+from embedding.backend import Backend
+from embedding.engine import Engine
+from embedding.settings import EmbeddingSettings
+
+
+def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
+    """The app around a loaded model; it is warm before the first request."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = Engine(backend, settings.batch_tokens, settings.queue_texts)
+        await engine.start()
+        app.state.engine = engine
+        yield
+        await engine.stop()
+
+    async def ready() -> Readiness:
+        engine: Engine = app.state.engine
+        if engine.running:
+            return Readiness(status="ready", parts={"model": Part(state="up")})
+        down = Part(state="down", detail="the engine has stopped")
+        return Readiness(status="unavailable", parts={"model": down})
+
+    app = create_app(
+        title="Bulkhead embedding",
+        description="Text to vectors and to relevance, in batches.",
+        version="0.1.0",
+        settings=settings,
+        routers=[api.router],
+        ready=ready,
+        lifespan=lifespan,
+    )
+    return app

