@@ -1,0 +1,1 @@
+"""The model server of the embedded mode: llama.cpp behind OpenAI's API."""
