@@ -1,0 +1,1 @@
+"""The retriever: documents in; a grounded, cited, streamed answer out."""

@@ -1,0 +1,27 @@
+"""`python -m retriever`."""
+
+import sys
+
+from pydantic import ValidationError
+
+from bulkhead.app import serve
+from retriever.main import create
+from retriever.settings import RetrieverSettings
+
+
+def main() -> None:
+    """Run the retriever with the settings of the environment."""
+    try:
+        settings = RetrieverSettings()
+        app = create(settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = f"RETRIEVER_{problem['loc'][0]}".upper()
+        sys.exit(f"retriever: {name}: {problem['msg']}")
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"retriever: {error}")
+    serve(app, settings)
+
+
+if __name__ == "__main__":
+    main()

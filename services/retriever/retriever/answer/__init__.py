@@ -1,0 +1,1 @@
+"""From a question and what was found to a cited, checked, streamed answer."""

@@ -1,0 +1,127 @@
+"""Citations, made while the answer streams: the server's own markers, never the model's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import regex
+
+from retriever.answer.ground import EVALUATOR, Evidence, Support
+from retriever.answer.sentences import boundary
+
+_MARKER = regex.compile(r"[ \t]?(?:\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|【[^】]{0,32}】)")
+# What may turn out to be a marker, or the space before one, or the line break that ends a sentence.
+_UNDECIDED = regex.compile(r"\s*(?:\[[\s\d,;–-]{0,32}|【[^】]{0,32}|(?<=\n[ \t]*)\d{0,3}[.)]?)?$")
+_ABSTAINS = regex.compile(
+    r"\b(?:(?:do|does|did|is|are|was|were|can|could)(?: not|n['’]t)|cannot|not|no)\b[^.!?]{0,40}"
+    r"\b(?:know|found|find|mention\w*|provided|contain\w*|specif\w+|stated?|information|enough"
+    r"|answer|available|say)\b",
+    regex.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a sentence of the answer is borne out; `text[start:end] == quote` in the document."""
+
+    marker: str
+    document_id: str
+    chunk_id: str
+    title: str
+    source: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What the check of an answer found. An abstention is neither supported nor unsupported."""
+
+    supported: bool
+    unsupported: list[str]
+    abstained: bool
+    evaluator: str = EVALUATOR
+
+
+class CitingStream:
+    """Takes the model's words as they come and gives them on, with a marker after each sentence
+    that a source bears out. A marker that the model wrote is dropped."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._held = ""
+        self._sentence = ""
+        self._unsupported: list[str] = []
+        self._abstained = False
+        self.citations: list[Citation] = []
+
+    def feed(self, words: str) -> str:
+        """What can be shown now. The rest is held until it is sure to be no marker."""
+        text = _MARKER.sub("", self._held + words)
+        undecided = _UNDECIDED.search(text)
+        assert undecided is not None  # it matches at the very end, if nowhere else
+        cut = undecided.start()
+        self._held = text[cut:]
+        return "".join(self._cited(text[:cut]))
+
+    def end(self) -> str:
+        """What is left to show, once the model has stopped."""
+        rest = "".join(self._cited(self._held.rstrip()))
+        return rest + self._close_sentence()
+
+    def grounding(self) -> Grounding:
+        """The verdict on the whole answer; to be asked for after `end`."""
+        supported = bool(self.citations) and not self._unsupported
+        abstained = self._abstained and not self.citations
+        return Grounding(
+            supported=supported and not abstained,
+            unsupported=[] if abstained else self._unsupported,
+            abstained=abstained,
+        )
+
+    def _cited(self, text: str) -> Iterator[str]:
+        """`text`, with the markers of the sentences that end in it."""
+        seen = len(self._sentence)
+        pending = self._sentence + text
+        while (end := boundary(pending)) is not None:
+            yield pending[seen:end]
+            self._sentence = pending[:end]
+            yield self._close_sentence()
+            pending, seen = pending[end:], 0
+        yield pending[seen:]
+        self._sentence = pending
+
+    def _close_sentence(self) -> str:
+        """Check the sentence that just ended; its marker, if a source bears it out."""
+        sentence, self._sentence = self._sentence.strip(), ""
+        support = self._evidence.support(sentence) if sentence else None
+        if support is None:
+            return ""
+        if support.supported:
+            return f" [{self._cite(support).marker}]"
+        if _ABSTAINS.search(sentence):
+            self._abstained = True
+        else:
+            self._unsupported.append(sentence)
+        return ""
+
+    def _cite(self, support: Support) -> Citation:
+        for known in self.citations:
+            if (known.chunk_id, known.quote) == (support.hit.chunk_id, support.quote):
+                return known
+        citation = Citation(
+            marker=str(len(self.citations) + 1),
+            document_id=support.hit.document_id,
+            chunk_id=support.hit.chunk_id,
+            title=support.hit.title,
+            source=support.hit.source,
+            page=support.hit.page,
+            start=support.start,
+            end=support.end,
+            quote=support.quote,
+            score=support.score,
+        )
+        self.citations.append(citation)
+        return citation

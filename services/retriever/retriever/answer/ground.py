@@ -1,0 +1,152 @@
+"""Which words of the sources carry a sentence of the answer, if any do.
+
+A lexical check: it sees whether the sentence's rare words, names and numbers stand together in
+one passage. It does not see negation, swapped roles or a wrong relation between right words.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+
+import regex
+
+from retriever.answer.sentences import sentences
+from retriever.index.model import Hit
+from retriever.index.sparse import terms
+
+EVALUATOR = "lexical-v1"
+
+_WIDEST = 3  # sentences of a source that one quote may span
+_NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
+_NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
+_LETTERS = regex.compile(r"[\p{L}\p{N}]")
+
+_STOPWORDS = """
+a about after all also an and any are as at be because been before being but by can could did
+do does for from had has have he her his how i if in into is it its may more most no not of on
+or other our out over own she should so some such than that the their them then there these
+they this those through to under up was we were what when where which while who why will with
+would you your
+""".split()  # noqa: SIM905 - readable as a paragraph
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The best quote for a sentence: `start:end` in code points of the document's text."""
+
+    hit: Hit
+    start: int
+    end: int
+    quote: str
+    score: float
+    supported: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    hit: Hit
+    start: int
+    end: int
+    text: str
+    terms: frozenset[str]
+    asked: float
+
+
+class Evidence:
+    """The chunks that an answer may rest on, prepared once, before the answer begins."""
+
+    def __init__(
+        self,
+        question: str,
+        cited: Sequence[Hit],
+        background: Sequence[Hit],
+        language: str,
+        threshold: float,
+    ) -> None:
+        """`cited` are the chunks shown to the model; `background`, all that the search found.
+
+        A term's weight is its inverse document frequency among the background, so that what every
+        chunk says counts little. `threshold` is the share of weight that a quote must hold.
+        """
+        self._language = language
+        self._threshold = threshold
+        self._contents = {hit.chunk_id: self._content(hit.text) for hit in background}
+        self._frequency = Counter(chain.from_iterable(self._contents.values()))
+        self._question = self._content(question)
+        self._question_names = {name.casefold() for name in _NAME.findall(question)}
+        self._passages = [passage for hit in cited for passage in self._passages_of(hit)]
+        self._cited = [self._contents[hit.chunk_id] for hit in cited]
+
+    def support(self, sentence: str) -> Support | None:
+        """The passage that carries most of `sentence`; none when it says nothing to check."""
+        wanted = self._content(sentence)
+        if not _LETTERS.search(sentence) or not self._passages:
+            return None
+        total = self._weight(wanted)
+        best = max(
+            self._passages,
+            key=lambda p: (
+                round(self._weight(wanted & p.terms), 6),
+                p.asked,
+                -len(p.text),
+            ),
+        )
+        score = self._weight(wanted & best.terms) / total if total else 0.0
+        holds = score >= self._threshold and self._entities_stand(sentence, best.hit)
+        return Support(best.hit, best.start, best.end, best.text, round(score, 4), holds)
+
+    def coverage_of_question(self) -> float:
+        """The share of the question's weighted terms that the best single chunk holds, 0 to 1."""
+        total = self._weight(self._question)
+        held = (self._weight(self._question & chunk) for chunk in self._cited)
+        return max(held, default=0.0) / total if total else 0.0
+
+    def _entities_stand(self, sentence: str, hit: Hit) -> bool:
+        """Every number of the sentence is in the chunk; every name is there or in the question."""
+        chunk = self._contents[hit.chunk_id]
+        for number in _NUMBER.findall(sentence):
+            if not regex.search(rf"(?<!\d){regex.escape(number)}(?!\d)", hit.text):
+                return False
+        # The first word has a capital for being first.
+        names = _NAME.findall(sentence)[1 if _NAME.match(sentence.lstrip()) else 0 :]
+        return all(
+            name.casefold() in self._question_names or self._content(name) <= chunk
+            for name in names
+        )
+
+    def _passages_of(self, hit: Hit) -> list[_Passage]:
+        """One to three sentences in a row, each as a passage."""
+        spans = sentences(hit.text)
+        contents = [self._content(hit.text[start:end]) for start, end in spans]
+        passages = []
+        for first in range(len(spans)):
+            for last in range(first, min(first + _WIDEST, len(spans))):
+                start, end = spans[first][0], spans[last][1]
+                held = frozenset().union(*contents[first : last + 1])
+                asked = round(self._weight(held & self._question), 6)
+                passages.append(
+                    _Passage(
+                        hit, hit.start + start, hit.start + end, hit.text[start:end], held, asked
+                    )
+                )
+        return passages
+
+    def _content(self, text: str) -> frozenset[str]:
+        """The stemmed terms of `text` that carry meaning."""
+        return frozenset(terms(text, self._language)) - _stopped(self._language)
+
+    def _weight(self, terms: frozenset[str]) -> float:
+        return sum(self._idf(term) for term in terms)
+
+    def _idf(self, term: str) -> float:
+        """BM25's inverse document frequency, over the background's chunks."""
+        found, count = self._frequency[term], len(self._contents)
+        return math.log(1 + (count - found + 0.5) / (found + 0.5))
+
+
+@cache
+def _stopped(language: str) -> frozenset[str]:
+    return frozenset(terms(" ".join(_STOPWORDS), language))

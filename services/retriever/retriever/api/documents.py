@@ -1,0 +1,285 @@
+"""`/v1/documents`: hand documents in, list them, read their text, delete them."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import (
+    ApiError,
+    Forbidden,
+    InvalidValue,
+    MalformedRequest,
+    NotFound,
+    UnsupportedMediaType,
+)
+from retriever.api.deps import Reader, StackDep, Writer
+from retriever.api.jobs import Job
+from retriever.ingest.jobs import NewItem
+from retriever.ingest.parse import EXTRACTED
+from retriever.stack import Stack
+
+router = APIRouter(tags=["documents"])
+
+MOST_DOCUMENTS = 1000
+"""Documents that one request may bring."""
+_MOST_GROUPS = 64
+
+Group = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class Sharing(BaseModel):
+    """Who may see a document, and what is noted of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    groups: list[Group] = Field(
+        [], max_length=_MOST_GROUPS, description="Who may see it; none: the whole tenant."
+    )
+    metadata: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], str | int | float | bool
+    ] = Field({}, max_length=64, description="Your own fields; searches can filter by them.")
+
+
+class TextDocument(Sharing):
+    """A document as text. It is kept as it is: every offset points into exactly this text."""
+
+    text: str = Field(min_length=1, examples=["# Ports\n\nThe retriever listens on port 8080."])
+    title: str | None = Field(None, min_length=1, max_length=1000, examples=["Ports"])
+    source: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Where it is from. A changed document with the same source replaces the old "
+        "one. Left out, the title stands for it.",
+        examples=["wiki/ports"],
+    )
+
+
+class TextDocuments(BaseModel):
+    """Documents as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    documents: list[TextDocument] = Field(min_length=1, max_length=MOST_DOCUMENTS)
+
+
+class Document(BaseModel):
+    """A document that is indexed."""
+
+    id: str
+    object: Literal["document"] = "document"
+    source: str
+    title: str
+    media_type: str
+    pages: int | None = Field(description="Pages, for kinds that have them.")
+    chunks: int
+    characters: int = Field(description="Length of the extracted text, in code points.")
+    groups: list[str]
+    metadata: dict[str, Any]
+    created_at: str
+
+
+class DocumentPage(BaseModel):
+    """A page of documents, oldest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Document]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+def _text_documents_schema() -> dict[str, Any]:
+    """The JSON body's schema in one piece: OpenAPI resolves no `$defs` inside a request body."""
+    schema = TextDocuments.model_json_schema()
+    schema["properties"]["documents"]["items"] = schema.pop("$defs")["TextDocument"]
+    return schema
+
+
+_FILES_SCHEMA = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "PDF, DOCX, HTML, Markdown or plain text. A file's name is its "
+            "document's `source`.",
+        },
+        "groups": {"type": "array", "items": {"type": "string"}},
+        "metadata": {"type": "string", "description": "A JSON object."},
+    },
+}
+_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _FILES_SCHEMA},
+            "application/json": {"schema": _text_documents_schema()},
+        },
+    }
+}
+
+
+@router.post("/v1/documents", status_code=202, summary="Hand documents in", openapi_extra=_BODIES)
+async def add_documents(
+    request: Request,
+    response: Response,
+    principal: Writer,
+    stack: StackDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=200,
+            description="The same key with the same documents brings the first job back.",
+        ),
+    ] = None,
+) -> Job:
+    """Accept documents, as files or as JSON; the job that takes them in is in the reply."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    items: list[NewItem] = []
+    try:
+        if kind == "multipart/form-data":
+            await _take_files(request, principal, stack, items)
+        elif kind == "application/json":
+            await _take_texts(await request.body(), principal, stack, items)
+        else:
+            raise UnsupportedMediaType("send multipart/form-data or application/json")
+        job, new = await stack.jobs.create(principal, items, idempotency_key)
+    except BaseException:
+        stack.spool.remove(item.spool for item in items)
+        raise
+    if new:
+        await stack.document_accepted()
+    else:
+        stack.spool.remove(item.spool for item in items)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return Job.model_validate(job, from_attributes=True)
+
+
+@router.get("/v1/documents", summary="List the documents")
+async def list_documents(
+    principal: Reader,
+    stack: StackDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> DocumentPage:
+    """The documents that the key may see, oldest first, a page at a time."""
+    documents, following = await stack.index.page(principal, limit, cursor)
+    return DocumentPage(
+        data=[Document.model_validate(one, from_attributes=True) for one in documents],
+        next_cursor=following,
+    )
+
+
+@router.get("/v1/documents/{document_id}", summary="See a document")
+async def get_document(document_id: str, principal: Reader, stack: StackDep) -> Document:
+    """What is known of a document."""
+    found = await stack.index.get(principal, document_id)
+    if found is None:
+        raise NotFound("there is no such document")
+    return Document.model_validate(found, from_attributes=True)
+
+
+@router.get(
+    "/v1/documents/{document_id}/text",
+    summary="Read a document's text",
+    response_class=PlainTextResponse,
+)
+async def get_text(document_id: str, principal: Reader, stack: StackDep) -> PlainTextResponse:
+    """The extracted text, into which `start` and `end` of chunks and citations point."""
+    text = await stack.index.text(principal, document_id)
+    if text is None:
+        raise NotFound("there is no such document")
+    return PlainTextResponse(text, headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.delete("/v1/documents/{document_id}", status_code=204, summary="Delete a document")
+async def delete_document(document_id: str, principal: Writer, stack: StackDep) -> None:
+    """Remove a document, its text and every chunk of it."""
+    if not await stack.index.delete(principal, document_id):
+        raise NotFound("there is no such document")
+
+
+async def _take_texts(
+    body: bytes, principal: Principal, stack: Stack, items: list[NewItem]
+) -> None:
+    try:
+        documents = TextDocuments.model_validate_json(body).documents
+    except ValidationError as error:
+        raise _unusable(error) from error
+    for document in documents:
+        _may_share(principal, document)
+        name, digest = await stack.spool.write_text(document.text)
+        items.append(
+            NewItem(
+                source=document.source or document.title or f"text:{digest[:16]}",
+                title=document.title,
+                media_type=EXTRACTED,
+                groups=tuple(document.groups),
+                metadata=document.metadata,
+                spool=name,
+                digest=digest,
+            )
+        )
+
+
+async def _take_files(
+    request: Request, principal: Principal, stack: Stack, items: list[NewItem]
+) -> None:
+    try:
+        async with request.form(max_files=MOST_DOCUMENTS, max_fields=_MOST_GROUPS + 1) as form:
+            files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+            if not files:
+                raise InvalidValue("files: send at least one file in a field of this name")
+            sharing = _sharing(form)
+            _may_share(principal, sharing)
+            for file in files:
+                items.append(await _spooled(file, sharing, stack))
+    except HTTPException as error:  # what Starlette makes of a body that it cannot read
+        raise MalformedRequest(f"the multipart body cannot be read: {error.detail}") from error
+
+
+async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
+    source = (file.filename or "").strip()
+    if not source or len(source) > 1000 or "\x00" in source:
+        raise InvalidValue("files: each needs a name of 1 to 1,000 characters, without NUL")
+    name, digest = await stack.spool.write_upload(file)
+    return NewItem(
+        source=source,
+        title=None,
+        media_type=file.content_type,
+        groups=tuple(sharing.groups),
+        metadata=sharing.metadata,
+        spool=name,
+        digest=digest,
+    )
+
+
+def _sharing(form: FormData) -> Sharing:
+    try:
+        metadata = json.loads(str(form.get("metadata") or "{}"))
+        return Sharing(groups=[str(group) for group in form.getlist("groups")], metadata=metadata)
+    except json.JSONDecodeError as error:
+        raise InvalidValue("metadata: it is not valid JSON") from error
+    except ValidationError as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: ValidationError) -> ApiError:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    if problem["type"] == "json_invalid":
+        return MalformedRequest("the request body is not valid JSON")
+    where = ".".join(str(step) for step in problem["loc"])
+    return InvalidValue(f"{where or 'body'}: {problem['msg']}")
+
+
+def _may_share(principal: Principal, sharing: Sharing) -> None:
+    foreign = set(sharing.groups) - principal.groups
+    if foreign and principal.role is not Role.ADMIN:
+        raise Forbidden(f"the key is not in the group {min(foreign)!r}")

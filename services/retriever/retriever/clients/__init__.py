@@ -1,0 +1,1 @@
+"""The neighbours: the embedding service and the model server."""

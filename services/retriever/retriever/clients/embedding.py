@@ -1,0 +1,122 @@
+"""The embedding service, as LangChain's `Embeddings`: vectors, rerank, facts of the model."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import httpx
+import numpy as np
+import orjson
+from langchain_core.embeddings import Embeddings
+
+from bulkhead.errors import Unavailable
+
+PART = "embedding"
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """What the service says of the model it serves."""
+
+    id: str
+    revision: str
+    dimension: int
+    max_tokens: int
+
+
+class EmbeddingClient(Embeddings):
+    """Calls `/v1/embeddings`, `/v1/rerank`, `/v1/models` and `/v1/tokenizer`.
+
+    Every call raises `Unavailable("embedding")` when the service cannot be reached or fails.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, timeout: float, query_timeout: float) -> None:
+        """`http` has the service's address as its base; timeouts are in seconds."""
+        self._http = http
+        self._timeout = timeout
+        self._query_timeout = query_timeout
+
+    async def model(self) -> EmbeddingModel:
+        """The model that is served."""
+        answer = await self._call("GET", "/v1/models", seconds=self._query_timeout)
+        served = orjson.loads(answer.content)["data"][0]
+        return EmbeddingModel(
+            id=served["id"],
+            revision=served["revision"],
+            dimension=served["dimension"],
+            max_tokens=served["max_tokens"],
+        )
+
+    async def tokenizer(self) -> str:
+        """The model's tokenizer, as the JSON that the `tokenizers` library reads."""
+        answer = await self._call("GET", "/v1/tokenizer", seconds=self._timeout)
+        return answer.text
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """The vector to search with; waits no longer than a reader would."""
+        vectors = await self._embed([text], "query", self._query_timeout)
+        return vectors[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector a text, in order."""
+        batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
+        return [
+            vector
+            for batch in batches
+            for vector in await self._embed(batch, "document", self._timeout)
+        ]
+
+    def embed_query(self, text: str) -> list[float]:
+        """As `aembed_query`, for synchronous callers outside an event loop."""
+        return asyncio.run(self.aembed_query(text))
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """As `aembed_documents`, for synchronous callers outside an event loop."""
+        return asyncio.run(self.aembed_documents(texts))
+
+    async def rerank(self, query: str, documents: list[str]) -> list[float]:
+        """A relevance score a document, in the order given.
+
+        Raises `Unavailable("reranker")` when the service has no reranking model.
+        """
+        body = {"query": query, "documents": documents, "top_n": len(documents)}
+        answer = await self._call("POST", "/v1/rerank", body, self._query_timeout)
+        scores = [0.0] * len(documents)
+        for result in orjson.loads(answer.content)["results"]:
+            scores[result["index"]] = result["relevance_score"]
+        return scores
+
+    async def _embed(
+        self, texts: list[str], kind: Literal["query", "document"], seconds: float
+    ) -> list[list[float]]:
+        body = {"input": texts, "encoding_format": "base64", "input_type": kind}
+        answer = await self._call("POST", "/v1/embeddings", body, seconds)
+        data = sorted(orjson.loads(answer.content)["data"], key=lambda item: item["index"])
+        return [_floats(item["embedding"]) for item in data]
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float = 5.0
+    ) -> httpx.Response:
+        try:
+            content = orjson.dumps(body) if body is not None else None
+            headers = {"content-type": "application/json"}
+            answer = await self._http.request(
+                method, path, content=content, headers=headers, timeout=seconds
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                PART, f"the embedding service does not answer ({type(error).__name__})"
+            ) from error
+        if answer.status_code == 503 and path == "/v1/rerank":
+            raise Unavailable("reranker", "the embedding service has no reranking model")
+        if answer.is_error:
+            raise Unavailable(PART, f"the embedding service answered {answer.status_code}")
+        return answer
+
+
+def _floats(encoded: str) -> list[float]:
+    """Little-endian float32 in base64, as OpenAI's API defines it."""
+    vector = np.frombuffer(base64.b64decode(encoded), dtype="<f4")
+    return cast(list[float], vector.tolist())

@@ -1,0 +1,109 @@
+"""The model server: LangChain's `ChatOpenAI`, and what it tells of itself."""
+
+import asyncio
+from dataclasses import dataclass
+
+import httpx
+import orjson
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from bulkhead.errors import Unavailable
+
+PART = "llm"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that the server offers; the context length where the server says it."""
+
+    id: str
+    context_tokens: int | None
+
+
+class LLMClient:
+    """Talks to an OpenAI-compatible server: vLLM, llama.cpp, or any other."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, base_url: str, api_key: str, timeout: float
+    ) -> None:
+        """`base_url` ends in `/v1`; `timeout` bounds each silence of the server, in seconds."""
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {api_key}"}
+        self._api_key = api_key
+        self._timeout = timeout
+        self._served: list[ServedModel] = []
+
+    async def models(self) -> list[ServedModel]:
+        """The models on offer, asked anew. Raises `Unavailable("llm")` when nobody answers."""
+        try:
+            answer = await self._http.get(
+                f"{self._base_url}/models", headers=self._headers, timeout=5.0
+            )
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
+        self._served = [
+            ServedModel(model["id"], model.get("max_model_len") or _n_ctx(model))
+            for model in orjson.loads(answer.content)["data"]
+        ]
+        if not self._served:
+            raise Unavailable(PART, "the model server has no model loaded")
+        return self._served
+
+    async def served(self) -> ServedModel:
+        """The first model on offer, remembered from the last time it was asked."""
+        return (self._served or await self.models())[0]
+
+    def chat_model(self, model: str) -> BaseChatModel:
+        """A LangChain chat model for `model`. It does not retry: a stream cannot be begun twice."""
+        return ChatOpenAI(
+            model=model,
+            base_url=self._base_url,
+            api_key=SecretStr(self._api_key),
+            http_async_client=self._http,
+            timeout=self._timeout,
+            max_retries=0,
+            stream_usage=True,
+            temperature=0,
+        )
+
+    async def count_tokens(self, text: str) -> int:
+        """How many tokens the model makes of `text`; for a server without `/tokenize`, a bound.
+
+        vLLM and llama.cpp both serve `/tokenize` beside `/v1` and read different fields of it. The
+        bound is the length in UTF-8 bytes: no byte-level tokenizer makes more tokens of it.
+        """
+        root = self._base_url.removesuffix("/v1")
+        body = {"model": (await self.served()).id, "prompt": text, "content": text}
+        try:
+            answer = await self._http.post(
+                f"{root}/tokenize", json=body, headers=self._headers, timeout=5.0
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
+        if answer.status_code in (404, 405):
+            return len(text.encode())
+        if answer.is_error:
+            raise Unavailable(PART, f"the model server answered {answer.status_code}")
+        return len(orjson.loads(answer.content)["tokens"])
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the server answers within two seconds."""
+        try:
+            await asyncio.wait_for(self.models(), 2.0)
+        except TimeoutError as error:
+            raise Unavailable(PART, "the model server does not answer (timeout)") from error
+
+
+def _n_ctx(model: dict[str, object]) -> int | None:
+    """llama.cpp's way to say how long the context is."""
+    meta = model.get("meta")
+    n_ctx = meta.get("n_ctx") if isinstance(meta, dict) else None
+    return n_ctx if isinstance(n_ctx, int) else None
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__

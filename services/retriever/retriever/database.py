@@ -1,0 +1,136 @@
+"""SQLite for what must survive: documents, jobs, answers. One writer, readers beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE documents (
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'live', 'deleting')),
+    title TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    groups TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    pages TEXT NOT NULL,
+    chunks INTEGER NOT NULL,
+    characters INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE UNIQUE INDEX one_live_document_a_source ON documents (tenant, source) WHERE state = 'live';
+CREATE INDEX documents_listed ON documents (tenant, created_at, id) WHERE state = 'live';
+
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 1,
+    idempotency_key TEXT,
+    fingerprint TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+);
+CREATE UNIQUE INDEX one_job_an_idempotency_key ON jobs (tenant, idempotency_key);
+
+CREATE TABLE job_items (
+    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    title TEXT,
+    media_type TEXT,
+    groups TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    spool TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    outcome TEXT,
+    document_id TEXT,
+    chunks INTEGER NOT NULL DEFAULT 0,
+    message TEXT,
+    PRIMARY KEY (job_id, n)
+);
+
+CREATE TABLE answers (
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE TABLE feedback (
+    answer_id TEXT NOT NULL REFERENCES answers (id) ON DELETE CASCADE,
+    key_id TEXT NOT NULL,
+    vote TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (answer_id, key_id)
+);
+"""
+
+
+class Database:
+    """One SQLite file: a connection that writes, behind a lock, and one that reads.
+
+    The reader is a connection of its own so that it never sees a transaction half done.
+    """
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator["Database"]:
+        """The database at `path`, made when missing; raises `ValueError` on another version."""
+        async with aiosqlite.connect(path) as writer, aiosqlite.connect(path) as reader:
+            for connection in (writer, reader):
+                connection.row_factory = aiosqlite.Row
+                await connection.execute("PRAGMA journal_mode = WAL")
+                await connection.execute("PRAGMA synchronous = NORMAL")
+                await connection.execute("PRAGMA foreign_keys = ON")
+                await connection.execute("PRAGMA busy_timeout = 5000")
+            await _migrate(writer, path)
+            await reader.execute("PRAGMA query_only = ON")
+            yield cls(writer, reader)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """A transaction of the writer: committed at the end, rolled back on any exception."""
+        async with self._lock:
+            await self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                await self._writer.rollback()
+                raise
+            await self._writer.commit()
+
+    async def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[aiosqlite.Row]:
+        """All rows of a query, as committed."""
+        return list(await self._reader.execute_fetchall(sql, parameters))
+
+    async def row(self, sql: str, parameters: Iterable[Any] = ()) -> aiosqlite.Row | None:
+        """The first row of a query, or none."""
+        rows = await self.rows(sql, parameters)
+        return rows[0] if rows else None
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    async with connection.execute("PRAGMA user_version") as cursor:
+        row = await cursor.fetchone()
+    version = row[0] if row else 0
+    if version == 0:
+        await connection.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
+    elif version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path.name} has schema version {version}; this release reads {SCHEMA_VERSION}"
+        )

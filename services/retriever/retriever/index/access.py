@@ -1,0 +1,74 @@
+"""Who may see what: the one place where a principal becomes a filter, for Qdrant and for SQLite.
+
+A document belongs to a tenant. Without groups it is open to the whole tenant; with groups, to
+whoever is in one of them. An admin sees all of the tenant.
+"""
+
+import re
+from typing import Any
+
+from qdrant_client import models
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import InvalidValue
+
+EVERYONE = "*"
+"""Stands in a point's groups when its document has none: open to the whole tenant."""
+
+Scalar = str | int | bool
+Filters = dict[str, Any]
+"""Field to a value or a list of values; under `not`, what must not match."""
+
+_FIELDS = {"document_id", "source", "title", "media_type"}
+_METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOST_VALUES = 1000
+
+
+def visible_points(principal: Principal, filters: Filters | None = None) -> models.Filter:
+    """The Qdrant filter for what `principal` may see, narrowed by `filters`.
+
+    Raises `InvalidValue` for a filter that cannot be understood.
+    """
+    must: list[models.Condition] = [
+        models.FieldCondition(key="tenant", match=models.MatchValue(value=principal.tenant))
+    ]
+    if principal.role is not Role.ADMIN:
+        groups = models.MatchAny(any=[EVERYONE, *sorted(principal.groups)])
+        must.append(models.FieldCondition(key="groups", match=groups))
+    wanted = dict(filters or {})
+    unwanted = wanted.pop("not", {})
+    if not isinstance(unwanted, dict):
+        raise InvalidValue("filters.not must be an object of field to value")
+    must += [_condition(field, value) for field, value in wanted.items()]
+    must_not: list[models.Condition] = [
+        _condition(field, value) for field, value in unwanted.items()
+    ]
+    return models.Filter(must=must, must_not=must_not or None)
+
+
+def visible_documents(principal: Principal) -> tuple[str, list[str]]:
+    """The SQL condition on `documents` for what `principal` may see, and its parameters."""
+    condition = "state = 'live' AND tenant = ?"
+    parameters = [principal.tenant]
+    if principal.role is not Role.ADMIN:
+        marks = ", ".join("?" * len(principal.groups))
+        shared = f"SELECT 1 FROM json_each(documents.groups) WHERE value IN ({marks})"  # noqa: S608
+        condition += f" AND (groups = '[]' OR EXISTS ({shared}))"
+        parameters += sorted(principal.groups)
+    return condition, parameters
+
+
+def _condition(field: str, value: object) -> models.FieldCondition:
+    values: list[Any] = value if isinstance(value, list) else [value]
+    if not values or len(values) > _MOST_VALUES:
+        raise InvalidValue(f"filters.{field}: give 1 to {_MOST_VALUES} values")
+    if not all(isinstance(one, str | int) for one in values):
+        raise InvalidValue(f"filters.{field}: values are strings, whole numbers or booleans")
+    if field not in _FIELDS and not _METADATA_KEY.fullmatch(field):
+        raise InvalidValue(f"filters: {field[:64]!r} is not a field or a metadata key")
+    key = field if field in _FIELDS else f"metadata.{field}"
+    if len(values) == 1:
+        return models.FieldCondition(key=key, match=models.MatchValue(value=values[0]))
+    if any(isinstance(one, bool) for one in values) or len({type(one) for one in values}) > 1:
+        raise InvalidValue(f"filters.{field}: a list holds only strings or only whole numbers")
+    return models.FieldCondition(key=key, match=models.MatchAny(any=values))

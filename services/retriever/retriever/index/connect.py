@@ -1,0 +1,51 @@
+"""One async Qdrant client for both modes: a server by address, or embedded in a folder."""
+
+import asyncio
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+from qdrant_client import AsyncQdrantClient, QdrantClient
+
+
+class _Embedded:
+    """Embedded Qdrant behind the async client's methods.
+
+    `AsyncQdrantClient(path=…)` computes on the event loop. This one computes in a thread of its
+    own: a single one, because embedded Qdrant is not made for several.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="qdrant")
+        self._client = self._thread.submit(self._open, path).result()
+
+    @staticmethod
+    def _open(path: Path) -> QdrantClient:
+        # It says so at every start; that payload indexes do nothing here is in our own docs.
+        warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+        warnings.filterwarnings("ignore", message="Local mode is not recommended")
+        return QdrantClient(path=str(path))
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, lambda: method(*args, **kwargs))
+
+        return call
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._client.close)
+        self._thread.shutdown()
+
+
+def connect(url: str | None, api_key: str | None, path: Path, timeout: int) -> AsyncQdrantClient:
+    """A client of the server at `url`, or of the embedded Qdrant in `path` when there is none.
+
+    Raises `RuntimeError` when another process has the folder open.
+    """
+    if url is None:
+        return cast(AsyncQdrantClient, _Embedded(path))
+    return AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout, check_compatibility=False)

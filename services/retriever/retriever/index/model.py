@@ -1,0 +1,106 @@
+"""What goes into the index and what comes out."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Mode(StrEnum):
+    """Which legs of the search run."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    SPARSE = "sparse"
+
+
+class Outcome(StrEnum):
+    """What taking in a document did."""
+
+    ADDED = "added"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSpan:
+    """A chunk as offsets, in code points, into its document's extracted text."""
+
+    start: int
+    end: int
+    page: int | None
+    heading: str
+
+
+def document_id(
+    tenant: str,
+    source: str,
+    title: str | None,
+    groups: tuple[str, ...],
+    metadata: dict[str, Any],
+    digest: str,
+) -> str:
+    """The id that a document's content gives it: the same twice is the same id, any change another.
+
+    `digest` is the SHA-256 of the bytes as they came, so that a known document need not be parsed.
+    """
+    identity = [tenant, source, title, sorted(groups), metadata, digest]
+    canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document ready to be indexed. `text` is what every offset points into."""
+
+    id: str
+    source: str
+    title: str
+    media_type: str
+    groups: tuple[str, ...]
+    metadata: dict[str, Any]
+    text: str
+    pages: tuple[int, ...]
+    chunks: list[ChunkSpan]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A live document, without its text."""
+
+    id: str
+    source: str
+    title: str
+    media_type: str
+    groups: tuple[str, ...]
+    metadata: dict[str, Any]
+    pages: int | None
+    chunks: int
+    characters: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A chunk's score on each leg; none where the leg did not run or did not bring the chunk."""
+
+    dense: float | None = None
+    sparse: float | None = None
+    rerank: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that a search found. `score` is what the results are ordered by."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    source: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+    scores: Scores = field(default_factory=Scores)

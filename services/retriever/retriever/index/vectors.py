@@ -1,0 +1,250 @@
+"""The chunks in Qdrant: one collection, a dense and a sparse vector a point, fused by Qdrant."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import ApiException
+
+from bulkhead.errors import Unavailable
+from retriever.index.model import Hit, Mode, NewDocument, Scores
+
+DENSE, SPARSE = "dense", "sparse"
+LAYOUT = 1
+"""Version of a point's vectors and payload; raised when a release writes them differently."""
+
+_INDEXED = ("groups", "document_id", "source")
+_BATCH = 128
+
+
+class IndexMismatchError(Exception):
+    """The collection was written with another model or layout; mixing them would be silent rot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a collection was written with. Everything here must match to read or write it."""
+
+    model: str
+    revision: str
+    dimension: int
+    sparse: str
+    layout: int = LAYOUT
+
+    def metadata(self) -> dict[str, Any]:
+        """As the collection's metadata in Qdrant."""
+        return {
+            "model": self.model,
+            "revision": self.revision,
+            "dimension": self.dimension,
+            "sparse": self.sparse,
+            "layout": self.layout,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """A query as vectors: what each leg searches with, and how the two are fused."""
+
+    mode: Mode
+    dense: list[float] | None
+    sparse: models.SparseVector
+    prefetch: int
+    rrf_k: int
+
+
+class Vectors:
+    """The collection, through the async client. Access filters are the caller's to give."""
+
+    def __init__(self, client: AsyncQdrantClient, collection: str) -> None:
+        self._client = client
+        self._collection = collection
+
+    async def exists(self) -> bool:
+        """Whether the collection is there."""
+        with _reaching():
+            return await self._client.collection_exists(self._collection)
+
+    async def ensure(self, stamp: Stamp) -> None:
+        """Make the collection, or check that it was written with what `stamp` says.
+
+        Raises `IndexMismatchError` when it was not.
+        """
+        if await self.exists():
+            with _reaching():
+                info = await self._client.get_collection(self._collection)
+            found = info.config.metadata or {}
+            wanted = stamp.metadata()
+            differing = [key for key in wanted if found.get(key) != wanted[key]]
+            if differing:
+                details = ", ".join(
+                    f"{key} {found.get(key)!r}, now {wanted[key]!r}" for key in differing
+                )
+                raise IndexMismatchError(
+                    f"the collection {self._collection!r} was written with other settings "
+                    f"({details}); ingest into another RETRIEVER_COLLECTION and data folder, "
+                    "or go back to what it was written with"
+                )
+            return
+        with _reaching():
+            await self._create(stamp)
+
+    async def _create(self, stamp: Stamp) -> None:
+        await self._client.create_collection(
+            self._collection,
+            vectors_config={
+                DENSE: models.VectorParams(size=stamp.dimension, distance=models.Distance.COSINE)
+            },
+            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            metadata=stamp.metadata(),
+        )
+        await self._client.create_payload_index(
+            self._collection,
+            "tenant",
+            models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+        )
+        for field in _INDEXED:
+            await self._client.create_payload_index(
+                self._collection, field, models.PayloadSchemaType.KEYWORD
+            )
+
+    async def upsert(
+        self,
+        tenant: str,
+        groups: Sequence[str],
+        document: NewDocument,
+        dense: Sequence[Sequence[float]],
+        sparse: Sequence[models.SparseVector],
+    ) -> None:
+        """Write all of a document's chunks; `dense` and `sparse` hold one vector a chunk."""
+        shared = {
+            "tenant": tenant,
+            "groups": list(groups),
+            "document_id": document.id,
+            "title": document.title,
+            "source": document.source,
+            "media_type": document.media_type,
+            "metadata": document.metadata,
+        }
+        points = [
+            models.PointStruct(
+                id=point_id(document.id, n),
+                vector={DENSE: list(dense[n]), SPARSE: sparse[n]},
+                payload={
+                    **shared,
+                    "page": chunk.page,
+                    "start": chunk.start,
+                    "end": chunk.end,
+                    "text": document.text[chunk.start : chunk.end],
+                },
+            )
+            for n, chunk in enumerate(document.chunks)
+        ]
+        for first in range(0, len(points), _BATCH):
+            batch = points[first : first + _BATCH]
+            with _reaching():
+                await self._client.upsert(self._collection, batch, wait=True)
+
+    async def delete(self, document_ids: Sequence[str]) -> None:
+        """Remove every point of these documents."""
+        if not document_ids or not await self.exists():
+            return
+        selector = models.Filter(
+            must=[
+                models.FieldCondition(
+                    key="document_id", match=models.MatchAny(any=list(document_ids))
+                )
+            ]
+        )
+        with _reaching():
+            await self._client.delete(self._collection, selector, wait=True)
+
+    async def search(self, legs: Legs, visible: models.Filter, limit: int) -> list[Hit]:
+        """The best `limit` chunks, best first, each with its score on every leg that ran.
+
+        The fusion is Qdrant's. A fused score says nothing of how near a chunk is, so the legs are
+        then asked to score what was found: a fused search costs a second, small round trip.
+        """
+        vectors: dict[str, models.Query] = {}
+        if legs.mode is not Mode.SPARSE:
+            assert legs.dense is not None
+            vectors[DENSE] = models.NearestQuery(nearest=legs.dense)
+        if legs.mode is not Mode.DENSE:
+            vectors[SPARSE] = models.NearestQuery(nearest=legs.sparse)
+        with _reaching():
+            if legs.mode is Mode.HYBRID:
+                return await self._fused(vectors, legs, visible, limit)
+            ((using, query),) = vectors.items()
+            answer = await self._client.query_points(
+                self._collection, query=query, using=using, query_filter=visible, limit=limit
+            )
+            scores = {using: {str(point.id): point.score for point in answer.points}}
+            return [_hit(point, scores) for point in answer.points]
+
+    async def _fused(
+        self, vectors: dict[str, models.Query], legs: Legs, visible: models.Filter, limit: int
+    ) -> list[Hit]:
+        prefetch = max(limit, legs.prefetch)
+        found = await self._client.query_points(
+            self._collection,
+            prefetch=[
+                models.Prefetch(query=query, using=using, filter=visible, limit=prefetch)
+                for using, query in vectors.items()
+            ],
+            query=models.RrfQuery(rrf=models.Rrf(k=legs.rrf_k)),
+            limit=limit,
+        )
+        if not found.points:
+            return []
+        these = models.Filter(
+            must=[models.HasIdCondition(has_id=[point.id for point in found.points])]
+        )
+        answers = await self._client.query_batch_points(
+            self._collection,
+            [
+                models.QueryRequest(query=query, using=using, filter=these, limit=limit)
+                for using, query in vectors.items()
+            ],
+        )
+        scores = {
+            using: {str(point.id): point.score for point in answer.points}
+            for using, answer in zip(vectors, answers, strict=True)
+        }
+        return [_hit(point, scores) for point in found.points]
+
+
+def point_id(document_id: str, n: int) -> str:
+    """The id of a document's chunk `n`, the same at every ingestion: Qdrant wants a UUID."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{document_id}:{n}"))
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Whatever the client raises when the server is gone or broken becomes `Unavailable`."""
+    try:
+        yield
+    except ApiException as error:
+        raise Unavailable("qdrant", f"Qdrant does not answer ({type(error).__name__})") from error
+
+
+def _hit(point: models.ScoredPoint, scores: dict[str, dict[str, float]]) -> Hit:
+    chunk_id = str(point.id)
+    payload = point.payload or {}
+    return Hit(
+        chunk_id=chunk_id,
+        document_id=payload["document_id"],
+        title=payload["title"],
+        source=payload["source"],
+        page=payload["page"],
+        start=payload["start"],
+        end=payload["end"],
+        text=payload["text"],
+        score=point.score,
+        scores=Scores(
+            dense=scores.get(DENSE, {}).get(chunk_id),
+            sparse=scores.get(SPARSE, {}).get(chunk_id),
+        ),
+    )

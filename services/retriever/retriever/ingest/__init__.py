@@ -1,0 +1,1 @@
+"""From uploaded bytes to chunks: parsing, chunking and the processes that do both."""

@@ -1,0 +1,138 @@
+"""Text to chunks that fit the embedding model, with exact offsets.
+
+semantic-text-splitter (Rust) finds the borders: headings, blocks and paragraphs before lines, lines
+before sentences, sentences before words. It measures with the embedding model's own tokenizer.
+Three things are added to it:
+
+- Blocks. Its time grows faster than its input (Chinese without a full stop: 0.1 s for 8,000
+  characters, 5 s for 64,000), so it gets at most `BLOCK_CHARACTERS` at a time, cut at the strongest
+  border near the end.
+- A bound in characters. To WordPiece a run of 100,000 letters is one token ([UNK]) and 100,000
+  spaces are none, so tokens alone do not bound a chunk.
+- The trail of headings above each chunk, for the embedding to see what the chunk is about.
+
+A chunk's tokens are counted without the model's special tokens: pass `max_tokens` = the model's
+limit less `tokenizer.num_special_tokens_to_add(False)`, and less what the caller puts before the
+text.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+from tokenizers import Tokenizer
+
+from retriever.ingest.markdown import Heading, headings
+
+BLOCK_CHARACTERS = 8_000
+CHARACTERS_PER_TOKEN = 10  # twice what English prose has
+
+_BORDERS = ("\n\n", "\r\n\r\n", "\n", ". ", "。", " ")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Chunk(NamedTuple):
+    """`text[start:end]` in code points, and the headings above `start`, joined by " > "."""
+
+    start: int
+    end: int
+    heading: str = ""
+
+
+class Chunker:
+    """Splits text by a tokenizer's count. Safe to reuse; holds no state between calls."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int = 0) -> None:
+        """`overlap_tokens`: how much of a chunk's end the next may repeat.
+
+        ValueError on limits that cannot hold.
+        """
+        if max_tokens < 8 or not 0 <= overlap_tokens < max_tokens:
+            raise ValueError(
+                "max_tokens must be at least 8 and overlap_tokens below it,"
+                f" not {max_tokens} and {overlap_tokens}"
+            )
+        own = Tokenizer.from_str(tokenizer.to_str())  # the caller's copy keeps its settings
+        own.no_truncation()
+        own.no_padding()
+        self._tokenizer = own
+        self._max_tokens = max_tokens
+        self._max_characters = max_tokens * CHARACTERS_PER_TOKEN
+        self._text = TextSplitter.from_huggingface_tokenizer(own, max_tokens, overlap_tokens)
+        self._markdown = MarkdownSplitter.from_huggingface_tokenizer(
+            own, max_tokens, overlap_tokens
+        )
+        self._characters = TextSplitter(self._max_characters)
+
+    def split(self, text: str, markdown: bool) -> list[Chunk]:
+        """Chunks in order; together they hold every character of `text` that is not white space.
+
+        Each has at most `max_tokens` tokens and 10 times as many characters. ValueError if `text`
+        holds a lone surrogate, which no tokenizer can read.
+        """
+        if (bad := _SURROGATE.search(text)) is not None:
+            raise ValueError(f"text holds a lone surrogate at {bad.start()}: not Unicode text")
+        marks = list(headings(text)) if markdown else []
+        trail = _Trail(marks)
+        splitter = self._markdown if markdown else self._text
+        return [
+            Chunk(start, start + len(piece), trail.above(start))
+            for block in _blocks(text, [mark.offset for mark in marks])
+            for start, piece in self._fit(splitter, text[block], block.start)
+            if piece.strip()
+        ]
+
+    def _fit(
+        self, splitter: TextSplitter | MarkdownSplitter, text: str, at: int
+    ) -> Iterator[tuple[int, str]]:
+        for start, piece in splitter.chunk_indices(text):
+            if len(piece) <= self._max_characters:
+                yield at + start, piece
+                continue
+            for inner, part in self._characters.chunk_indices(piece):
+                # A run cut shorter can have more tokens: what was one [UNK] becomes known pieces.
+                if self._tokens(part) <= self._max_tokens:
+                    yield at + start + inner, part
+                else:
+                    yield from self._fit(self._text, part, at + start + inner)
+
+    def _tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _blocks(text: str, heading_offsets: list[int]) -> Iterator[slice]:
+    """Slices of at most BLOCK_CHARACTERS that cover `text`, each cut at the best border it has."""
+    start = 0
+    while len(text) - start > BLOCK_CHARACTERS:
+        low, high = start + BLOCK_CHARACTERS // 2, start + BLOCK_CHARACTERS
+        end = high
+        last = bisect_right(heading_offsets, high) - 1
+        if last >= 0 and heading_offsets[last] > low:
+            end = heading_offsets[last]
+        else:
+            for border in _BORDERS:
+                if (found := text.rfind(border, low, high)) >= 0:
+                    end = found + len(border)
+                    break
+        yield slice(start, end)
+        start = end
+    yield slice(start, len(text))
+
+
+class _Trail:
+    """The open headings at offsets that only grow."""
+
+    def __init__(self, marks: list[Heading]) -> None:
+        self._marks = marks
+        self._next = 0
+        self._open: list[Heading] = []
+
+    def above(self, offset: int) -> str:
+        """Headings over `offset`; one that starts just there closes others but is not above it."""
+        while self._next < len(self._marks) and self._marks[self._next].offset <= offset:
+            mark = self._marks[self._next]
+            self._open = [*(m for m in self._open if m.level < mark.level), mark]
+            self._next += 1
+        return " > ".join(mark.words for mark in self._open if mark.offset < offset)

@@ -1,0 +1,48 @@
+"""The retriever's app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from bulkhead.app import create_app
+from bulkhead.health import Readiness
+from retriever.api import chat, documents, feedback, jobs, models, search
+from retriever.settings import RetrieverSettings
+from retriever.stack import Neighbours, Stack, open_stack
+
+_DESCRIPTION = """
+Documents in; a grounded, cited, streamed answer out.
+
+`POST /v1/chat/completions` is OpenAI's call: point any OpenAI client at `/v1` with your key.
+"""
+
+
+def create(settings: RetrieverSettings) -> FastAPI:
+    """The app.
+
+    Raises `ValueError` or `RuntimeError`, in words for the operator, when a secret file is missing
+    or another process has the data folder open.
+    """
+    neighbours = Neighbours.connect(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_stack(settings, neighbours, app.state.fail) as stack:
+            app.state.stack = stack
+            yield
+
+    async def ready() -> Readiness:
+        stack: Stack = app.state.stack
+        return await stack.ready()
+
+    app = create_app(
+        title="Bulkhead retriever",
+        description=_DESCRIPTION,
+        version="0.1.0",
+        settings=settings,
+        routers=[one.router for one in (chat, search, documents, jobs, models, feedback)],
+        ready=ready,
+        lifespan=lifespan,
+    )
+    return app

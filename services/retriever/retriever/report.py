@@ -1,0 +1,38 @@
+"""What happened on the way of one question: how long each stage took, what had to be left out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Report:
+    """Filled in by every stage of a request and handed out with its answer."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self.timings: dict[str, float] = {}
+        """Milliseconds a stage, in the order in which the stages first ran."""
+        self.degraded: list[str] = []
+        """The parts that were down and done without."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the body towards stage `name`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count `seconds` towards stage `name`."""
+        self.timings[name] = round(self.timings.get(name, 0.0) + seconds * 1000, 3)
+
+    def degrade(self, part: str) -> None:
+        """Note that `part` was done without."""
+        if part not in self.degraded:
+            self.degraded.append(part)
+
+    def finish(self) -> None:
+        """Note the whole time, from the making of this report to now."""
+        self.timings["total"] = round((time.perf_counter() - self._started) * 1000, 3)

@@ -1,0 +1,81 @@
+"""Search: a question becomes vectors, vectors find chunks, a reranker may order them."""
+
+from dataclasses import dataclass, replace
+
+from bulkhead.auth import Principal
+from bulkhead.errors import Unavailable
+from retriever.clients.embedding import EmbeddingClient
+from retriever.index.access import Filters
+from retriever.index.index import Index
+from retriever.index.model import Hit, Mode
+from retriever.index.sparse import BM25
+from retriever.index.vectors import Legs
+from retriever.report import Report
+from retriever.settings import RetrieverSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search, as a caller may ask for it."""
+
+    mode: Mode = Mode.HYBRID
+    rerank: bool = False
+    filters: Filters | None = None
+
+
+class Searcher:
+    """The one search behind `/v1/search` and behind every answer."""
+
+    def __init__(
+        self, index: Index, embedding: EmbeddingClient, bm25: BM25, settings: RetrieverSettings
+    ) -> None:
+        self._index = index
+        self._embedding = embedding
+        self._bm25 = bm25
+        self._prefetch = settings.prefetch
+        self._rrf_k = settings.rrf_k
+
+    async def search(
+        self,
+        principal: Principal,
+        query: str,
+        limit: int,
+        options: SearchOptions,
+        report: Report,
+    ) -> list[Hit]:
+        """The best `limit` chunks, best first.
+
+        Without the embedding service a hybrid search goes on with words alone and the report says
+        so; a dense one raises `Unavailable`. Without a reranker the order stays, and is reported.
+        """
+        mode = options.mode
+        vector: list[float] | None = None
+        if mode is not Mode.SPARSE:
+            try:
+                with report.stage("embed"):
+                    vector = await self._embedding.aembed_query(query)
+            except Unavailable as error:
+                if mode is Mode.DENSE or error.part is None:
+                    raise
+                report.degrade(error.part)
+                mode = Mode.SPARSE
+        legs = Legs(mode, vector, self._bm25.query(query), self._prefetch, self._rrf_k)
+        wanted = max(limit, self._prefetch) if options.rerank else limit
+        with report.stage("search"):
+            hits = await self._index.search(principal, legs, wanted, options.filters)
+        if options.rerank and hits:
+            hits = await self._rerank(query, hits, report)
+        return hits[:limit]
+
+    async def _rerank(self, query: str, hits: list[Hit], report: Report) -> list[Hit]:
+        try:
+            with report.stage("rerank"):
+                scores = await self._embedding.rerank(query, [hit.text for hit in hits])
+        except Unavailable as error:
+            report.degrade(error.part or "reranker")
+            return hits
+        ranked = [
+            replace(hit, score=score, scores=replace(hit.scores, rerank=score))
+            for hit, score in zip(hits, scores, strict=True)
+        ]
+        return sorted(ranked, key=lambda hit: -hit.score)

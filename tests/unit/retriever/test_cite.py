@@ -1,0 +1,155 @@
+"""Citations and grounding: the server's markers, on what the sources say, and on nothing else."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.answer.cite import CitingStream
+from retriever.answer.ground import Evidence
+from retriever.index.model import Hit
+
+TEXT = (
+    "# Ports\n\nThe retriever listens on port 8080. The embedding service listens on port 8081.\n\n"
+    "Qdrant keeps the vectors of 1,200 chunks. Marta Lindqvist restarted it on 4 May 2026."
+)
+OTHER = "The canteen serves soup at noon. Parking costs 3 euros a day."
+
+
+def hit(text: str, number: int, offset: int = 0) -> Hit:
+    return Hit(
+        chunk_id=f"chunk-{number}",
+        document_id=f"document-{number}",
+        title="Ports",
+        source="ports.md",
+        page=None,
+        start=offset,
+        end=offset + len(text),
+        text=text,
+        score=1.0,
+    )
+
+
+HITS = [hit(TEXT, 1, offset=100), hit(OTHER, 2)]
+
+
+def evidence(question: str = "Which port does the retriever listen on?") -> Evidence:
+    return Evidence(question, HITS, HITS, "english", 0.6)
+
+
+def cite(answer: str, step: int = 4, question: str | None = None) -> tuple[str, CitingStream]:
+    stream = CitingStream(evidence(question) if question else evidence())
+    pieces = [stream.feed(answer[i : i + step]) for i in range(0, len(answer), step)]
+    return "".join(pieces) + stream.end(), stream
+
+
+def test_a_supported_sentence_gets_a_marker_and_an_exact_quote() -> None:
+    text, stream = cite("The retriever listens on port 8080.")
+    (citation,) = stream.citations
+    assert text == "The retriever listens on port 8080. [1]"
+    assert citation.quote == "The retriever listens on port 8080."
+    assert TEXT[citation.start - 100 : citation.end - 100] == citation.quote
+    assert (citation.marker, citation.document_id) == ("1", "document-1")
+    assert stream.grounding().supported
+
+
+def test_the_marker_stands_before_the_space_of_the_next_sentence() -> None:
+    text, _ = cite("The retriever listens on port 8080. Parking costs 3 euros a day.")
+    assert text == "The retriever listens on port 8080. [1] Parking costs 3 euros a day. [2]"
+
+
+def test_the_same_quote_keeps_its_marker() -> None:
+    text, stream = cite("The retriever listens on port 8080.\n- It listens on port 8080.")
+    assert text.count("[1]") == 2
+    assert len(stream.citations) == 1
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "The retriever [7] listens on port 8080.",
+        "The retriever listens on port 8080 [1][2].",
+        "The retriever listens on port 8080[ 3 , 4 ].",
+        "The retriever listens on port 8080 [1-9].",
+        "The retriever listens on port 8080【4:0†source】.",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2, 5, 100])
+def test_a_marker_the_model_invents_is_dropped(marked: str, step: int) -> None:
+    text, _ = cite(marked, step)
+    assert text == "The retriever listens on port 8080. [1]"
+
+
+def test_brackets_that_are_no_marker_stay() -> None:
+    text, _ = cite("See [the handbook] and array[i].")
+    assert text == "See [the handbook] and array[i]."
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "The retriever listens on port 9999.",
+        "The retriever listens on port 808.",
+        "Johanna Berg restarted Qdrant on 4 May 2026.",
+        "Bananas grow in warm countries near the sea.",
+    ],
+)
+def test_a_sentence_with_a_wrong_number_name_or_topic_is_unsupported(wrong: str) -> None:
+    text, stream = cite(wrong)
+    grounding = stream.grounding()
+    assert (text, grounding.unsupported, grounding.supported) == (wrong, [wrong], False)
+
+
+def test_one_bad_sentence_is_named_and_the_good_one_cited() -> None:
+    _, stream = cite("The retriever listens on port 8080. It was written by Napoleon in 1812.")
+    assert len(stream.citations) == 1
+    assert stream.grounding().unsupported == ["It was written by Napoleon in 1812."]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "I do not know.",
+        "I don't know the answer.",
+        "The sources do not mention the colour.",
+        "There is no information about this.",
+        "I cannot find it in the sources.",
+    ],
+)
+def test_an_abstention_is_seen_and_is_not_called_unsupported(words: str) -> None:
+    _, stream = cite(words)
+    grounding = stream.grounding()
+    assert (grounding.abstained, grounding.unsupported, grounding.supported) == (True, [], False)
+
+
+def test_a_short_answer_is_quoted_where_the_question_is_answered() -> None:
+    _, stream = cite("8081.", question="Which port does the embedding service listen on?")
+    assert stream.citations[0].quote == "The embedding service listens on port 8081."
+
+
+def test_an_answer_without_words_is_not_supported() -> None:
+    text, stream = cite("...")
+    assert text == "..."
+    assert not stream.grounding().supported
+
+
+@given(
+    st.text(alphabet=st.sampled_from("ab8 .[]1,\n【】The port"), max_size=120), st.integers(1, 9)
+)
+def test_pieces_of_any_size_give_the_same_answer(answer: str, step: int) -> None:
+    whole, all_at_once = cite(answer, len(answer) or 1)
+    pieces, streamed = cite(answer, step)
+    assert pieces == whole
+    assert streamed.citations == all_at_once.citations
+    assert streamed.grounding() == all_at_once.grounding()
+
+
+def test_checking_an_answer_of_five_sentences_takes_milliseconds() -> None:
+    hits = [hit((TEXT + " " + OTHER) * 2, n) for n in range(20)]
+    prepared = Evidence("Which port?", hits[:4], hits, "english", 0.6)
+    started = time.perf_counter()
+    stream = CitingStream(prepared)
+    stream.feed("The retriever listens on port 8080. Parking costs 3 euros a day. " * 3)
+    stream.end()
+    assert time.perf_counter() - started < 0.1  # the bar is 2 ms; this only sees a blow-up

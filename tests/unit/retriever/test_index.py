@@ -1,0 +1,260 @@
+"""The index on real embedded Qdrant and SQLite: nothing lost, nothing left, nothing leaked."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from qdrant_client import AsyncQdrantClient
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import InvalidValue
+from retriever.database import Database
+from retriever.index.connect import connect
+from retriever.index.documents import Documents
+from retriever.index.index import Index
+from retriever.index.model import ChunkSpan, Mode, NewDocument, Outcome, document_id
+from retriever.index.sparse import BM25
+from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors
+
+ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
+BLUE = Principal("k2", "acme", frozenset({"blue"}), Role.READER)
+RED = Principal("k3", "acme", frozenset({"red"}), Role.READER)
+STRANGER = Principal("k4", "other", frozenset({"blue"}), Role.ADMIN)
+STAMP = Stamp("model", "1", 8, "bm25")
+BM = BM25("english", 1.2, 0.75, 10.0)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[tuple[Index, AsyncQdrantClient]]:
+    client = connect(None, None, folder / "qdrant", 5)
+    try:
+        async with Database.open(folder / "db.sqlite3") as database:
+            index = Index(Documents(database), Vectors(client, "chunks"))
+            await index.open(STAMP)
+            yield index, client
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[Index]:
+    async with opened(tmp_path) as (index, _):
+        yield index
+
+
+def document(source: str, *chunks: str, groups: tuple[str, ...] = ()) -> NewDocument:
+    text = "".join(chunks)
+    spans, start = [], 0
+    for chunk in chunks:
+        spans.append(ChunkSpan(start, start + len(chunk), None, ""))
+        start += len(chunk)
+    new_id = document_id("acme", source, None, groups, {}, text)
+    return NewDocument(new_id, source, source, "text/plain", groups, {}, text, (), spans)
+
+
+def vector(text: str) -> list[float]:
+    seed = np.random.default_rng(list(text.encode()))
+    values: list[float] = seed.normal(size=8).tolist()
+    return values
+
+
+async def add(index: Index, new: NewDocument) -> Outcome:
+    texts = [new.text[chunk.start : chunk.end] for chunk in new.chunks]
+    return await index.add(ADMIN, new, [vector(text) for text in texts], BM.documents(texts))
+
+
+def legs(query: str, mode: Mode = Mode.HYBRID) -> Legs:
+    return Legs(mode, vector(query), BM.query(query), 50, 2)
+
+
+async def points(client: AsyncQdrantClient) -> int:
+    return (await client.count("chunks")).count
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_chunk_is_found_on_every_leg_with_its_scores(index: Index, mode: Mode) -> None:
+    await add(index, document("a", "Qdrant keeps vectors. ", "Soup is served at noon."))
+    best = (await index.search(ADMIN, legs("Soup is served at noon.", mode), 5))[0]
+    assert best.text == "Soup is served at noon."
+    assert (best.start, best.end) == (22, 45)
+    assert (best.scores.dense is None) == (mode is Mode.SPARSE)
+    assert (best.scores.sparse is None) == (mode is Mode.DENSE)
+    if best.scores.dense is not None:
+        assert best.scores.dense == pytest.approx(1.0, abs=1e-5)
+
+
+async def test_the_same_document_twice_changes_nothing(index: Index) -> None:
+    assert await add(index, document("a", "One.")) is Outcome.ADDED
+    assert await add(index, document("a", "One.")) is Outcome.UNCHANGED
+
+
+async def test_a_changed_document_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (index, client):
+        old, new = document("a", "Old words. ", "More of it."), document("a", "New words.")
+        await add(index, old)
+        assert await add(index, new) is Outcome.REPLACED
+        found = await index.search(ADMIN, legs("words"), 10)
+        assert [hit.text for hit in found] == ["New words."]
+        assert await index.text(ADMIN, old.id) is None
+        assert await points(client) == 1
+
+
+async def test_delete_leaves_no_point_and_no_text(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (index, client):
+        new = document("a", "One. ", "Two.")
+        await add(index, new)
+        assert await index.delete(ADMIN, new.id)
+        assert not await index.delete(ADMIN, new.id)
+        assert await index.text(ADMIN, new.id) is None
+        assert await index.get(ADMIN, new.id) is None
+        assert await points(client) == 0
+
+
+async def test_what_a_dead_process_left_is_cleared_at_the_next_start(tmp_path: Path) -> None:
+    torn = document("a", "Half written.")
+    async with opened(tmp_path) as (index, client):
+        await index._documents.begin(ADMIN, torn)  # then the points, and then the power goes
+        texts = [torn.text]
+        await index._vectors.upsert("acme", ["*"], torn, [vector("x")], BM.documents(texts))
+        assert await index.search(ADMIN, legs("Half written."), 5) == []
+    async with opened(tmp_path) as (index, client):
+        assert await points(client) == 0
+        assert await add(index, torn) is Outcome.ADDED
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_nobody_sees_what_is_not_theirs(index: Index, mode: Mode) -> None:
+    blue = document("b", "The blue canary sings.", groups=("blue",))
+    everyone = document("e", "The public canary sings.")
+    await add(index, blue)
+    await add(index, everyone)
+    sees = {
+        name: {hit.source for hit in await index.search(who, legs("canary sings", mode), 10)}
+        for name, who in {"admin": ADMIN, "blue": BLUE, "red": RED, "other": STRANGER}.items()
+    }
+    assert sees == {"admin": {"b", "e"}, "blue": {"b", "e"}, "red": {"e"}, "other": set()}
+    assert await index.text(RED, blue.id) is None
+    assert await index.text(BLUE, blue.id) == blue.text
+    assert await index.get(STRANGER, blue.id) is None
+    assert not await index.delete(RED, blue.id)
+    assert [one.id for one in (await index.page(RED, 10, None))[0]] == [everyone.id]
+
+
+async def test_filters_narrow_and_exclude(index: Index) -> None:
+    for source in ("a", "b", "c"):
+        await add(index, document(source, f"Canary {source}."))
+
+    async def found(filters: dict[str, object]) -> set[str]:
+        return {hit.source for hit in await index.search(ADMIN, legs("canary"), 10, filters)}
+
+    assert await found({"source": ["a", "b"]}) == {"a", "b"}
+    assert await found({"not": {"source": "a"}}) == {"b", "c"}
+    assert await found({"source": ["a", "b"], "not": {"source": "a"}}) == {"b"}
+    assert await found({"team": "none"}) == set()
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"source": []},
+        {"source": {"gt": 1}},
+        {"source": 1.5},
+        {"source": None},
+        {"source": ["a", 1]},
+        {"tenant.x": "acme"},
+        {"": "a"},
+        {"not": "a"},
+        {"source": ["x"] * 1001},
+    ],
+)
+async def test_a_filter_that_makes_no_sense_is_refused(
+    index: Index, filters: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidValue):
+        await index.search(ADMIN, legs("canary"), 10, filters)
+
+
+async def test_a_metadata_filter_cannot_reach_the_tenant(index: Index) -> None:
+    await add(index, document("a", "Canary."))
+    assert await index.search(STRANGER, legs("canary"), 10, {"tenant": "acme"}) == []
+
+
+async def test_pages_hold_every_document_once(index: Index) -> None:
+    ids = []
+    for n in range(7):
+        new = document(f"s{n}", f"Text {n}.")
+        await add(index, new)
+        ids.append(new.id)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = await index.page(ADMIN, 3, cursor)
+        seen += [one.id for one in page]
+        if cursor is None:
+            break
+    assert seen == ids
+
+
+async def test_another_model_is_refused_never_mixed(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        pass
+    client = connect(None, None, tmp_path / "qdrant", 5)
+    try:
+        for other in (
+            Stamp("another", "1", 8, "bm25"),
+            Stamp("model", "2", 8, "bm25"),
+            Stamp("model", "1", 9, "bm25"),
+            Stamp("model", "1", 8, "bm25 german"),
+            Stamp("model", "1", 8, "bm25", layout=0),
+        ):
+            with pytest.raises(IndexMismatchError, match="written with other settings"):
+                await Vectors(client, "chunks").ensure(other)
+        await Vectors(client, "chunks").ensure(STAMP)
+    finally:
+        await client.close()
+
+
+_sources = st.sampled_from(["a", "b", "c"])
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), _sources, st.sampled_from(["x", "x y", "y z x"])),
+        st.tuples(st.just("delete"), _sources, st.just("")),
+        st.tuples(st.just("restart"), st.just(""), st.just("")),
+    ),
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=_steps)
+async def test_points_are_always_the_chunks_of_the_live_documents(
+    steps: list[tuple[str, str, str]],
+) -> None:
+    live: dict[str, NewDocument] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        rest = list(steps)
+        while True:
+            async with opened(Path(folder)) as (index, client):
+                while rest and rest[0][0] != "restart":
+                    action, source, words = rest.pop(0)
+                    if action == "add":
+                        live[source] = document(source, *(f"{word} " for word in words.split()))
+                        await add(index, live[source])
+                    elif source in live:
+                        assert await index.delete(ADMIN, live.pop(source).id)
+                records, _ = await client.scroll("chunks", limit=1000)
+                found = sorted((record.payload or {})["document_id"] for record in records)
+                wanted = sorted(new.id for new in live.values() for _ in new.chunks)
+                assert found == wanted
+                listed, _ = await index.page(ADMIN, 100, None)
+                assert {one.id for one in listed} == {new.id for new in live.values()}
+            if not rest:
+                return
+            rest.pop(0)
