@@ -11,12 +11,16 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bulkhead.errors import ApiError, TooLarge
 from bulkhead.logs import request_id
 
 logger = logging.getLogger("bulkhead.request")
+
+CLIENT_LEFT = 499
+"""Status in the log for a client that left before its answer began; nginx's number for it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -48,6 +52,8 @@ class RequestContext:
         try:
             self._refuse_announced_excess(headers)
             await self.app(scope, self._bounded(receive), send_with_id)
+        except ClientDisconnect:
+            status = status or CLIENT_LEFT
         except ApiError as error:
             await self._fail(error, status, send_with_id)
         except Exception:

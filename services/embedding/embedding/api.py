@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import InvalidValue, NotFound, Unavailable
 from embedding.engine import Engine
 from embedding.schemas import (
@@ -35,7 +36,7 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingReply, summary="Embed texts")
-async def embeddings(body: EmbeddingRequest, engine: EngineDep) -> Response:
+async def embeddings(body: EmbeddingRequest, engine: EngineDep, request: Request) -> Response:
     """Unit vectors of the texts, in order; OpenAI's shape."""
     backend = engine.backend
     _check_model(body.model, engine)
@@ -49,7 +50,7 @@ async def embeddings(body: EmbeddingRequest, engine: EngineDep) -> Response:
                 raise InvalidValue(
                     f"input.{index}: {count} tokens; the model reads {backend.max_tokens}"
                 )
-    vectors = await engine.embed(texts, tokens, body.input_type)
+    vectors = await unless_disconnected(request, engine.embed(texts, tokens, body.input_type))
     read = sum(min(count, backend.max_tokens) for count in tokens)
     reply = {
         "object": "list",
@@ -69,9 +70,9 @@ async def embeddings(body: EmbeddingRequest, engine: EngineDep) -> Response:
 
 
 @router.post("/v1/rerank", summary="Order documents by relevance")
-async def rerank(body: RerankRequest, engine: EngineDep) -> RerankReply:
+async def rerank(body: RerankRequest, engine: EngineDep, request: Request) -> RerankReply:
     """The documents' relevance for the query, best first; 503 without a reranking model."""
-    scores = await engine.rerank(body.query, body.documents)
+    scores = await unless_disconnected(request, engine.rerank(body.query, body.documents))
     if scores is None:
         raise Unavailable("reranker", "no reranking model is loaded (EMBEDDING_RERANKER)")
     ranked = [Ranked(index=i, relevance_score=score) for i, score in enumerate(scores)]

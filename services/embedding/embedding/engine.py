@@ -56,7 +56,7 @@ class Engine:
         self._loop = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Let the batch at hand end and refuse the rest."""
+        """End: the model finishes what it is at, and every caller that waits is cancelled."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -110,6 +110,9 @@ class Engine:
             encode = partial(self.backend.encode, [text.text for text in batch], batch[0].kind)
             try:
                 vectors = await self._in(self._compute, encode)
+            except asyncio.CancelledError:  # `stop` ends these callers with the others
+                self._waiting += batch
+                raise
             except Exception as error:  # the callers of this batch get it; the others go on
                 for text in batch:
                     if not text.done.done():
@@ -120,19 +123,22 @@ class Engine:
                     text.done.set_result(vector)
 
     def _next_batch(self) -> list[_Text]:
-        """The texts whose turn it is: one kind, and no more padded tokens than a batch may have."""
+        """The text whose turn it is, and those of its kind that are nearest to it in length.
+
+        As many as fit the budget of padded tokens, so that a batch under load is long and flat.
+        """
         now = time.monotonic()
-        self._waiting.sort(key=lambda text: text.turn(now))
-        batch: list[_Text] = []
-        longest = 0
-        for text in self._waiting:
+        first = min(self._waiting, key=lambda text: text.turn(now))
+        alike = [text for text in self._waiting if text.kind == first.kind and text is not first]
+        alike.sort(key=lambda text: abs(text.tokens - first.tokens))
+        batch, longest = [first], first.tokens
+        for text in alike:
             longest = max(longest, text.tokens)
-            if batch and (
-                text.kind != batch[0].kind or longest * (len(batch) + 1) > self._batch_tokens
-            ):
+            if longest * (len(batch) + 1) > self._batch_tokens:
                 break
             batch.append(text)
-        del self._waiting[: len(batch)]
+        taken = set(batch)
+        self._waiting = [text for text in self._waiting if text not in taken]
         return batch
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:

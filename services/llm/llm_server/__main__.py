@@ -21,6 +21,13 @@ def parameters(settings: LLMSettings) -> xllamacpp.CommonParams:
     params.n_ctx = settings.context_tokens * settings.parallel
     params.ctx_shift = False
     params.cpuparams.n_threads = settings.threads
+    params.cpuparams_batch.n_threads = settings.threads
+    # A prompt is read in steps this long. Between steps other requests get their next token, and
+    # work whose client left ends; shorter steps read a prompt more slowly.
+    params.n_batch = params.n_ubatch = 256
+    # llama.cpp lets every web page call it. No page has business here.
+    params.cors_origins = ""
+    params.cors_credentials = False
     params.cache_ram_mib = settings.prompt_cache_mib
     params.endpoint_metrics = True
     params.ui = False

@@ -1,0 +1,109 @@
+"""The real model from its package, offline: meaning, exactness, and OpenAI's own client."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+from openai import AsyncOpenAI
+from tokenizers import Tokenizer
+
+from embedding.backend import SentenceTransformerBackend, cores
+from embedding.engine import Engine
+from embedding.main import create
+from embedding.settings import EmbeddingSettings
+
+SENTENCES = [
+    "How do I restart the server?",
+    "The service can be started again with one command.",
+    "Lentil soup is served at noon.",
+    "日本語の文章もあります。",
+    "Emoji 🦊 and\r\nline ends",
+    "word " * 400,
+]
+
+
+@pytest.fixture(scope="session")
+def backend() -> SentenceTransformerBackend:
+    return SentenceTransformerBackend(EmbeddingSettings())
+
+
+@pytest.fixture
+async def engine(backend: SentenceTransformerBackend) -> AsyncIterator[Engine]:
+    engine = Engine(backend, batch_tokens=1024, queue_texts=100)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+def test_the_bundled_model_goes_by_its_own_name(backend: SentenceTransformerBackend) -> None:
+    assert backend.model_id == "sentence-transformers/all-MiniLM-L6-v2"
+    assert (backend.dimension, backend.max_tokens) == (384, 256)
+    assert len(backend.revision) == 16
+
+
+def test_another_folder_is_not_served_under_the_bundled_model_s_name(tmp_path: Path) -> None:
+    folder = tmp_path / "our-model"
+    folder.mkdir()
+    assert EmbeddingSettings(model=str(folder)).model_id == "our-model"
+    assert EmbeddingSettings(model="BAAI/bge-small-en").model_id == "BAAI/bge-small-en"
+    assert EmbeddingSettings(model="x/y", model_id="chosen").model_id == "chosen"
+
+
+def test_like_sentences_are_closer_than_unlike_ones(backend: SentenceTransformerBackend) -> None:
+    question, answer, soup = backend.encode(SENTENCES[:3], "document")
+    assert question @ answer > question @ soup + 0.2
+
+
+async def test_a_vector_does_not_depend_on_its_company(
+    engine: Engine, backend: SentenceTransformerBackend
+) -> None:
+    together = await engine.embed(SENTENCES, backend.count_tokens(SENTENCES), "document")
+    alone = np.concatenate([backend.encode([sentence], "document") for sentence in SENTENCES])
+    assert np.abs(together - alone).max() < 1e-4
+    assert np.linalg.norm(together, axis=1) == pytest.approx(np.ones(len(SENTENCES)), abs=1e-5)
+
+
+def test_tokens_are_counted_before_the_cut(backend: SentenceTransformerBackend) -> None:
+    assert backend.count_tokens(["restart", "word " * 400]) == [3, 402]
+
+
+def test_the_tokenizer_handed_out_counts_and_neither_cuts_nor_pads(
+    backend: SentenceTransformerBackend,
+) -> None:
+    tokenizer = Tokenizer.from_str(backend.tokenizer_json)
+    counts = [len(tokenizer.encode(text)) for text in ("restart", "word " * 400)]
+    assert counts == [3, 402]
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", " ", "\u202e abc", "🦊" * 50, "x" * 100_000])
+def test_odd_text_has_a_vector(backend: SentenceTransformerBackend, text: str) -> None:
+    vectors = backend.encode([text], "document")
+    assert np.isfinite(vectors).all()
+    assert np.linalg.norm(vectors) == pytest.approx(1, abs=1e-5)
+
+
+async def test_openai_s_client_works_unchanged(backend: SentenceTransformerBackend) -> None:
+    app = create(EmbeddingSettings(), backend)
+    async with app.router.lifespan_context(app):
+        transport = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
+        client = AsyncOpenAI(base_url="http://e/v1", api_key="none", http_client=transport)
+        reply = await client.embeddings.create(model=backend.model_id, input=SENTENCES[:3])
+        models = [model.id async for model in client.models.list()]
+        await client.close()
+    expected = backend.encode(SENTENCES[:3], "document")
+    assert np.abs(np.array([item.embedding for item in reply.data]) - expected).max() < 1e-4
+    assert reply.usage.total_tokens == sum(backend.count_tokens(SENTENCES[:3]))
+    assert models == [backend.model_id]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1)]
+)
+def test_a_container_s_quota_bounds_the_cores(
+    tmp_path: Path, limit: str, expected: int | None
+) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(limit + "\n")
+    assert cores(file) == (expected or cores(tmp_path / "absent"))

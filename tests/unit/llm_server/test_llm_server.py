@@ -1,0 +1,168 @@
+"""The model server as a process: it boots, answers, ends, and says why where it cannot."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from serving import free_port
+
+READY_WITHIN = 60.0
+
+
+@contextmanager
+def running() -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llm_server"],
+        env=os.environ | {"LLM_PORT": str(port), "LLM_CONTEXT_TOKENS": "512"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert f":{port}" in process.stdout.readline()  # written once it listens
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            yield process, http
+    finally:
+        process.kill()
+        process.wait(5)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[httpx.Client]:
+    with running() as (_, http):
+        yield http
+
+
+def chat(http: httpx.Client, text: str, **fields: object) -> httpx.Response:
+    body = {
+        "model": "smollm2-135m-instruct",
+        "messages": [{"role": "user", "content": text}],
+        "temperature": 0,
+        "max_tokens": 12,
+        **fields,
+    }
+    return http.post("/v1/chat/completions", json=body)
+
+
+def test_it_is_healthy_and_names_its_model(server: httpx.Client) -> None:
+    assert server.get("/health").json() == {"status": "ok"}
+    (model,) = server.get("/v1/models").json()["data"]
+    assert (model["id"], model["meta"]["n_ctx"]) == ("smollm2-135m-instruct", 512)
+
+
+def test_the_same_question_at_temperature_zero_has_the_same_answer(server: httpx.Client) -> None:
+    answers = [
+        chat(server, "Name the capital of France.", cache_prompt=False).json() for _ in range(2)
+    ]
+    texts = [answer["choices"][0]["message"]["content"] for answer in answers]
+    assert texts[0] == texts[1]
+    assert "Paris" in texts[0]
+
+
+def test_a_prompt_s_beginning_is_read_once(server: httpx.Client) -> None:
+    prefix = "The harbour has nine piers and a crane. " * 8
+    chat(server, prefix + "How many piers?", max_tokens=1)
+    usage = chat(server, prefix + "What else is there?", max_tokens=1).json()["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] > 70
+
+
+def test_a_prompt_that_does_not_fit_is_refused_and_not_cut(server: httpx.Client) -> None:
+    reply = chat(server, "word " * 2000)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["type"] == "exceed_context_size_error"
+
+
+def test_tokens_are_counted(server: httpx.Client) -> None:
+    reply = server.post("/tokenize", json={"content": "The harbour has nine piers."})
+    assert 5 <= len(reply.json()["tokens"]) <= 8
+
+
+def test_no_web_page_may_call_it(server: httpx.Client) -> None:
+    reply = server.get("/v1/models", headers={"origin": "http://page.example"})
+    assert reply.headers.get("access-control-allow-origin", "") == ""
+    assert "access-control-allow-credentials" not in reply.headers
+
+
+def test_a_client_that_leaves_ends_its_generation(server: httpx.Client) -> None:
+    body = {
+        "messages": [{"role": "user", "content": "Tell a story."}],
+        "stream": True,
+        "ignore_eos": True,
+        "max_tokens": 400,
+    }
+    before = generated(server)
+    with server.stream("POST", "/v1/chat/completions", json=body) as stream:
+        next(stream.iter_lines())
+    deadline = time.monotonic() + 10
+    while processing(server):
+        assert time.monotonic() < deadline, "the generation went on"
+    assert generated(server) - before < 300
+
+
+def metric(http: httpx.Client, name: str) -> float:
+    lines = http.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"llamacpp:{name} ")).split()[1])
+
+
+def processing(http: httpx.Client) -> bool:
+    return metric(http, "requests_processing") > 0
+
+
+def generated(http: httpx.Client) -> float:
+    return metric(http, "tokens_predicted_total")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_in_three_seconds_also_while_it_generates(end: signal.Signals) -> None:
+    with running() as (process, http):
+        body = {
+            "messages": [{"role": "user", "content": "Tell a story."}],
+            "stream": True,
+            "ignore_eos": True,
+        }
+        with http.stream("POST", "/v1/chat/completions", json=body) as stream:
+            next(stream.iter_lines())
+            process.send_signal(end)
+            assert process.wait(3) == 0
+
+
+def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal({"LLM_PORT": str(port)})
+    assert said.startswith(f"llm: port {port} cannot be had: Address already in use")
+
+
+def test_a_model_that_is_not_there_is_one_clear_line() -> None:
+    assert refusal({"LLM_MODEL_PATH": "/nowhere/model.gguf"}) == (
+        "llm: there is no model file model.gguf\n"
+    )
+
+
+def test_a_setting_that_cannot_be_is_named() -> None:
+    assert refusal({"LLM_PARALLEL": "0"}).startswith("llm: LLM_PARALLEL: ")
+
+
+def refusal(environment: dict[str, str]) -> str:
+    """What a server that cannot start says on standard error; it exits with 1."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "llm_server"],
+        env=os.environ | {"LLM_PORT": str(free_port())} | environment,
+        capture_output=True,
+        text=True,
+        timeout=READY_WITHIN,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    return ended.stderr
