@@ -200,6 +200,12 @@ def test_a_vote_needs_an_answer_that_was_given(filled: Api, llm: ScriptedLLM) ->
     assert filled.post("/v1/feedback", json={**vote, "vote": "sideways"}).status_code == 422
 
 
+def test_a_model_that_loops_is_stopped(filled: Api, llm: ScriptedLLM) -> None:
+    llm.words = ["The retriever listens on port 8080. "] * 50
+    content = filled.ask(QUESTION).json()["choices"][0]["message"]["content"]
+    assert content.count("8080") <= 3
+
+
 def test_a_question_fits_the_models_context_or_is_refused(filled: Api, llm: ScriptedLLM) -> None:
     reply = filled.ask(QUESTION, max_tokens=4080)
     assert reply.status_code == 422

@@ -52,30 +52,35 @@ class RetrieverSettings(ServiceSettings):
     collection: str = Field("chunks", description="Name of the Qdrant collection.")
 
     chunk_tokens: int = Field(
-        200,
+        240,
         ge=32,
         description="Most tokens of a chunk, counted by the embedding model's tokenizer.",
+    )
+    chunk_overlap_tokens: int = Field(
+        80, ge=0, description="Most tokens of a chunk's end that the next one repeats."
     )
     language: str = Field(
         "english", description="Snowball stemmer for sparse terms (a name PyStemmer knows)."
     )
-    bm25_k1: float = Field(1.2, ge=0, description="BM25: how soon a repeated term stops to count.")
+    bm25_k1: float = Field(1.5, ge=0, description="BM25: how soon a repeated term stops to count.")
     bm25_b: float = Field(
         0.75, ge=0, le=1, description="BM25: how much a chunk's length counts against it."
     )
     bm25_average_terms: float = Field(
-        100.0, gt=0, description="BM25: length of an average chunk, in terms."
+        140.0, gt=0, description="BM25: length of an average chunk, in terms."
     )
     rrf_k: int = Field(
-        2, gt=0, description="Reciprocal rank fusion: smaller favours what either leg ranks first."
+        15, gt=0, description="Reciprocal rank fusion: smaller favours what either leg ranks first."
     )
     prefetch: int = Field(
-        50, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
+        100, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
     )
 
     top_k: int = Field(4, ge=1, le=100, description="Chunks put before the model by default.")
     context_tokens: int = Field(
-        2048, ge=256, description="Most tokens of the whole prompt, below the model's own limit."
+        4096,
+        ge=512,
+        description="Tokens of prompt and answer together, where the model server does not say.",
     )
     max_answer_tokens: int = Field(
         256, ge=1, description="Tokens an answer may have when the request sets no limit."
@@ -104,7 +109,7 @@ class RetrieverSettings(ServiceSettings):
     )
     parser_processes: int = Field(1, ge=1, le=32, description="Processes that parse documents.")
     parse_timeout: float = Field(
-        120.0, gt=0, description="Longest time for parsing one document, in seconds."
+        60.0, gt=0, description="Longest time for parsing one document, in seconds."
     )
     max_document_bytes: int = Field(50 * 2**20, gt=0, description="Largest document, in bytes.")
     max_query_characters: int = Field(

@@ -168,6 +168,7 @@ async def _open_and_ingest(stack: Stack, fail: Callable[[str], None]) -> None:
     parsers = ParserPool(
         tokenizer,
         max_tokens=min(settings.chunk_tokens, model.max_tokens - _SPECIAL_TOKENS),
+        overlap_tokens=settings.chunk_overlap_tokens,
         limits=ParseLimits(max_bytes=settings.max_document_bytes),
         max_workers=settings.parser_processes,
         timeout=settings.parse_timeout,

@@ -128,6 +128,19 @@ def test_a_short_answer_is_quoted_where_the_question_is_answered() -> None:
     assert stream.citations[0].quote == "The embedding service listens on port 8081."
 
 
+def test_a_sentence_that_only_leads_on_is_neither_cited_nor_blamed() -> None:
+    text, stream = cite("The port is:\n\nThe retriever listens on port 8080.")
+    assert text == "The port is:\n\nThe retriever listens on port 8080. [1]"
+    assert stream.grounding().unsupported == []
+
+
+def test_a_model_that_loops_is_noticed_at_the_first_sentence_said_twice() -> None:
+    _, once = cite("The retriever listens on port 8080. Yes. Yes.")
+    assert not once.repeats
+    _, twice = cite("The retriever listens on port 8080. The retriever listens on port 8080. And")
+    assert twice.repeats
+
+
 def test_an_answer_without_words_is_not_supported() -> None:
     text, stream = cite("...")
     assert text == "..."

@@ -18,6 +18,8 @@ _ABSTAINS = regex.compile(
     regex.IGNORECASE,
 )
 
+_LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:
@@ -55,6 +57,9 @@ class CitingStream:
         self._sentence = ""
         self._unsupported: list[str] = []
         self._abstained = False
+        self._said: set[str] = set()
+        self.repeats = False
+        """The model has begun to say whole sentences again: it loops, and should be stopped."""
         self.citations: list[Citation] = []
 
     def feed(self, words: str) -> str:
@@ -96,7 +101,11 @@ class CitingStream:
     def _close_sentence(self) -> str:
         """Check the sentence that just ended; its marker, if a source bears it out."""
         sentence, self._sentence = self._sentence.strip(), ""
-        support = self._evidence.support(sentence) if sentence else None
+        self.repeats = self.repeats or (len(sentence) >= _LONG and sentence in self._said)
+        self._said.add(sentence)
+        if not sentence or sentence.endswith(":"):  # it only leads to the next one
+            return ""
+        support = self._evidence.support(sentence)
         if support is None:
             return ""
         if support.supported:

@@ -1,7 +1,7 @@
 """The way of a question: find, decide whether to ask, ask, cite and check while it streams."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,6 +112,8 @@ class Answerer:
                     words = stream.feed(chunk.text)
                 if words:
                     yield words
+                if stream.repeats:
+                    break
         with report.stage("cite"):
             rest = stream.end()
         if rest:
@@ -133,15 +135,19 @@ async def _generate(
     parameters: Mapping[str, Any],
     report: Report,
 ) -> AsyncGenerator[AIMessageChunk, None]:
-    """The model's chunks, the time to the first and the time of all as stages."""
-    started = time.perf_counter()
-    first = True
+    """The model's chunks. The time spent waiting for them, and for the first, are stages."""
+    chunks = model.astream(messages, **parameters)
+    waited = 0.0
     try:
-        async for chunk in model.astream(messages, **parameters):
-            if first and chunk.text:
-                report.add("first_token", time.perf_counter() - started)
-                first = False
+        while True:
+            started = time.perf_counter()
+            chunk = await anext(chunks, None)
+            waited += time.perf_counter() - started
+            if chunk is None:
+                return
             assert isinstance(chunk, AIMessageChunk)
+            if chunk.text and "first_token" not in report.timings:
+                report.add("first_token", waited)
             yield chunk
     except openai.APIStatusError as error:
         raise _refusal(error) from error
@@ -149,7 +155,14 @@ async def _generate(
         reason = type(error).__name__
         raise Unavailable("llm", f"the model server does not answer ({reason})") from error
     finally:
-        report.add("generate", time.perf_counter() - started)
+        report.add("generate", waited)
+        await _closed(chunks)
+
+
+async def _closed(chunks: AsyncIterator[object]) -> None:
+    """Close a stream that was left early, and with it the connection to the model server."""
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
 
 
 def _refusal(error: openai.APIStatusError) -> ApiError:

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from starlette.responses import Response, StreamingResponse
 
 from bulkhead.auth import Principal
+from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import ApiError, InvalidValue
 from bulkhead.logs import request_id
 from retriever.answer.flow import BACKGROUND, Answered, Question
@@ -29,7 +30,6 @@ from retriever.api.chat_schemas import (
     UsageBody,
 )
 from retriever.api.deps import Reader, StackDep
-from retriever.api.disconnect import unless_disconnected
 from retriever.api.search import usable_text
 from retriever.report import Report
 from retriever.stack import Stack
@@ -93,11 +93,9 @@ class _Answer:
         answer_tokens = (
             body.max_completion_tokens or body.max_tokens or stack.settings.max_answer_tokens
         )
-        prompt_tokens = stack.settings.context_tokens
-        if served.context_tokens is not None:
-            if answer_tokens >= served.context_tokens:
-                raise InvalidValue(f"max_tokens: the model holds {served.context_tokens} in all")
-            prompt_tokens = min(prompt_tokens, served.context_tokens - answer_tokens)
+        context_tokens = served.context_tokens or stack.settings.context_tokens
+        if answer_tokens >= context_tokens:
+            raise InvalidValue(f"max_tokens: the model holds {context_tokens} with the prompt")
         retriever = HybridRetriever(
             searcher=stack.searcher,
             principal=self._principal,
@@ -110,7 +108,7 @@ class _Answer:
             question,
             retriever,
             stack.llm.chat_model(served.id),
-            prompt_tokens,
+            context_tokens - answer_tokens,
             parameters,
             self._report,
         )

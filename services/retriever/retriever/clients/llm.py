@@ -35,6 +35,7 @@ class LLMClient:
         self._api_key = api_key
         self._timeout = timeout
         self._served: list[ServedModel] = []
+        self._chat_models: dict[str, BaseChatModel] = {}
 
     async def models(self) -> list[ServedModel]:
         """The models on offer, asked anew. Raises `Unavailable("llm")` when nobody answers."""
@@ -59,16 +60,18 @@ class LLMClient:
 
     def chat_model(self, model: str) -> BaseChatModel:
         """A LangChain chat model for `model`. It does not retry: a stream cannot be begun twice."""
-        return ChatOpenAI(
-            model=model,
-            base_url=self._base_url,
-            api_key=SecretStr(self._api_key),
-            http_async_client=self._http,
-            timeout=self._timeout,
-            max_retries=0,
-            stream_usage=True,
-            temperature=0,
-        )
+        if model not in self._chat_models:  # making one takes longer than a search
+            self._chat_models[model] = ChatOpenAI(
+                model=model,
+                base_url=self._base_url,
+                api_key=SecretStr(self._api_key),
+                http_async_client=self._http,
+                timeout=self._timeout,
+                max_retries=0,
+                stream_usage=True,
+                temperature=0,
+            )
+        return self._chat_models[model]
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens the model makes of `text`; for a server without `/tokenize`, a bound.

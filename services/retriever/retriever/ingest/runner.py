@@ -18,6 +18,7 @@ from retriever.ingest.workers import ParserPool, Prepared
 
 logger = logging.getLogger(__name__)
 
+_CONTEXT_CHARACTERS = 150
 _RETRY_SECONDS = (1, 2, 4, 8, 15, 30)
 
 
@@ -103,13 +104,16 @@ class Runner:
 
 
 def searchable_texts(document: NewDocument) -> list[str]:
-    """What is embedded and indexed of each chunk: title and headings give it its context."""
+    """What is embedded and indexed of each chunk: title and headings give it its context.
+
+    They are cut short, as a model that reads 256 tokens would drop the chunk's end for them.
+    """
     return [
         "\n".join(
             part
             for part in (
-                document.title,
-                chunk.heading if chunk.heading != document.title else "",
+                document.title[:_CONTEXT_CHARACTERS],
+                chunk.heading[-_CONTEXT_CHARACTERS:] if chunk.heading != document.title else "",
                 document.text[chunk.start : chunk.end],
             )
             if part
