@@ -138,7 +138,8 @@ def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
     `limit` is cgroup v2's file, "QUOTA PERIOD" in microseconds or "max PERIOD".
     """
-    at_hand = len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    at_hand = len(affinity(0)) if affinity else os.cpu_count() or 1
     if not limit.is_file():
         return at_hand
     quota, period = limit.read_text().split()

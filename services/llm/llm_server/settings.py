@@ -20,6 +20,12 @@ def bundled_model() -> Path:
     return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
+def _cores() -> int:
+    """The cores that this process may use, where the system says."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 class LLMSettings(BaseSettings):
     """The settings; the defaults serve the bundled model on loopback."""
 
@@ -36,7 +42,7 @@ class LLMSettings(BaseSettings):
     )
     parallel: int = Field(2, ge=1, le=64, description="Requests answered at the same time.")
     threads: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=_cores,
         ge=1,
         description="Threads that compute; the cores at hand by default.",
     )

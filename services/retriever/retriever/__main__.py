@@ -16,8 +16,8 @@ def main() -> None:
         app = create(settings)
     except ValidationError as error:
         problem = error.errors()[0]
-        name = f"RETRIEVER_{problem['loc'][0]}".upper()
-        sys.exit(f"retriever: {name}: {problem['msg']}")
+        where = "".join(f"RETRIEVER_{step}: ".upper() for step in problem["loc"][:1])
+        sys.exit(f"retriever: {where}{problem['msg']}")
     except (ValueError, RuntimeError) as error:
         sys.exit(f"retriever: {error}")
     serve(app, settings)

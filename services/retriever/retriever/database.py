@@ -1,12 +1,15 @@
 """SQLite for what must survive: documents, jobs, answers. One writer, readers beside it."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
+
+from bulkhead.errors import Unavailable
 
 SCHEMA_VERSION = 1
 
@@ -28,6 +31,8 @@ CREATE TABLE documents (
 );
 CREATE UNIQUE INDEX one_live_document_a_source ON documents (tenant, source) WHERE state = 'live';
 CREATE INDEX documents_listed ON documents (tenant, created_at, id) WHERE state = 'live';
+
+CREATE INDEX documents_unfinished ON documents (id) WHERE state != 'live';
 
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
@@ -109,10 +114,15 @@ class Database:
             await self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                await self._writer.commit()
+            except sqlite3.OperationalError as error:  # a full disk, above all
+                await self._writer.rollback()
+                raise Unavailable(
+                    "storage", f"the document store cannot write ({error})"
+                ) from error
             except BaseException:
                 await self._writer.rollback()
                 raise
-            await self._writer.commit()
 
     async def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[aiosqlite.Row]:
         """All rows of a query, as committed."""
@@ -124,13 +134,20 @@ class Database:
         return rows[0] if rows else None
 
 
-async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
-    async with connection.execute("PRAGMA user_version") as cursor:
-        row = await cursor.fetchone()
-    version = row[0] if row else 0
-    if version == 0:
-        await connection.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
-    elif version != SCHEMA_VERSION:
+def check_version(path: Path) -> int:
+    """The schema version of the file, 0 for a new one. Raises `ValueError` if it is not ours."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        raise ValueError(f"{path.name} cannot be opened: {error}") from error
+    if version not in (0, SCHEMA_VERSION):
         raise ValueError(
             f"{path.name} has schema version {version}; this release reads {SCHEMA_VERSION}"
         )
+    return int(version)
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    if check_version(path) == 0:
+        await connection.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")

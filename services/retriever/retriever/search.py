@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from qdrant_client import models
+
 from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
 from retriever.clients.embedding import EmbeddingClient
@@ -23,6 +25,13 @@ class SearchOptions:
     filters: Filters | None = None
 
 
+def fusion(settings: RetrieverSettings) -> models.Query:
+    """How Qdrant is to fuse the legs: by their scores' distributions, or by reciprocal ranks."""
+    if settings.fusion == "dbsf":
+        return models.FusionQuery(fusion=models.Fusion.DBSF)
+    return models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
+
+
 class Searcher:
     """The one search behind `/v1/search` and behind every answer."""
 
@@ -33,7 +42,7 @@ class Searcher:
         self._embedding = embedding
         self._bm25 = bm25
         self._prefetch = settings.prefetch
-        self._rrf_k = settings.rrf_k
+        self._fusion = fusion(settings)
 
     async def search(
         self,
@@ -59,7 +68,7 @@ class Searcher:
                     raise
                 report.degrade(error.part)
                 mode = Mode.SPARSE
-        legs = Legs(mode, vector, self._bm25.query(query), self._prefetch, self._rrf_k)
+        legs = Legs(mode, vector, self._bm25.query(query), self._prefetch, self._fusion)
         wanted = max(limit, self._prefetch) if options.rerank else limit
         with report.stage("search"):
             hits = await self._index.search(principal, legs, wanted, options.filters)

@@ -1,11 +1,13 @@
 """Everything the retriever can be told, by environment variables named `RETRIEVER_…`."""
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from bulkhead.settings import ServiceSettings
+from retriever.index.sparse import stemmer
 
 
 class RetrieverSettings(ServiceSettings):
@@ -49,7 +51,11 @@ class RetrieverSettings(ServiceSettings):
         None, description="File that holds the Qdrant server's key."
     )
     qdrant_timeout: int = Field(30, gt=0, description="Longest wait for Qdrant, in seconds.")
-    collection: str = Field("chunks", description="Name of the Qdrant collection.")
+    collection: str = Field(
+        "chunks",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Name of the Qdrant collection, and of the document store beside it.",
+    )
 
     chunk_tokens: int = Field(
         240,
@@ -62,18 +68,22 @@ class RetrieverSettings(ServiceSettings):
     language: str = Field(
         "english", description="Snowball stemmer for sparse terms (a name PyStemmer knows)."
     )
-    bm25_k1: float = Field(1.5, ge=0, description="BM25: how soon a repeated term stops to count.")
+    bm25_k1: float = Field(0.9, ge=0, description="BM25: how soon a repeated term stops to count.")
     bm25_b: float = Field(
-        0.75, ge=0, le=1, description="BM25: how much a chunk's length counts against it."
+        0.4, ge=0, le=1, description="BM25: how much a chunk's length counts against it."
     )
     bm25_average_terms: float = Field(
         140.0, gt=0, description="BM25: length of an average chunk, in terms."
     )
+    fusion: Literal["dbsf", "rrf"] = Field(
+        "dbsf",
+        description="How the two legs are fused: by the distribution of scores, or by ranks.",
+    )
     rrf_k: int = Field(
-        15, gt=0, description="Reciprocal rank fusion: smaller favours what either leg ranks first."
+        15, gt=0, description="With `rrf`: smaller favours what either leg ranks first."
     )
     prefetch: int = Field(
-        100, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
+        200, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
     )
 
     top_k: int = Field(4, ge=1, le=100, description="Chunks put before the model by default.")
@@ -115,3 +125,15 @@ class RetrieverSettings(ServiceSettings):
     max_query_characters: int = Field(
         8000, gt=0, description="Longest question or search query, in characters."
     )
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, language: str) -> str:
+        stemmer(language)
+        return language
+
+    @model_validator(mode="after")
+    def _overlap_is_less_than_a_chunk(self) -> Self:
+        if self.chunk_overlap_tokens >= self.chunk_tokens:
+            raise ValueError("RETRIEVER_CHUNK_OVERLAP_TOKENS must be below RETRIEVER_CHUNK_TOKENS")
+        return self

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 from qdrant_client import AsyncQdrantClient
@@ -16,7 +17,7 @@ from bulkhead.settings import read_secret
 from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient
-from retriever.database import Database
+from retriever.database import Database, check_version
 from retriever.feedback import Feedback
 from retriever.index.connect import connect
 from retriever.index.documents import Documents
@@ -97,10 +98,16 @@ class Neighbours:
         keys = KeyRing({key_digest(read_secret(settings.api_key_file)): admin})
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
         qdrant_key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
+        check_version(store_path(settings))
         qdrant_url = str(settings.qdrant_url) if settings.qdrant_url else None
         folder = settings.data_dir / "qdrant"
         qdrant = connect(qdrant_url, qdrant_key or None, folder, settings.qdrant_timeout)
         return cls(keys, llm_key, qdrant)
+
+
+def store_path(settings: RetrieverSettings) -> Path:
+    """The document store that belongs to the collection: one never says what the other lacks."""
+    return settings.data_dir / f"{settings.collection}.sqlite3"
 
 
 @asynccontextmanager
@@ -110,16 +117,14 @@ async def open_stack(
     """The parts, running. `fail` is called when the index turns out not to be ours to use."""
     async with AsyncExitStack() as exits:
         exits.push_async_callback(neighbours.qdrant.close)
-        database = await exits.enter_async_context(
-            Database.open(settings.data_dir / "bulkhead.sqlite3")
-        )
+        database = await exits.enter_async_context(Database.open(store_path(settings)))
         llm_http = await exits.enter_async_context(httpx.AsyncClient(limits=_LIMITS))
         embedding_http = await exits.enter_async_context(
             httpx.AsyncClient(base_url=str(settings.embedding_url), limits=_LIMITS)
         )
         stack = _assemble(settings, neighbours, database, llm_http, embedding_http)
         stack.spool.keep_only({item.spool for item in await stack.jobs.pending()})
-        exits.push_async_callback(_cancelled, asyncio.create_task(_open_and_ingest(stack, fail)))
+        exits.push_async_callback(_cancelled, asyncio.create_task(_background(stack, fail)))
         yield stack
 
 
@@ -153,18 +158,22 @@ def _assemble(
     )
 
 
-async def _open_and_ingest(stack: Stack, fail: Callable[[str], None]) -> None:
-    """Open the index once the embedding service and Qdrant answer, then work the queue off."""
-    model, tokenizer = await _await_neighbours(stack)
-    settings = stack.settings
-    sparse = f"bm25 {settings.language} k1={settings.bm25_k1} b={settings.bm25_b}"
-    stamp = Stamp(model.id, model.revision, model.dimension, sparse)
+async def _background(stack: Stack, fail: Callable[[str], None]) -> None:
+    """Open the index and ingest; an end that nobody asked for ends the process, with the reason."""
     try:
-        await stack.index.open(stamp)
+        await _open_and_ingest(stack)
     except IndexMismatchError as error:
         stack.mismatch = str(error)
         fail(stack.mismatch)
-        return
+    except Exception as error:
+        logger.exception("ingestion ended")
+        fail(f"ingestion ended: {error}")
+
+
+async def _open_and_ingest(stack: Stack) -> None:
+    """Open the index once the embedding service and Qdrant answer, then work the queue off."""
+    settings = stack.settings
+    model, tokenizer = await _opened(stack)
     parsers = ParserPool(
         tokenizer,
         max_tokens=min(settings.chunk_tokens, model.max_tokens - _SPECIAL_TOKENS),
@@ -189,12 +198,22 @@ async def _open_and_ingest(stack: Stack, fail: Callable[[str], None]) -> None:
         parsers.close()
 
 
-async def _await_neighbours(stack: Stack) -> tuple[EmbeddingModel, str]:
-    """The embedding model and its tokenizer; asks every second until both parts answer."""
+async def _opened(stack: Stack) -> tuple[EmbeddingModel, str]:
+    """The embedding model and its tokenizer, with the index open for them.
+
+    Tries every second until both neighbours answer. Raises `IndexMismatchError`.
+    """
+    settings = stack.settings
+    sparse = (
+        f"bm25 {settings.language} k1={settings.bm25_k1} b={settings.bm25_b}"
+        f" average={settings.bm25_average_terms}"
+    )
     while True:
         try:
-            await stack.vectors.exists()
-            return await stack.embedding.model(), await stack.embedding.tokenizer()
+            model = await stack.embedding.model()
+            tokenizer = await stack.embedding.tokenizer()
+            await stack.index.open(Stamp(model.id, model.revision, model.dimension, sparse))
+            return model, tokenizer
         except Unavailable as error:
             logger.warning("waiting for a neighbour", extra={"reason": error.message})
             await asyncio.sleep(1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qdrant_client import AsyncQdrantClient
+from qdrant_client import AsyncQdrantClient, models
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue
@@ -69,7 +69,8 @@ async def add(index: Index, new: NewDocument) -> Outcome:
 
 
 def legs(query: str, mode: Mode = Mode.HYBRID) -> Legs:
-    return Legs(mode, vector(query), BM.query(query), 50, 2)
+    fusion = models.FusionQuery(fusion=models.Fusion.DBSF)
+    return Legs(mode, vector(query), BM.query(query), 50, fusion)
 
 
 async def points(client: AsyncQdrantClient) -> int:

@@ -126,7 +126,7 @@ class CitingStream:
             chunk_id=support.hit.chunk_id,
             title=support.hit.title,
             source=support.hit.source,
-            page=support.hit.page,
+            page=support.hit.page_at(support.start),
             start=support.start,
             end=support.end,
             quote=support.quote,

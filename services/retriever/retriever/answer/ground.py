@@ -8,14 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 
 import regex
 
 from retriever.answer.sentences import sentences
 from retriever.index.model import Hit
-from retriever.index.sparse import terms
+from retriever.index.sparse import stop_terms, terms
 
 EVALUATOR = "lexical-v1"
 
@@ -23,14 +22,6 @@ _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
 _LETTERS = regex.compile(r"[\p{L}\p{N}]")
-
-_STOPWORDS = """
-a about after all also an and any are as at be because been before being but by can could did
-do does for from had has have he her his how i if in into is it its may more most no not of on
-or other our out over own she should so some such than that the their them then there these
-they this those through to under up was we were what when where which while who why will with
-would you your
-""".split()  # noqa: SIM905 - readable as a paragraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +127,7 @@ class Evidence:
 
     def _content(self, text: str) -> frozenset[str]:
         """The stemmed terms of `text` that carry meaning."""
-        return frozenset(terms(text, self._language)) - _stopped(self._language)
+        return frozenset(terms(text, self._language)) - stop_terms(self._language)
 
     def _weight(self, terms: frozenset[str]) -> float:
         return sum(self._idf(term) for term in terms)
@@ -145,8 +136,3 @@ class Evidence:
         """BM25's inverse document frequency, over the background's chunks."""
         found, count = self._frequency[term], len(self._contents)
         return math.log(1 + (count - found + 0.5) / (found + 0.5))
-
-
-@cache
-def _stopped(language: str) -> frozenset[str]:
-    return frozenset(terms(" ".join(_STOPWORDS), language))

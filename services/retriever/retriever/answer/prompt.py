@@ -1,5 +1,6 @@
 """What the model reads: a fixed prefix, the sources in a stable order, the question last."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from langchain_core.documents import Document
@@ -24,6 +25,8 @@ _TEMPLATE = ChatPromptTemplate.from_messages(
 )
 # What a chat template adds a message: role and delimiters; 8 bounds those of Qwen, Llama, SmolLM.
 _TOKENS_A_MESSAGE = 8
+
+_FENCE = re.compile(r"<(?=\s*/?\s*source\b)", re.IGNORECASE)
 
 CountTokens = Callable[[str], Awaitable[int]]
 
@@ -86,5 +89,5 @@ async def _tokens(messages: Sequence[BaseMessage], limit: int, count: CountToken
 
 def _fenced(source: Document) -> str:
     """A source inside its fence; the fence's own words inside it are broken up."""
-    text = source.page_content.replace("<source>", "< source>").replace("</source>", "< /source>")
-    return f"<source>\n{source.metadata['title']}\n{text}\n</source>"
+    inside = f"{source.metadata['title']}\n{source.page_content}"
+    return f"<source>\n{_FENCE.sub('[', inside)}\n</source>"

@@ -5,6 +5,7 @@ whoever is in one of them. An admin sees all of the tenant.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from qdrant_client import models
@@ -24,8 +25,12 @@ _METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_VALUES = 1000
 
 
-def visible_points(principal: Principal, filters: Filters | None = None) -> models.Filter:
+def visible_points(
+    principal: Principal, filters: Filters | None = None, hidden: Sequence[str] = ()
+) -> models.Filter:
     """The Qdrant filter for what `principal` may see, narrowed by `filters`.
+
+    `hidden` are ids of documents that are not, or no longer, to be seen by anybody.
 
     Raises `InvalidValue` for a filter that cannot be understood.
     """
@@ -43,6 +48,9 @@ def visible_points(principal: Principal, filters: Filters | None = None) -> mode
     must_not: list[models.Condition] = [
         _condition(field, value) for field, value in unwanted.items()
     ]
+    if hidden:
+        these = models.MatchAny(any=list(hidden))
+        must_not.append(models.FieldCondition(key="document_id", match=these))
     return models.Filter(must=must, must_not=must_not or None)
 
 

@@ -12,8 +12,8 @@ from retriever.index.documents import Documents
 from retriever.index.model import Document, Hit, NewDocument, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
 
-_SLACK = 8
-"""Extra hits fetched, so that hits of a document just replaced do not shorten the answer."""
+_ATTEMPTS = 3
+"""How often a search is made anew because a document that it found changed meanwhile."""
 
 
 class Index:
@@ -38,9 +38,14 @@ class Index:
         self._made = self._made or await self._vectors.exists()
         if not self._made:
             return []
-        hits = await self._vectors.search(legs, visible_points(principal, filters), limit + _SLACK)
-        live = await self._documents.live(principal, sorted({hit.document_id for hit in hits}))
-        return [hit for hit in hits if hit.document_id in live][:limit]
+        for _ in range(_ATTEMPTS):
+            hidden = await self._documents.unfinished()
+            visible = visible_points(principal, filters, hidden)
+            hits = await self._vectors.search(legs, visible, limit)
+            live = await self._documents.live(principal, sorted({hit.document_id for hit in hits}))
+            if all(hit.document_id in live for hit in hits):
+                break
+        return [hit for hit in hits if hit.document_id in live]
 
     async def add(
         self,

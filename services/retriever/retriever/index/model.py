@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -31,6 +32,8 @@ class ChunkSpan:
     end: int
     page: int | None
     heading: str
+    page_breaks: tuple[int, ...] = ()
+    """Where in the document's text, inside this chunk, further pages begin."""
 
 
 def document_id(
@@ -104,3 +107,10 @@ class Hit:
     text: str
     score: float
     scores: Scores = field(default_factory=Scores)
+    page_breaks: tuple[int, ...] = ()
+
+    def page_at(self, offset: int) -> int | None:
+        """The page of a place inside this chunk, given in code points of the document's text."""
+        if self.page is None:
+            return None
+        return self.page + bisect_right(self.page_breaks, offset)

@@ -4,6 +4,7 @@ import threading
 import unicodedata
 import zlib
 from collections import Counter
+from functools import cache
 
 import regex
 import Stemmer
@@ -16,6 +17,14 @@ _WORD = regex.compile(
     regex.V1,
 )
 _LONGEST_TERM = 64
+
+_STOPWORDS = """
+a about after all also an and any are as at be because been before being but by can could did
+do does for from had has have he her his how i if in into is it its may more most no not of on
+or other our out over own she should so some such than that the their them then there these
+they this those through to under up was we were what when where which while who why will with
+would you your
+""".split()  # noqa: SIM905 - readable as a paragraph
 
 
 _local = threading.local()
@@ -41,6 +50,14 @@ def terms(text: str, language: str) -> list[str]:
     words = [word[:_LONGEST_TERM] for word in _WORD.findall(folded)]
     stems: list[str] = stemmer(language).stemWords(words)
     return stems
+
+
+@cache
+def stop_terms(language: str) -> frozenset[str]:
+    """The terms that say nothing of what a text is about; only English has a list here."""
+    return (
+        frozenset(terms(" ".join(_STOPWORDS), language)) if language == "english" else frozenset()
+    )
 
 
 class BM25:
@@ -70,8 +87,10 @@ class BM25:
         return SparseVector(indices=list(weights), values=list(weights.values()))
 
     def query(self, text: str) -> SparseVector:
-        """Each distinct term of a query, with weight 1."""
-        indices = list({term_id(term): None for term in terms(text, self._language)})
+        """Each distinct term of a query, weight 1; stop words only if there is nothing else."""
+        found = terms(text, self._language)
+        telling = [term for term in found if term not in stop_terms(self._language)]
+        indices = list({term_id(term): None for term in telling or found})
         return SparseVector(indices=indices, values=[1.0] * len(indices))
 
 

@@ -53,7 +53,7 @@ class Legs:
     dense: list[float] | None
     sparse: models.SparseVector
     prefetch: int
-    rrf_k: int
+    fusion: models.Query
 
 
 class Vectors:
@@ -85,7 +85,7 @@ class Vectors:
                 )
                 raise IndexMismatchError(
                     f"the collection {self._collection!r} was written with other settings "
-                    f"({details}); ingest into another RETRIEVER_COLLECTION and data folder, "
+                    f"({details}); ingest into another RETRIEVER_COLLECTION, "
                     "or go back to what it was written with"
                 )
             return
@@ -136,6 +136,7 @@ class Vectors:
                 payload={
                     **shared,
                     "page": chunk.page,
+                    "page_breaks": chunk.page_breaks,
                     "start": chunk.start,
                     "end": chunk.end,
                     "text": document.text[chunk.start : chunk.end],
@@ -194,7 +195,7 @@ class Vectors:
                 models.Prefetch(query=query, using=using, filter=visible, limit=prefetch)
                 for using, query in vectors.items()
             ],
-            query=models.RrfQuery(rrf=models.Rrf(k=legs.rrf_k)),
+            query=legs.fusion,
             limit=limit,
         )
         if not found.points:
@@ -242,6 +243,7 @@ def _hit(point: models.ScoredPoint, scores: dict[str, dict[str, float]]) -> Hit:
         start=payload["start"],
         end=payload["end"],
         text=payload["text"],
+        page_breaks=tuple(payload["page_breaks"]),
         score=point.score,
         scores=Scores(
             dense=scores.get(DENSE, {}).get(chunk_id),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
 
@@ -86,21 +85,23 @@ class Runner:
             self._spool.path(item.spool), item.source, item.media_type
         )
         document = _document(new_id, item, prepared)
-        texts = searchable_texts(document)
-        sparse = await asyncio.to_thread(self._bm25.documents, texts)
-        dense = await self._embed(texts)
-        outcome = await self._index.add(principal, document, dense, sparse)
+        outcome = await self._index_patiently(principal, document)
         await self._jobs.finish(item, outcome, document_id=document.id, chunks=len(document.chunks))
 
-    async def _embed(self, texts: list[str]) -> Sequence[Sequence[float]]:
-        """The vectors; a service that is down is waited for, as it will be back."""
-        for delay in _RETRY_SECONDS:
+    async def _index_patiently(self, principal: Principal, document: NewDocument) -> Outcome:
+        """Embed and index; a neighbour that is down is waited for, as it will be back."""
+        texts = searchable_texts(document)
+        sparse = await asyncio.to_thread(self._bm25.documents, texts)
+        for delay in (*_RETRY_SECONDS, None):
             try:
-                return await self._embeddings.aembed_documents(texts)
+                dense = await self._embeddings.aembed_documents(texts)
+                return await self._index.add(principal, document, dense, sparse)
             except Unavailable as error:
-                logger.warning("embedding will be tried again", extra={"reason": error.message})
+                if delay is None:
+                    raise
+                logger.warning("a document will be tried again", extra={"reason": error.message})
                 await asyncio.sleep(delay)
-        return await self._embeddings.aembed_documents(texts)
+        raise AssertionError("the last round returns or raises")
 
 
 def searchable_texts(document: NewDocument) -> list[str]:
@@ -134,7 +135,13 @@ def _document(new_id: str, item: Item, prepared: Prepared) -> NewDocument:
         text=parsed.text,
         pages=parsed.pages,
         chunks=[
-            ChunkSpan(chunk.start, chunk.end, page_at(parsed.pages, chunk.start), chunk.heading)
+            ChunkSpan(
+                chunk.start,
+                chunk.end,
+                page_at(parsed.pages, chunk.start),
+                chunk.heading,
+                tuple(start for start in parsed.pages if chunk.start < start < chunk.end),
+            )
             for chunk in prepared.chunks
         ],
     )
