@@ -1,0 +1,1 @@
+"""Measures the retriever through its HTTP API on judged collections."""

@@ -1,0 +1,148 @@
+"""The parts of the retriever's replies that are measured; fields not named here are ignored."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class JobCounts(BaseModel):
+    """Documents by outcome, and the chunks that were written."""
+
+    total: int = 0
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    pending: int = 0
+    chunks: int = 0
+
+    @property
+    def done(self) -> int:
+        """Documents that are through, well or badly."""
+        return self.added + self.replaced + self.unchanged + self.failed
+
+
+class JobError(BaseModel):
+    """Why one document failed."""
+
+    source: str | None = None
+    message: str
+
+
+class Job(BaseModel):
+    """An ingestion job."""
+
+    id: str
+    state: Literal["queued", "running", "succeeded", "partial", "failed", "cancelled"]
+    counts: JobCounts
+    errors: list[JobError]
+
+    @property
+    def final(self) -> bool:
+        """Whether the state can no longer change."""
+        return self.state not in ("queued", "running")
+
+
+class Found(BaseModel):
+    """A search result; a chat reply's results have no text, and none is needed."""
+
+    document_id: str
+    source: str
+
+
+class SearchReply(BaseModel):
+    """Reply of POST /v1/search; timings in milliseconds by stage."""
+
+    results: list[Found]
+    degraded: list[str]
+    timings: dict[str, float] = {}
+
+
+class Citation(BaseModel):
+    """A quote of a document's text: text[start:end] in code points should equal `quote`."""
+
+    marker: str
+    document_id: str
+    source: str
+    start: int
+    end: int
+    quote: str
+
+
+class Grounding(BaseModel):
+    """What the retriever says about its own answer."""
+
+    supported: bool
+    unsupported: list[str]
+    abstained: bool
+
+
+class Usage(BaseModel):
+    """Tokens of prompt and completion."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Retrieval(BaseModel):
+    """What the answer was made from."""
+
+    degraded: list[str]
+    results: list[Found]
+
+
+class Message(BaseModel):
+    """The words of an answer."""
+
+    content: str
+
+
+class Choice(BaseModel):
+    """An OpenAI choice."""
+
+    message: Message
+    finish_reason: str | None = None
+
+
+class ChatReply(BaseModel):
+    """Reply of POST /v1/chat/completions; usage is absent or 0 where no model was asked."""
+
+    choices: list[Choice]
+    citations: list[Citation]
+    grounding: Grounding
+    retrieval: Retrieval
+    usage: Usage | None = None
+    timings: dict[str, float] = {}
+
+
+class Delta(BaseModel):
+    """A piece of streamed words."""
+
+    content: str | None = None
+
+
+class ChunkChoice(BaseModel):
+    """An OpenAI choice of a stream."""
+
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class ChatChunk(BaseModel):
+    """One event of a stream; the last before [DONE] carries `grounding` and no choices."""
+
+    choices: list[ChunkChoice] = []
+    grounding: Grounding | None = None
+    error: dict[str, object] | None = None
+
+
+class Model(BaseModel):
+    """An entry of GET /v1/models."""
+
+    id: str
+
+
+class ModelList(BaseModel):
+    """Reply of GET /v1/models."""
+
+    data: list[Model]
