@@ -48,8 +48,6 @@ def settings(
             "embedding_url": embedding_server.url,
             "llm_url": llm_server.url + "/v1",
             "query_embedding_timeout": 2.0,
-            # A hash has no meaning, so a question counts as answerable by its words alone.
-            "relevance_dense": 1.0,
         }
     )
 

@@ -1,6 +1,9 @@
 """Documents in, listed, read, changed and deleted over HTTP."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from rig import KEY, PORTS, SOUP, Api, Neighbour, running
+from serving import free_port
 
+from embedding.backend import DummyBackend
 from retriever.settings import RetrieverSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "documents"
@@ -175,15 +180,25 @@ def test_without_embedding_search_goes_on_by_words_and_says_so(
     assert (ready["status"], ready["parts"]["embedding"]["state"]) == ("degraded", "down")
 
 
-def test_a_missing_reranker_is_reported_and_the_order_stays(filled: Api) -> None:
+def test_a_reranker_orders_what_was_found(filled: Api) -> None:
+    # The hashing backend reranks by shared words.
+    body = {"query": "a bowl of lentil soup", "mode": "dense", "rerank": True}
+    ranked = filled.post("/v1/search", json=body).json()
+    assert ranked["degraded"] == []
+    assert ranked["results"][0]["source"] == "canteen.txt"
+    scores = [hit["scores"]["rerank"] for hit in ranked["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert ranked["results"][0]["score"] == scores[0]
+
+
+def test_a_missing_reranker_is_reported_and_the_order_stays(
+    filled: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DummyBackend, "rerank", lambda *_: None)
     plain = filled.post("/v1/search", json={"query": "port"}).json()
-    ranked = filled.post("/v1/search", json={"query": "port", "rerank": True}).json()
-    assert plain["degraded"] == []
-    assert {hit["chunk_id"] for hit in ranked["results"]} == {
-        hit["chunk_id"] for hit in plain["results"]
-    }
-    # The hashing backend can rerank, by shared words.
-    assert ranked["results"][0]["scores"]["rerank"] is not None
+    unranked = filled.post("/v1/search", json={"query": "port", "rerank": True}).json()
+    assert (plain["degraded"], unranked["degraded"]) == ([], ["reranker"])
+    assert unranked["results"] == plain["results"]
 
 
 def test_pages_of_documents_follow_their_cursor(api: Api) -> None:
@@ -281,3 +296,55 @@ def test_the_openapi_document_shows_real_examples(api: Api) -> None:
     assert schema["components"]["schemas"]["ChatRequest"]["examples"]
     assert "$defs" not in json.dumps(schema)
     assert api.get("/docs").status_code == 200
+
+
+def test_another_embedding_model_is_refused_with_one_clear_line(
+    settings: RetrieverSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(settings) as api:
+        api.ingest({"text": SOUP, "source": "soup"})
+    monkeypatch.setattr(DummyBackend, "revision", "2")
+    environment = {
+        **os.environ,
+        "RETRIEVER_PORT": str(free_port()),
+        "RETRIEVER_DATA_DIR": str(settings.data_dir),
+        "RETRIEVER_API_KEY_FILE": str(settings.api_key_file),
+        "RETRIEVER_EMBEDDING_URL": str(settings.embedding_url),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "retriever"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "revision '1', now '2'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("RETRIEVER_PORT", "http", "RETRIEVER_PORT"),
+        ("RETRIEVER_LANGUAGE", "klingon", "no stemmer"),
+        ("RETRIEVER_CHUNK_OVERLAP_TOKENS", "300", "must be below RETRIEVER_CHUNK_TOKENS"),
+        ("RETRIEVER_API_KEY_FILE", "missing", "cannot read the secret file"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_line_at_start(
+    tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    environment = {**os.environ, "RETRIEVER_DATA_DIR": str(tmp_path), name: value}
+    ended = subprocess.run(
+        [sys.executable, "-m", "retriever"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert told in ended.stderr

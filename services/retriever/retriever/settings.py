@@ -95,17 +95,19 @@ class RetrieverSettings(ServiceSettings):
     max_answer_tokens: int = Field(
         256, ge=1, description="Tokens an answer may have when the request sets no limit."
     )
-    relevance_dense: float = Field(
-        0.3,
+    relevance: float = Field(
+        0.55,
         ge=-1,
-        le=1,
-        description="Cosine below which the best chunk does not count as relevant by meaning.",
+        le=1.5,
+        description="What the best chunk's cosine plus half the share of the question's words in "
+        "it must reach, or the answer is that nothing was found.",
     )
-    relevance_terms: float = Field(
-        0.5,
+    relevance_words: float = Field(
+        0.4,
         ge=0,
         le=1,
-        description="Share of the question's weighted terms that makes a chunk relevant by words.",
+        description="The share of the question's words that must be found in one chunk when the "
+        "search went by words alone.",
     )
     support_threshold: float = Field(
         0.6,

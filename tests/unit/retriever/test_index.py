@@ -1,8 +1,10 @@
 """The index on real embedded Qdrant and SQLite: nothing lost, nothing left, nothing leaked."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,14 @@ async def test_a_changed_document_takes_the_place_of_the_old_one(tmp_path: Path)
         assert await points(client) == 1
 
 
+async def test_a_quote_on_a_later_page_of_its_chunk_knows_its_page(index: Index) -> None:
+    new = document("a", "First page. Second page. Third page.")
+    span = replace(new.chunks[0], page=4, page_breaks=(12, 25))
+    await add(index, replace(new, pages=(0, 12, 25), chunks=[span]))
+    (hit,) = await index.search(ADMIN, legs("page"), 1)
+    assert [hit.page_at(offset) for offset in (0, 11, 12, 24, 25, 30)] == [4, 4, 5, 5, 6, 6]
+
+
 async def test_delete_leaves_no_point_and_no_text(tmp_path: Path) -> None:
     async with opened(tmp_path) as (index, client):
         new = document("a", "One. ", "Two.")
@@ -126,6 +136,36 @@ async def test_what_a_dead_process_left_is_cleared_at_the_next_start(tmp_path: P
     async with opened(tmp_path) as (index, client):
         assert await points(client) == 0
         assert await add(index, torn) is Outcome.ADDED
+
+
+async def test_chunks_that_are_still_being_written_take_no_places(index: Index) -> None:
+    torn = document("a", *(f"The canary sings {n}. " for n in range(60)))
+    texts = [torn.text[chunk.start : chunk.end] for chunk in torn.chunks]
+    await index._documents.begin(ADMIN, torn)
+    await index._vectors.upsert(
+        "acme", ["*"], torn, [vector(text) for text in texts], BM.documents(texts)
+    )
+    await add(index, document("b", "A live canary."))
+    found = await index.search(ADMIN, legs("canary sings", Mode.SPARSE), 5)
+    assert [hit.source for hit in found] == ["b"]
+
+
+async def test_a_search_during_a_change_sees_the_old_or_the_new(index: Index) -> None:
+    await add(index, document("a", "Canary version 0."))
+    changes = [document("a", f"Canary version {n}.") for n in range(1, 15)]
+
+    async def change() -> None:
+        for new in changes:
+            await add(index, new)
+
+    changing = asyncio.create_task(change())
+    searches = 0
+    while not changing.done():
+        found = await index.search(ADMIN, legs("canary version"), 5)
+        assert len(found) == 1
+        searches += 1
+    await changing
+    assert searches > 3
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -86,7 +86,7 @@ class Answerer:
                 self._settings.support_threshold,
             )
             settings = self._settings
-            worth = relevant(shown, evidence, settings.relevance_dense, settings.relevance_terms)
+            worth = relevant(shown, evidence, settings.relevance, settings.relevance_words)
         if not worth:
             yield NOTHING_FOUND
             yield Answered([], Grounding(False, [], True, EVALUATOR), shown)

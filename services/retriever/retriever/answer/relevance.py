@@ -7,11 +7,18 @@ from retriever.index.model import Hit
 
 NOTHING_FOUND = "I could not find anything about this in the documents."
 
+_WORDS_COUNT = 0.5
+"""A share of the question's words counts half as much as the same cosine (docs/performance.md)."""
 
-def relevant(hits: Sequence[Hit], evidence: Evidence, dense: float, terms: float) -> bool:
-    """True when the best chunk is near enough by meaning, or holds enough of the question's words.
 
-    `dense` is the least cosine, `terms` the least share of the question's weighted terms.
+def relevant(hits: Sequence[Hit], evidence: Evidence, least: float, least_words: float) -> bool:
+    """True when the best chunk is near enough by meaning and words together.
+
+    The measure is its cosine plus half the share of the question's weighted terms that one chunk
+    holds; it must reach `least`. Where no cosine is known the share alone must reach `least_words`.
     """
-    nearest = max((hit.scores.dense for hit in hits if hit.scores.dense is not None), default=-1.0)
-    return nearest >= dense or evidence.coverage_of_question() >= terms
+    words = evidence.coverage_of_question()
+    cosines = [hit.scores.dense for hit in hits if hit.scores.dense is not None]
+    if not cosines:
+        return words >= least_words
+    return max(cosines) + _WORDS_COUNT * words >= least
