@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -103,11 +104,14 @@ class SentenceTransformerBackend:
 
 
 class DummyBackend:
-    """Vectors from a hash of the text: the whole API without weights, for tests."""
+    """Vectors from the hashes of a text's words, so that texts with the same words are near.
+
+    The whole API without weights, for tests.
+    """
 
     model_id = "dummy"
     revision = "1"
-    dimension = 16
+    dimension = 64
     max_tokens = 256
 
     def __init__(self, tokenizer_json: str = "{}") -> None:
@@ -119,18 +123,19 @@ class DummyBackend:
 
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """A unit vector a text, the same for the same text."""
-        rows = [
-            np.frombuffer(hashlib.sha512(text.encode("utf-8", "replace")).digest(), "<u4")
-            for text in texts
-        ]
-        values = np.array(rows, dtype=np.float64) / 2**31 - 1
-        unit: Vectors = (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+        sums = np.array([sum(map(_hashed, ["", *text.split()])) for text in texts])
+        unit: Vectors = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
         return unit
 
     def rerank(self, query: str, documents: Sequence[str]) -> list[float] | None:
         """Shared words, counted."""
         wanted = set(query.lower().split())
         return [float(len(wanted & set(document.lower().split()))) for document in documents]
+
+
+def _hashed(word: str) -> npt.NDArray[np.float64]:
+    seed = zlib.crc32(word.lower().encode("utf-8", "replace"))
+    return np.random.default_rng(seed).normal(size=DummyBackend.dimension)
 
 
 def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

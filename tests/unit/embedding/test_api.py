@@ -146,7 +146,7 @@ async def test_a_long_text_is_refused_by_index_and_size_where_cutting_is_off(
         ({"input": ["x"] * 2049}, "2048"),
         ({"input": [1, 2, 3]}, "token ids"),
         ({"input": [[1, 2], [3]]}, "token ids"),
-        ({"input": "x", "dimensions": 8}, "16"),
+        ({"input": "x", "dimensions": 8}, "64"),
         ({"input": "x", "encoding_format": "hex"}, "encoding_format"),
         ({"input": "x", "input_type": "title"}, "input_type"),
         ({"input": None}, "input"),
@@ -207,7 +207,7 @@ async def test_the_model_says_what_an_index_must_know(http: httpx.AsyncClient) -
     assert (await http.get("/v1/models")).json() == {
         "object": "list",
         "data": [
-            {"id": "dummy", "object": "model", "dimension": 16, "max_tokens": 256, "revision": "1"}
+            {"id": "dummy", "object": "model", "dimension": 64, "max_tokens": 256, "revision": "1"}
         ],
     }
 
