@@ -86,7 +86,7 @@ class RetrieverSettings(ServiceSettings):
         200, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
     )
 
-    top_k: int = Field(4, ge=1, le=100, description="Chunks put before the model by default.")
+    top_k: int = Field(2, ge=1, le=100, description="Chunks put before the model by default.")
     context_tokens: int = Field(
         4096,
         ge=512,

@@ -141,6 +141,23 @@ def test_a_model_that_loops_is_noticed_at_the_first_sentence_said_twice() -> Non
     assert twice.repeats
 
 
+def test_a_sentence_that_was_cut_off_is_neither_cited_nor_blamed() -> None:
+    stream = CitingStream(evidence())
+    text = stream.feed("The retriever listens on port 8080. It was built by Napo")
+    assert text + stream.end(finished=False) == (
+        "The retriever listens on port 8080. [1] It was built by Napo"
+    )
+    assert stream.grounding().unsupported == []
+
+
+def test_the_quote_is_no_longer_than_it_must_be() -> None:
+    _, stream = cite(
+        "The embedding service listens on port 8081.",
+        question="Which ports does the retriever use?",
+    )
+    assert stream.citations[0].quote == "The embedding service listens on port 8081."
+
+
 def test_an_answer_without_words_is_not_supported() -> None:
     text, stream = cite("...")
     assert text == "..."

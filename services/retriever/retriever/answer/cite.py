@@ -71,10 +71,13 @@ class CitingStream:
         self._held = text[cut:]
         return "".join(self._cited(text[:cut]))
 
-    def end(self) -> str:
-        """What is left to show, once the model has stopped."""
+    def end(self, finished: bool = True) -> str:
+        """What is left to show, once the model has stopped.
+
+        A sentence that was cut off (`finished` false) is neither cited nor blamed.
+        """
         rest = "".join(self._cited(self._held.rstrip()))
-        return rest + self._close_sentence()
+        return rest + self._close_sentence() if finished else rest
 
     def grounding(self) -> Grounding:
         """The verdict on the whole answer; to be asked for after `end`."""
@@ -90,7 +93,7 @@ class CitingStream:
         """`text`, with the markers of the sentences that end in it."""
         seen = len(self._sentence)
         pending = self._sentence + text
-        while (end := boundary(pending)) is not None:
+        while (end := boundary(pending, seen=seen)) is not None:
             yield pending[seen:end]
             self._sentence = pending[:end]
             yield self._close_sentence()

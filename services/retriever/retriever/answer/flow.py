@@ -21,13 +21,16 @@ from retriever.index.model import Hit
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
 
-BACKGROUND = 20
+BACKGROUND = 12
 """Chunks that the search is asked for at least, for the weights of the grounding check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, as the model server counted them; zero when the model was not asked."""
+    """Tokens, as the model server counted them; zero when the model was not asked.
+
+    Of an answer that was stopped for looping: the prompt's text, and the pieces that came.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -100,7 +103,7 @@ class Answerer:
                 self._count_tokens,
             )
         stream = CitingStream(evidence)
-        usage, finish_reason = Usage(), "stop"
+        usage, finish_reason, pieces = Usage(), "stop", 0
         async with aclosing(_generate(model, messages, parameters, report)) as chunks:
             async for chunk in chunks:
                 if chunk.usage_metadata:
@@ -108,6 +111,7 @@ class Answerer:
                         chunk.usage_metadata["input_tokens"], chunk.usage_metadata["output_tokens"]
                     )
                 finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
+                pieces += bool(chunk.text)
                 with report.stage("cite"):
                     words = stream.feed(chunk.text)
                 if words:
@@ -115,7 +119,10 @@ class Answerer:
                 if stream.repeats:
                     break
         with report.stage("cite"):
-            rest = stream.end()
+            rest = stream.end(finished=finish_reason == "stop" and not stream.repeats)
+        if stream.repeats:  # the server's own count comes with the end that it did not reach
+            prompt = "\n".join(str(message.content) for message in messages)
+            usage = Usage(await self._count_tokens(prompt), pieces)
         if rest:
             yield rest
         yield Answered(

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import regex
@@ -43,6 +44,7 @@ class _Passage:
     start: int
     end: int
     text: str
+    sentences: int
     terms: frozenset[str]
     asked: float
 
@@ -82,6 +84,7 @@ class Evidence:
             self._passages,
             key=lambda p: (
                 round(self._claimed(wanted & p.terms), 6),
+                -p.sentences,
                 p.asked,
                 -len(p.text),
             ),
@@ -121,14 +124,20 @@ class Evidence:
                 asked = round(self._weight(held & self._question), 6)
                 passages.append(
                     _Passage(
-                        hit, hit.start + start, hit.start + end, hit.text[start:end], held, asked
+                        hit,
+                        hit.start + start,
+                        hit.start + end,
+                        hit.text[start:end],
+                        last - first + 1,
+                        held,
+                        asked,
                     )
                 )
         return passages
 
     def _content(self, text: str) -> frozenset[str]:
         """The stemmed terms of `text` that carry meaning."""
-        return frozenset(terms(text, self._language)) - stop_terms(self._language)
+        return _content(text, self._language)
 
     def _claimed(self, found: frozenset[str]) -> float:
         """The weight of a sentence's terms; those that only repeat the question count less."""
@@ -143,3 +152,8 @@ class Evidence:
         """BM25's inverse document frequency, over the background's chunks."""
         found, count = self._frequency[term], len(self._contents)
         return math.log(1 + (count - found + 0.5) / (found + 0.5))
+
+
+@lru_cache(maxsize=2048)  # the same chunks are found again and again
+def _content(text: str, language: str) -> frozenset[str]:
+    return frozenset(terms(text, language)) - stop_terms(language)

@@ -19,14 +19,18 @@ _END = regex.compile(
 _SPACE = regex.compile(r"\s*")
 
 
-def boundary(text: str, start: int = 0) -> int | None:
+_LONGEST_END = 32  # characters from a sentence's last mark to what shows that it was its last
+
+
+def boundary(text: str, start: int = 0, seen: int = 0) -> int | None:
     """Where the sentence that begins at `start` ends, or none while no end is in sight.
 
     The end of the text is no end: a stream may go on. White space at `start` belongs to nothing.
+    `seen` says how much of the text had no end when it was looked at before.
     """
     first = _SPACE.match(text, start)
     assert first is not None
-    found = _END.search(text, first.end())
+    found = _END.search(text, max(first.end(), seen - _LONGEST_END))
     return found.end() if found else None
 
 

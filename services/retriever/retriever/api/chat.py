@@ -1,5 +1,6 @@
 """`POST /v1/chat/completions`: OpenAI's call, answered from the documents."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -104,6 +105,8 @@ class _Answer:
             report=self._report,
         )
         parameters = {**body.sampling(), "max_tokens": answer_tokens}
+        # Beside the answer, not after it: a commit takes as long as all checks together.
+        self._noted = asyncio.create_task(stack.feedback.note_answer(self._principal, self._id))
         return stack.answerer.answer(
             question,
             retriever,
@@ -156,7 +159,7 @@ class _Answer:
         yield b"data: [DONE]\n\n"
 
     async def _extras(self, answered: Answered) -> Extras:
-        await self._stack.feedback.note_answer(self._principal, self._id)
+        await self._noted
         self._report.finish()
         usage = answered.usage
         return Extras(
