@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
+LONGEST_ANSWER = 96  # tokens: what a small model says after three sentences is not worth reading
 RECONNECTS = 5
 _RECONNECT_SECONDS = 0.5
 
@@ -170,7 +171,11 @@ class Retriever:
 
     def ask(self, question: str) -> Iterator[str | Ending]:
         """The answer's words as they come, then its `Ending`."""
-        body = {"model": "", "stream": True, "messages": [{"role": "user", "content": question}]}
+        body = {
+            "stream": True,
+            "messages": [{"role": "user", "content": question}],
+            "max_tokens": LONGEST_ANSWER,
+        }
         ending: Ending | None = None
         with self._call("POST", "/v1/chat/completions", json=body) as response:
             for _, data in _events(response):

@@ -12,8 +12,8 @@ from screen import show_answer
 
 FOLDERS = ("docs", "examples/documents")
 QUESTIONS = (
-    "Which port does the retriever listen on?",
-    "How do I back up the document store?",
+    "Why was release 2026.8 rolled back?",
+    "When does the nightly backup start?",
     "What happens when the embedding service is down?",
 )
 

@@ -100,7 +100,13 @@ def test_the_conversation_and_the_parameters_reach_the_model(filled: Api, llm: S
     ]
     filled.post(
         "/v1/chat/completions",
-        json={"messages": messages, "temperature": 0.5, "seed": 7, "max_tokens": 20},
+        json={
+            "messages": messages,
+            "temperature": 0.5,
+            "seed": 7,
+            "max_tokens": 20,
+            "stop": "END",
+        },
     ).raise_for_status()
     (asked,) = llm.requests
     assert [message["role"] for message in asked["messages"]] == [
@@ -109,6 +115,7 @@ def test_the_conversation_and_the_parameters_reach_the_model(filled: Api, llm: S
     assert asked["messages"][-1]["content"].endswith("Question: And the embedding service?")
     assert "8081" in asked["messages"][-1]["content"]  # found by the question before
     assert (asked["temperature"], asked["seed"]) == (0.5, 7)
+    assert asked["stop"][-1] == "END"
     assert asked.get("max_tokens", asked.get("max_completion_tokens")) == 20
 
 

@@ -139,6 +139,12 @@ def test_a_model_that_loops_is_noticed_at_the_first_sentence_said_twice() -> Non
     assert not once.repeats
     _, twice = cite("The retriever listens on port 8080. The retriever listens on port 8080. And")
     assert twice.repeats
+    _, words = cite("When it breaks breaks breaks breaks breaks breaks")
+    assert words.repeats
+    _, phrase = cite("It is of the kind of the kind of the kind of the kind of the kind")
+    assert phrase.repeats
+    _, row = cite("| a | 0 | 0 | 1 | 0 | 0 | 1 |")
+    assert not row.repeats
 
 
 def test_a_sentence_that_was_cut_off_is_neither_cited_nor_blamed() -> None:

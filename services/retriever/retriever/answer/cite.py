@@ -18,6 +18,8 @@ _ABSTAINS = regex.compile(
     regex.IGNORECASE,
 )
 
+_LOOP = regex.compile(r"(\s\S+(?:\s+\S+){0,7})\1{3,}\S*\s*$")
+"""One to eight words, said four times in a row, at the end of what was said."""
 _LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
 
 
@@ -100,6 +102,7 @@ class CitingStream:
             pending, seen = pending[end:], 0
         yield pending[seen:]
         self._sentence = pending
+        self.repeats = self.repeats or _LOOP.search(pending[-400:]) is not None
 
     def _close_sentence(self) -> str:
         """Check the sentence that just ended; its marker, if a source bears it out."""

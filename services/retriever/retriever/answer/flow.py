@@ -14,7 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from bulkhead.errors import ApiError, InvalidValue, Unavailable
 from retriever.answer.cite import Citation, CitingStream, Grounding
 from retriever.answer.ground import EVALUATOR, Evidence
-from retriever.answer.prompt import CountTokens, fit
+from retriever.answer.prompt import STOP, CountTokens, fit
 from retriever.answer.relevance import NOTHING_FOUND, relevant
 from retriever.answer.retriever import to_hit
 from retriever.index.model import Hit
@@ -74,7 +74,8 @@ class Answerer:
     ) -> AsyncGenerator[str | Answered, None]:
         """The answer's words as they come, then one `Answered`.
 
-        `prompt_tokens` is the most the prompt may have; `parameters` go to the model as they are.
+        `prompt_tokens` is the most the prompt may have; `parameters` go to the model as they are,
+        with stops of our own added to theirs.
         Raises `Unavailable` with the part that is down; closing the generator stops the model.
         """
         found = await retriever.ainvoke(_query(question))
@@ -104,7 +105,9 @@ class Answerer:
             )
         stream = CitingStream(evidence)
         usage, finish_reason, pieces = Usage(), "stop", 0
-        async with aclosing(_generate(model, messages, parameters, report)) as chunks:
+        stops = [*STOP, *parameters.get("stop", [])]
+        sampling = {**parameters, "stop": stops}
+        async with aclosing(_generate(model, messages, sampling, report)) as chunks:
             async for chunk in chunks:
                 if chunk.usage_metadata:
                     usage = Usage(

@@ -87,6 +87,8 @@ class ChatRequest(BaseModel):
         """The parameters that go to the model as they are."""
         names = ("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
         given = {name: getattr(self, name) for name in names}
+        if isinstance(self.stop, str):
+            given["stop"] = [self.stop]
         return {name: value for name, value in given.items() if value is not None}
 
 
