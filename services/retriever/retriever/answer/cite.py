@@ -18,8 +18,6 @@ _ABSTAINS = regex.compile(
     regex.IGNORECASE,
 )
 
-_LOOP = regex.compile(r"(\s\S+(?:\s+\S+){0,7})\1{3,}\S*\s*$")
-"""One to eight words, said four times in a row, at the end of what was said."""
 _LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
 
 
@@ -102,7 +100,7 @@ class CitingStream:
             pending, seen = pending[end:], 0
         yield pending[seen:]
         self._sentence = pending
-        self.repeats = self.repeats or _LOOP.search(pending[-400:]) is not None
+        self.repeats = self.repeats or _loops(pending)
 
     def _close_sentence(self) -> str:
         """Check the sentence that just ended; its marker, if a source bears it out."""
@@ -140,3 +138,9 @@ class CitingStream:
         )
         self.citations.append(citation)
         return citation
+
+
+def _loops(text: str) -> bool:
+    """Whether `text` ends in one to eight words said four times in a row, a half word aside."""
+    words = text[-400:].split()[:-1]
+    return any(len(words) >= 4 * n and words[-4 * n :] == words[-n:] * 4 for n in range(1, 9))
