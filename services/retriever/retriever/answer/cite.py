@@ -18,6 +18,7 @@ _ABSTAINS = regex.compile(
     regex.IGNORECASE,
 )
 
+_LOOK_EVERY = 24  # characters of a sentence after which it is looked at for looping words
 _LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
 
 
@@ -58,6 +59,7 @@ class CitingStream:
         self._unsupported: list[str] = []
         self._abstained = False
         self._said: set[str] = set()
+        self._looked = 0
         self.repeats = False
         """The model has begun to say whole sentences again: it loops, and should be stopped."""
         self.citations: list[Citation] = []
@@ -100,11 +102,13 @@ class CitingStream:
             pending, seen = pending[end:], 0
         yield pending[seen:]
         self._sentence = pending
-        self.repeats = self.repeats or _loops(pending)
+        if len(pending) - self._looked >= _LOOK_EVERY:
+            self._looked = len(pending)
+            self.repeats = self.repeats or _loops(pending)
 
     def _close_sentence(self) -> str:
         """Check the sentence that just ended; its marker, if a source bears it out."""
-        sentence, self._sentence = self._sentence.strip(), ""
+        sentence, self._sentence, self._looked = self._sentence.strip(), "", 0
         self.repeats = self.repeats or (len(sentence) >= _LONG and sentence in self._said)
         self._said.add(sentence)
         if not sentence or sentence.endswith(":"):  # it only leads to the next one
