@@ -141,7 +141,7 @@ def test_a_model_that_loops_is_noticed_at_the_first_sentence_said_twice() -> Non
     assert twice.repeats
     _, words = cite("When it breaks breaks breaks breaks breaks breaks")
     assert words.repeats
-    _, phrase = cite("It is" + " of the kind" * 6)
+    _, phrase = cite("It is of the kind of the kind of the kind of the kind of the kind")
     assert phrase.repeats
     _, row = cite("| a | 0 | 0 | 1 | 0 | 0 | 1 |")
     assert not row.repeats

@@ -18,7 +18,7 @@ _ABSTAINS = regex.compile(
     regex.IGNORECASE,
 )
 
-_LOOK_EVERY = 24  # characters of a sentence after which it is looked at for looping words
+_LOOK_EVERY = 12  # characters of a sentence after which it is looked at for looping words
 _LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
 
 
