@@ -95,8 +95,9 @@ def check_machine(disk: int, memory: int) -> None:
 
 
 def service_folders() -> list[Path]:
-    """The folders of the services, each one package."""
-    return sorted(path.parent for path in ROOT.glob("services/*/pyproject.toml"))
+    """The folders of the services and tool servers, each one package."""
+    places = ("services", "mcp_tools")
+    return sorted(path.parent for name in places for path in ROOT.glob(f"{name}/*/pyproject.toml"))
 
 
 def digest() -> str:

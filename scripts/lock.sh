@@ -18,12 +18,15 @@ trap 'rm -f "$excludes"' EXIT
 printf '%s\n' torch llm llama-cpp-python bulkhead-core > "$excludes"
 
 "${uv[@]}" "$@" --excludes "$excludes" --group dev --group torch \
-    services/*/pyproject.toml --output-file requirements.lock
+    --extra mcp services/*/pyproject.toml mcp_tools/*/pyproject.toml --output-file requirements.lock
 
-for service in services/*/; do
+for service in services/*/ mcp_tools/*/; do
     sources=("${service}pyproject.toml")
-    if grep -q '"bulkhead-core"' "${service}pyproject.toml"; then
+    if grep -q '"bulkhead-core["[]' "${service}pyproject.toml"; then
         sources+=(services/core/pyproject.toml)
+    fi
+    if grep -q '"bulkhead-core\[mcp\]"' "${service}pyproject.toml"; then
+        sources+=(--extra mcp)
     fi
     if grep -q '"torch==' "${service}pyproject.toml"; then
         sources+=(--group torch)

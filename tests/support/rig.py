@@ -74,11 +74,11 @@ class Api(httpx.Client):
 
 
 @contextmanager
-def running(settings: RetrieverSettings) -> Iterator[Api]:
+def running(settings: RetrieverSettings, key: str = KEY) -> Iterator[Api]:
     """The retriever, up and with its index open."""
     with (
         serving(create_retriever(settings)) as url,
-        Api(base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as api,
+        Api(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api,
     ):
         deadline = time.monotonic() + 20
         while api.get("/readyz").json()["parts"]["qdrant"]["state"] != "up":

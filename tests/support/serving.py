@@ -4,14 +4,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    """Serve `app` until the block ends; gives its address, `http://127.0.0.1:PORT`."""
+def serving(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[str]:
+    """Serve `app` until the block ends; gives its address, `http://127.0.0.1:PORT`.
+
+    `options` go to uvicorn.
+    """
     started = threading.Event()
 
     class Server(uvicorn.Server):
@@ -20,7 +24,7 @@ def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
             started.set()
 
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2, **options)
     server = Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

@@ -1,6 +1,7 @@
 """The app factory: a FastAPI app with the project's errors, request ids, limits and health."""
 
 import logging
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +11,9 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from bulkhead.errors import (
     ApiError,
@@ -24,7 +27,9 @@ from bulkhead.errors import (
 from bulkhead.health import Readiness, health_router
 from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
+from bulkhead.protocol import bounded_protocol
 from bulkhead.settings import ServiceSettings
+from bulkhead.telemetry.setup import TelemetrySettings, configure, instrument
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 def create_app(
     *,
+    name: str,
     title: str,
     description: str,
     version: str,
@@ -44,46 +50,56 @@ def create_app(
     routers: Sequence[APIRouter],
     ready: Callable[[], Awaitable[Readiness]],
     lifespan: Lifespan | None = None,
+    documented: bool = True,
+    middleware: Sequence[Middleware] = (),
 ) -> FastAPI:
-    """A service's app: its routers, behind what all services have in common.
+    """A service's app: its routers, behind what all services have in common and `middleware`.
 
+    `name` is what telemetry calls it, as "retriever".
+    Without `documented` it has no page at `/docs` and no `/openapi.json`.
     `app.state.fail(reason)` ends the process when the service finds that it must not go on.
     """
-    app = FastAPI(
+    # /docs with its scripts from the package: no page needs a CDN.
+    make: Callable[..., FastAPI] = FastAPIOffline if documented else FastAPI
+    app = make(
+        redoc_url=None,
         title=title,
         description=description,
         version=version,
         lifespan=lifespan,
+        openapi_url="/openapi.json" if documented else None,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
+    app.state.name = name
     app.state.fail = logger.critical
-    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes)
+    app.user_middleware = list(middleware)
+    app.add_middleware(RequestContext, settings=settings)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.include_router(health_router(ready))
     for router in routers:
         app.include_router(router)
+    instrument(app)
     return app
 
 
-def serve(app: FastAPI, settings: ServiceSettings) -> None:
-    """Run `app` until SIGTERM or SIGINT; streams get five seconds to end.
+def serve(
+    app: FastAPI,
+    settings: ServiceSettings,
+    *,
+    sockets: list[socket.socket] | None = None,
+    **options: Any,
+) -> None:
+    """Run `app` until SIGTERM or SIGINT, with its telemetry; streams get five seconds to end.
 
+    It listens on `sockets` where given, and else on the host and port of the settings.
+    `options` go to uvicorn.
     Exits with 1 and one line when the app called `app.state.fail`, with 3 when it did not start.
     """
     configure_logging(settings.log_level)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
+    configure(app, app.state.name, TelemetrySettings())
+    server = uvicorn.Server(server_config(app, settings, **options))
     reasons: list[str] = []
 
     def fail(reason: str) -> None:
@@ -91,28 +107,48 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         server.should_exit = True
 
     app.state.fail = fail
-    server.run()
+    server.run(sockets)
     if reasons:
         sys.exit(f"{app.title}: {reasons[0]}")
     if not server.started:
         sys.exit(3)
 
 
-def _respond(error: ApiError) -> JSONResponse:
+def server_config(app: FastAPI, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
+    """How uvicorn is to serve `app`; `options` of uvicorn's go before these."""
+    return uvicorn.Config(
+        app,
+        **{
+            "host": settings.host,
+            "port": settings.port,
+            "http": bounded_protocol(settings),
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            # Who calls is limited by address, so an address must not be what the caller says.
+            "proxy_headers": False,
+            "timeout_graceful_shutdown": 5,
+            **options,
+        },
+    )
+
+
+def _respond(request: Request, error: ApiError) -> JSONResponse:
+    request.state.error_type = error.type
     return JSONResponse(error.body(request_id.get()), error.status, headers=error.headers)
 
 
 async def _on_api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return _respond(error)
+    return _respond(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problems: Sequence[dict[str, Any]] = error.errors()
     if any(problem["type"] == "json_invalid" for problem in problems):
-        return _respond(MalformedRequest("the request body is not valid JSON"))
-    return _respond(InvalidValue("; ".join(_problem(problem) for problem in problems[:5])))
+        return _respond(request, MalformedRequest("the request body is not valid JSON"))
+    return _respond(request, InvalidValue("; ".join(_problem(problem) for problem in problems[:5])))
 
 
 def _problem(problem: dict[str, Any]) -> str:
@@ -124,11 +160,11 @@ def _problem(problem: dict[str, Any]) -> str:
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ApiError):  # raised while FastAPI was reading the body
-        return _respond(error.__cause__)
+        return _respond(request, error.__cause__)
     kind = _BY_STATUS.get(error.status_code, ApiError)
     answer = kind(str(error.detail))
     answer.status = error.status_code
     if kind is ApiError:
         answer.type = "method_not_allowed" if error.status_code == 405 else "http_error"
     answer.headers = dict(error.headers or {})
-    return _respond(answer)
+    return _respond(request, answer)

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,26 +47,47 @@ def key_digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def new_key() -> str:
+    """A key with 256 random bits, `bh_` and 43 characters that need no escape anywhere."""
+    return f"bh_{secrets.token_urlsafe(32)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    digest: str
+    principal: Principal
+
+
 class KeyRing:
     """The keys that a service accepts, held as digests."""
 
-    def __init__(self, principals: dict[str, Principal]) -> None:
+    def __init__(self, principals: Mapping[str, Principal] | None = None) -> None:
         """`principals` maps a key's digest (`key_digest`) to whom it stands for."""
-        self._principals = principals
+        self._known: dict[str, _Known] = {}
+        for digest, principal in (principals or {}).items():
+            self.add(digest, principal)
 
     def principal(self, key: str) -> Principal:
         """The principal of `key`; raises `Unauthenticated` when no key matches.
 
-        Every stored digest is compared, in constant time, so that timing tells nothing.
+        The digest is looked up, so ten thousand keys cost what one does. The time of that look-up
+        can only tell about digests, and SHA-256 lets nobody choose one: knowing the first bytes of
+        a stored digest brings nobody nearer to its key. What was found is compared in constant
+        time all the same.
         """
         digest = key_digest(key)
-        found: Principal | None = None
-        for stored, principal in self._principals.items():
-            if hmac.compare_digest(stored, digest):
-                found = principal
-        if found is None:
+        known = self._known.get(digest)
+        if known is None or not hmac.compare_digest(known.digest, digest):
             raise Unauthenticated("the API key is not known")
-        return found
+        return known.principal
+
+    def add(self, digest: str, principal: Principal) -> None:
+        """Accept the key with this digest from now on."""
+        self._known[digest] = _Known(digest, principal)
+
+    def remove(self, digest: str) -> None:
+        """Accept the key with this digest no longer."""
+        self._known.pop(digest, None)
 
 
 def bearer_key(request: Request) -> str:

@@ -69,6 +69,16 @@ class NotFound(ApiError):
     status, type = 404, "not_found"
 
 
+class RequestTimedOut(ApiError):
+    """408: the request came too slowly to wait for the rest of it."""
+
+    status, type = 408, "request_timeout"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = {"Connection": "close"}
+
+
 class Conflict(ApiError):
     """409: it clashes with what is already there."""
 
@@ -91,6 +101,16 @@ class InvalidValue(ApiError):
     """422: well-formed, and a value in it cannot be used."""
 
     status, type = 422, "invalid_value"
+
+
+class HeadTooLarge(ApiError):
+    """431: request line and headers together are longer than the service reads."""
+
+    status, type = 431, "head_too_large"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = {"Connection": "close"}
 
 
 class RateLimited(ApiError):

@@ -6,6 +6,8 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request being served, for log lines and error bodies."""
 
@@ -13,7 +15,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request_id and any `extra`."""
+    """One JSON object a line: time, level, logger, message, request_id, trace and any `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -23,6 +25,12 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "request_id": request_id.get(),
         }
+        span = get_current_span().get_span_context()
+        if span.is_valid:
+            line |= {
+                "trace_id": format_trace_id(span.trace_id),
+                "span_id": format_span_id(span.span_id),
+            }
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -1,36 +1,47 @@
-"""What happens to every request: it gets an id, a size limit, a log line, and never a stack trace.
+"""What happens to every request: an id, limits of size and time, a log line, never a stack trace.
 
 Pure ASGI: a middleware built on `BaseHTTPMiddleware` would put a queue between a stream and its
 client, and a client that leaves would no longer end the work.
 """
 
+import asyncio
 import json
 import logging
 import re
 import time
 import uuid
 
+from opentelemetry.baggage import set_baggage
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import get_current_span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bulkhead.errors import ApiError, TooLarge
+from bulkhead.errors import ApiError, HeadTooLarge, RequestTimedOut, TooLarge
 from bulkhead.logs import request_id
+from bulkhead.settings import ServiceSettings
+from bulkhead.telemetry import names
 
 logger = logging.getLogger("bulkhead.request")
 
 CLIENT_LEFT = 499
 """Status in the log for a client that left before its answer began; nginx's number for it."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# It goes to the logs, and an API key does not: a client that sends one here gets another id.
+_REQUEST_ID = re.compile(r"(?!bh_)[A-Za-z0-9._:-]{1,128}")
+_SLOWEST_BODY = 16 * 2**10
+"""Bytes of a body that buy one second more for the rest of it."""
 
 
 class RequestContext:
-    """Adds `X-Request-ID` in and out, bounds the body, logs the outcome, hides what broke."""
+    """Adds `X-Request-ID`, bounds head and body, logs the outcome, hides what broke."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
+        self.max_head_bytes = settings.max_head_bytes
+        self.max_body_bytes = settings.max_body_bytes
+        self.body_timeout = settings.body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,6 +50,8 @@ class RequestContext:
         headers = Headers(scope=scope)
         offered = headers.get("x-request-id", "")
         token = request_id.set(offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex)
+        get_current_span().set_attribute(names.REQUEST_ID, request_id.get())
+        carried = attach(set_baggage(names.REQUEST_ID, request_id.get()))
         status = 0
         started = time.perf_counter()
 
@@ -50,7 +63,7 @@ class RequestContext:
             await send(message)
 
         try:
-            self._refuse_announced_excess(headers)
+            self._refuse_announced_excess(scope, headers)
             await self.app(scope, self._bounded(receive), send_with_id)
         except ClientDisconnect:
             status = status or CLIENT_LEFT
@@ -69,19 +82,33 @@ class RequestContext:
                     "duration_ms": round((time.perf_counter() - started) * 1000, 2),
                 },
             )
+            detach(carried)
             request_id.reset(token)
 
-    def _refuse_announced_excess(self, headers: Headers) -> None:
+    def _refuse_announced_excess(self, scope: Scope, headers: Headers) -> None:
+        line = len(scope["raw_path"] or b"") + len(scope["query_string"])
+        if line + sum(len(name) + len(value) for name, value in headers.raw) > self.max_head_bytes:
+            raise HeadTooLarge(f"the headers may hold at most {self.max_head_bytes} bytes")
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self.max_body_bytes:
             raise self._too_large()
 
     def _bounded(self, receive: Receive) -> Receive:
-        seen = 0
+        """`receive` within the limits of size and time; only waiting for the body counts."""
+        seen, waited, more = 0, 0.0, True
 
         async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, waited, more
+            if not more:  # the body is here: what is awaited now is that the client leaves
+                return await receive()
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(self.body_timeout + seen / _SLOWEST_BODY - waited):
+                    message = await receive()
+            except TimeoutError as error:
+                raise RequestTimedOut("the request body came too slowly") from error
+            waited += time.monotonic() - began
+            more = message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self.max_body_bytes:
                 raise self._too_large()
@@ -96,7 +123,11 @@ class RequestContext:
         if status:  # the response has begun: all that is left is to end it
             return
         body = json.dumps(error.body(request_id.get())).encode()
-        headers = {"content-type": "application/json", **error.headers}
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            **error.headers,
+        }
         raw = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
         await send({"type": "http.response.start", "status": error.status, "headers": raw})
         await send({"type": "http.response.body", "body": body})

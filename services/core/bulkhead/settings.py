@@ -4,11 +4,16 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServiceSettings(BaseSettings):
-    """Settings that all services have. A service subclasses this with its own prefix."""
+    """Settings that all services have. A service subclasses this with its own prefix.
+
+    An empty variable counts as one that is not set: compose files hand on what they were not told.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(ge=0, le=65535, description="Port to listen on.")
@@ -17,6 +22,25 @@ class ServiceSettings(BaseSettings):
     )
     max_body_bytes: int = Field(
         64 * 2**20, gt=0, description="Largest request body, in bytes; above it 413."
+    )
+    max_head_bytes: int = Field(
+        32 * 2**10,
+        gt=0,
+        description="Largest request line and headers together, in bytes; above it 431.",
+    )
+    head_timeout: float = Field(
+        10.0, gt=0, description="Longest time for a request's headers to come in, in seconds."
+    )
+    body_timeout: float = Field(
+        30.0,
+        gt=0,
+        description="Longest wait for a request's body, in seconds; each 16 KiB of it that came "
+        "add one.",
+    )
+    write_timeout: float = Field(
+        30.0,
+        gt=0,
+        description="Longest time for which a client may leave its reply unread, in seconds.",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -64,6 +65,7 @@ def app(status: Literal["ready", "degraded", "unavailable"] = "ready") -> FastAP
         return Readiness(status=status, parts={"x": Part(state="up")})
 
     return create_app(
+        name="test",
         title="Test",
         description="",
         version="0",
@@ -177,3 +179,16 @@ def test_a_log_line_is_one_json_object() -> None:
     line = JsonFormatter().format(record)
     assert "\n" not in line
     assert {"level": "info", "message": "a\nb", "status": 200}.items() <= json.loads(line).items()
+
+
+def test_the_documentation_page_needs_no_other_host() -> None:
+    with TestClient(app()) as client:
+        page = client.get("/docs").text
+        addresses = re.findall(r"""(?:src|href)="([^"]*)\"""", page) + re.findall(
+            r"url: '(.*)'", page
+        )
+        assert len(addresses) == 4  # style, icon, script, the OpenAPI document
+        for address in addresses:
+            assert address.startswith("/"), address
+            assert client.get(address).status_code == 200, address
+        assert "://" not in page

@@ -1,0 +1,100 @@
+"""The app of a tool server: health calls, and `/mcp` behind its door."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+
+from fastapi import FastAPI
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from starlette.routing import Route
+
+from bulkhead.app import create_app, serve
+from bulkhead.health import Readiness
+from bulkhead.mcp.door import Door
+from bulkhead.mcp.server import create_server
+from bulkhead.mcp.settings import ToolServerSettings
+from bulkhead.mcp.tools import AnyTool
+from bulkhead.tool_tokens import TokenVerifier, read_signing_key
+
+
+def create_tool_app(
+    *,
+    name: str,
+    title: str,
+    version: str,
+    instructions: str,
+    settings: ToolServerSettings,
+    tools: Sequence[AnyTool],
+    ready: Callable[[], Awaitable[Readiness]],
+    resources: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> FastAPI:
+    """A tool server's app. `name` is also the audience of its tokens, like "mcp-filesystem".
+
+    `resources` is open while the server runs: connections and what else the tools lean on.
+    Raises `ValueError` when the signing key cannot be used.
+    """
+    server = create_server(
+        name=name,
+        title=title,
+        version=version,
+        instructions=instructions,
+        tools=tools,
+        call_seconds=settings.call_seconds,
+        max_result_bytes=settings.max_result_bytes,
+    )
+    manager = StreamableHTTPSessionManager(
+        server,
+        json_response=True,
+        stateless=True,
+        max_request_body_size=settings.max_body_bytes,
+    )
+    verifier = TokenVerifier(read_signing_key(settings.signing_key_file), audience=name)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with resources(), manager.run():
+            yield
+
+    app = create_app(
+        name=name,
+        title=title,
+        description=instructions,
+        version=version,
+        settings=settings,
+        routers=[],
+        ready=ready,
+        lifespan=lifespan,
+        documented=False,
+    )
+    door = Door(StreamableHTTPASGIApp(manager), verifier, settings)
+    app.router.routes.append(Route("/mcp", endpoint=door))
+    return app
+
+
+def serve_tools(app: FastAPI, settings: ToolServerSettings) -> None:
+    """Run `app` until SIGTERM or SIGINT, on its port or its Unix socket (mode 0660)."""
+    serve(
+        app,
+        settings,
+        sockets=None if settings.uds is None else [unix_socket(settings.uds)],
+        ws="none",
+        limit_concurrency=settings.max_connections,
+    )
+
+
+def unix_socket(path: Path) -> socket.socket:
+    """A socket bound to `path` that its owner and group may use; one left behind is replaced.
+
+    Raises `OSError` where `path` is another kind of file.
+    """
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o117)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    return listener

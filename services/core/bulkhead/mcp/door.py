@@ -1,0 +1,143 @@
+"""The HTTP door of a tool server: who may come in, with what, how often and for how long.
+
+Everything that HTTP can get wrong is decided here, before the SDK sees the request. A refusal is
+the project's error body and a JSON-RPC error at once, so that any MCP client shows its message.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import mcp_types
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bulkhead.auth import bearer_key
+from bulkhead.disconnect import unless_disconnected
+from bulkhead.errors import ApiError, Forbidden, Unauthenticated, UnsupportedMediaType
+from bulkhead.logs import request_id
+from bulkhead.mcp.limits import CallerLimits
+from bulkhead.mcp.message import read_message
+from bulkhead.mcp.server import PRINCIPAL
+from bulkhead.mcp.settings import ToolServerSettings
+from bulkhead.tool_tokens import TokenVerifier
+
+_GRACE_SECONDS = 5
+"""What a request may take beyond its tool: reading a reply is the client's to do in time."""
+
+
+class MethodNotAllowed(ApiError):
+    """405: `/mcp` takes POST; this server keeps no sessions and opens no streams."""
+
+    status, type = 405, "method_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("send a POST; this server has no sessions and no streams")
+        self.headers = {"Allow": "POST"}
+
+
+class Misdirected(ApiError):
+    """421: the `Host` is none of this server's names; see DNS rebinding."""
+
+    status, type = 421, "misdirected_request"
+
+
+class Door:
+    """Wraps the SDK's app. A request that passes carries its principal in the scope."""
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, settings: ToolServerSettings) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._hosts = settings.hosts()
+        self._origins = settings.origins()
+        self._request_seconds = settings.call_seconds + _GRACE_SECONDS
+        self._limits = CallerLimits(
+            per_second=settings.requests_per_second,
+            burst=settings.request_burst,
+            concurrent=settings.concurrent_requests,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._serve(scope, receive, send)
+        except ApiError as error:
+            await _refuse(error, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        self._check_names(headers)
+        if scope["method"] != "POST":
+            raise MethodNotAllowed
+        if len(headers.getlist("authorization")) > 1:
+            raise Unauthenticated("send one Authorization header")
+        principal = self._verifier.verify(bearer_key(Request(scope)))
+        _check_content_type(headers)
+        with self._limits.admit(principal):
+            body = await self._body(receive)
+            read_message(body)
+            inner = {**scope, PRINCIPAL: principal}
+            work = self._app(inner, _replay(body), send)
+            await self._in_time(Request(scope, receive), work)
+
+    def _check_names(self, headers: Headers) -> None:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            raise Misdirected("this server does not answer to that Host")
+        if not self._origins.issuperset(headers.getlist("origin")):
+            raise Forbidden("web pages of that Origin may not call this server")
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body; the middleware around every service bounds its size and its time."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def _in_time(self, request: Request, work: Awaitable[None]) -> None:
+        """Runs `work`; a client that leaves, or never reads its reply, ends it."""
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                await unless_disconnected(request, work)
+        except TimeoutError as error:
+            raise ClientDisconnect from error
+
+
+def _check_content_type(headers: Headers) -> None:
+    kinds = headers.getlist("content-type")
+    kind, _, parameter = kinds[0].lower().partition(";") if len(kinds) == 1 else ("", "", "")
+    if kind.strip() != "application/json" or parameter.strip() not in ("", "charset=utf-8"):
+        raise UnsupportedMediaType("send the body as 'Content-Type: application/json'")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("send the body without a Content-Encoding")
+
+
+def _replay(body: bytes) -> Callable[[], Awaitable[Message]]:
+    """A `receive` that gives the body, and then nothing more."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()  # the client's leaving is watched outside
+        raise AssertionError("unreachable")
+
+    return receive
+
+
+async def _refuse(error: ApiError, send: Send) -> None:
+    """Answer with `error` as the project's error body that is a JSON-RPC error, too."""
+    detail = error.body(request_id.get())["error"]
+    data = {"type": detail["type"], "status": error.status, "request_id": detail["request_id"]}
+    if "Retry-After" in error.headers:
+        data["retry_after"] = int(error.headers["Retry-After"])
+    code = mcp_types.PARSE_ERROR if error.status == 400 else mcp_types.INVALID_REQUEST
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "data": data, **detail}}
+    headers = {"content-type": "application/json", **error.headers}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": raw})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

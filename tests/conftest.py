@@ -1,0 +1,18 @@
+"""What several folders of tests share."""
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from database import SampleDatabase, sample_database
+
+# A busy machine is no finding: pytest's timeouts end what hangs.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[SampleDatabase]:
+    """A real PostgreSQL with the sample database, one for all tests."""
+    with sample_database() as made:
+        yield made

@@ -1,0 +1,205 @@
+"""The rules of docs/security.md for every service, as a list of what breaks them.
+
+A deviation is named here with the service, so that a new one is a change to this file.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from compose_file import Json, environment, mounts, names, networks, published, services
+
+ONE_SHOTS = {"secrets", "models-cpu", "models-gpu"}
+ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
+ADDED = {"secrets": ["CHOWN"]}
+EXEC_TMPFS = {("llm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}  # compiles kernels at start
+OPEN_NETWORKS = {"egress": {"models-cpu", "models-gpu"}, "front": {"ingress"}}
+PUBLISHED = {"ingress"}
+NO_NETWORK = {"secrets"}
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
+Rule = Callable[[str, Json], Iterator[str]]
+
+
+def violations(config: Json) -> list[str]:
+    """Every broken rule of a rendered compose file, as `service: what is wrong`."""
+    found = [
+        f"{name}: {problem}"
+        for name, service in services(config).items()
+        for rule in RULES
+        for problem in rule(name, service)
+    ]
+    return found + list(_network_rules(config)) + list(_waits(config))
+
+
+def _image(name: str, service: Json) -> Iterator[str]:
+    image = service.get("image", "")
+    build = service.get("build")
+    if build is None and not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image):
+        yield f"image {image!r} has no tag with a digest"
+    if build is not None:
+        if not image.startswith("bulkhead/"):
+            yield f"what is built here is called bulkhead/…, not {image!r}"
+        base = build.get("args", {}).get("PYTHON_IMAGE", "")
+        if not re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", base):
+            yield f"base image {base!r} has no tag with a digest"
+
+
+def _user(name: str, service: Json) -> Iterator[str]:
+    user = str(service.get("user", ""))
+    if not re.fullmatch(r"\d+:\d+", user):
+        yield f"user {user!r} is not UID:GID"
+    elif (user.startswith("0:") or user.endswith(":0")) and name not in ROOT_USER:
+        yield "runs as root"
+
+
+def _privileges(name: str, service: Json) -> Iterator[str]:
+    if service.get("cap_drop") != ["ALL"]:
+        yield "does not drop all capabilities"
+    if (service.get("cap_add") or []) != ADDED.get(name, []):
+        yield f"adds capabilities: {service.get('cap_add')}"
+    if service.get("security_opt") != ["no-new-privileges:true"]:
+        yield f"security options are {service.get('security_opt')}"
+    for forbidden in ("privileged", "pid", "ipc", "devices", "userns_mode", "cgroup_parent"):
+        if service.get(forbidden):
+            yield f"{forbidden} is set"
+
+
+def _files(name: str, service: Json) -> Iterator[str]:
+    if service.get("read_only") is not True:
+        yield "its root is writable"
+    if not service.get("tmpfs"):
+        yield "has no tmpfs of ours"
+    for entry in service.get("tmpfs", ()):
+        target, _, options = entry.partition(":")
+        wanted = {"nosuid", "nodev"} | (set() if (name, target) in EXEC_TMPFS else {"noexec"})
+        if not wanted <= set(options.split(",")) or "size=" not in options:
+            yield f"tmpfs {target} lacks one of {sorted(wanted)} or a size"
+    for mount in mounts(service):
+        if not re.fullmatch(r"[a-z][a-z0-9-]+", mount.source):
+            yield f"mounts {mount.source!r} of the host"
+        if mount.read_only and not mount.nocopy:
+            yield f"may take {mount.source} from its writer: it is not mounted nocopy"
+        if mount.source.endswith("-secrets") and name != "secrets":
+            if not mount.read_only:
+                yield f"can write its secrets in {mount.target}"
+            if mount.source != f"{name}-secrets":
+                yield f"sees the secrets of another: {mount.source}"
+        if mount.source == "secret-masters" and name != "secrets":
+            yield "sees the masters of all secrets"
+        if mount.source == "models" and not (mount.read_only or name.startswith("models-")):
+            yield "can write models"
+
+
+def _limits(name: str, service: Json) -> Iterator[str]:
+    for limit in ("mem_limit", "cpus", "pids_limit"):
+        if not service.get(limit):
+            yield f"has no {limit}"
+    if service.get("memswap_limit") != service.get("mem_limit"):
+        yield "may swap beyond its memory"
+    if service.get("ulimits", {}).get("core") not in (0, {}):  # Compose renders 0 as {}
+        yield "may dump core"
+    if "nofile" not in service.get("ulimits", {}):
+        yield "has no limit on open files"
+    logging = service.get("logging", {})
+    if logging.get("driver") != "json-file" or "max-size" not in logging.get("options", {}):
+        yield "its log may grow without end"
+
+
+def _life(name: str, service: Json) -> Iterator[str]:
+    check = service.get("healthcheck", {})
+    if name in ONE_SHOTS:
+        if service.get("restart") != "no":
+            yield "a one-shot restarts"
+    else:
+        if service.get("restart") != "unless-stopped":
+            yield f"restart is {service.get('restart')!r}"
+        if not check.get("test") or check.get("disable") or not check.get("start_period"):
+            yield "has no healthcheck with a start period"
+    if service.get("init") is not True:
+        yield "nobody reaps its orphans"
+    if service.get("stop_grace_period") != "10s":
+        yield "is not given ten seconds to end"
+
+
+def _environment(name: str, service: Json) -> Iterator[str]:
+    for key, value in environment(service).items():
+        if _SECRET_NAME.search(key) and not key.endswith("_FILE"):
+            yield f"{key} looks like a secret in the environment"
+        if key.endswith("_FILE") and value and not value.startswith("/run/secrets/"):
+            yield f"{key} is no file of /run/secrets"
+
+
+def _ports(name: str, service: Json) -> Iterator[str]:
+    for address, number in published(service):
+        if name not in PUBLISHED:
+            yield f"publishes port {number}"
+        if address != "127.0.0.1":
+            yield f"port {number} is bound to {address or 'every address'}"
+
+
+def _network_rules(config: Json) -> Iterator[str]:
+    members: dict[str, list[str]] = {}
+    for name, service in services(config).items():
+        if name in NO_NETWORK:
+            if service.get("network_mode") != "none":
+                yield f"{name}: needs no network and has one"
+        elif service.get("network_mode") or not networks(service):
+            yield f"{name}: is not on networks of its own"
+        for network in networks(service):
+            members.setdefault(network, []).append(name)
+    for network, there in members.items():
+        if network in OPEN_NETWORKS:
+            if not set(there) <= OPEN_NETWORKS[network]:
+                yield f"{network}: {sorted(set(there) - OPEN_NETWORKS[network])} can leave"
+            continue
+        options = config["networks"][network] or {}
+        if options.get("internal") is not True:
+            yield f"{network}: leads out"
+        if options.get("driver_opts", {}).get("com.docker.network.bridge.inhibit_ipv4") != "true":
+            yield f"{network}: leads to the host"
+        ends = {frozenset(names(one, services(config)[one])) for one in there}
+        if not any(_edge(network, a, b) for a in ends for b in ends):
+            yield f"{network}: is not named after its two ends"
+        strangers = [
+            one
+            for one in there
+            if not any(_end(network, name) for name in names(one, services(config)[one]))
+        ]
+        if strangers:
+            yield f"{network}: somebody else is on it: {strangers}"
+
+
+def _edge(network: str, a: frozenset[str], b: frozenset[str]) -> bool:
+    return any(network == f"{one}-{other}" for one in a for other in b)
+
+
+def _end(network: str, name: str) -> bool:
+    return network.startswith(f"{name}-") or network.endswith(f"-{name}")
+
+
+def _waits(config: Json) -> Iterator[str]:
+    awaited = set()
+    for name, service in services(config).items():
+        waits = service.get("depends_on", {})
+        if not isinstance(waits, dict):
+            yield f"{name}: depends_on without conditions"
+            continue
+        for other, options in waits.items():
+            awaited.add(other)
+            done = options.get("condition") == "service_completed_successfully"
+            if (other in ONE_SHOTS) is not done:
+                yield f"{name}: waits for {other} under {options.get('condition')}"
+    for name in sorted(ONE_SHOTS & set(services(config)) - awaited):
+        yield f"{name}: nobody waits for it, so `up --wait` would call its end a failure"
+
+
+RULES: tuple[Rule, ...] = (
+    _image,
+    _user,
+    _privileges,
+    _files,
+    _limits,
+    _life,
+    _environment,
+    _ports,
+)

@@ -1,0 +1,72 @@
+"""The stack of compose.yaml on a real engine, and the retriever behind the published port."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from compose_file import ROOT
+from rig import Api
+
+PORT = 19700
+
+
+@dataclass
+class Stack:
+    """Compose, and the retriever behind the published port."""
+
+    files: list[str]
+    api: Api
+
+    def compose(self, *command: str, seconds: float = 120) -> str:
+        """`docker compose …`; its output. Fails with what it said."""
+        done = subprocess.run(
+            ["docker", "compose", *self.files, *command],
+            cwd=ROOT,
+            env=os.environ | {"BULKHEAD_PORT": str(PORT), "DOCKER_BUILDKIT": "1"},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        return done.stdout
+
+    def container(self, service: str) -> str:
+        """The id of a service's container."""
+        return self.compose("ps", "--all", "--quiet", service).strip()
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """What the engine says of a service's container."""
+        told = subprocess.check_output(["docker", "inspect", self.container(service)])
+        facts: dict[str, Any] = json.loads(told)[0]
+        return facts
+
+    def kill(self, service: str) -> None:
+        """End a service's main process as a crash would, so that the engine starts it again."""
+        pid = self.inspect(service)["State"]["Pid"]
+        os.kill(pid, 9)
+
+    def readiness(self) -> dict[str, Any]:
+        """`/readyz`, whatever its status."""
+        told: dict[str, Any] = self.api.get("/readyz").json()
+        return told
+
+    def until_ready(self, seconds: float = 400) -> None:
+        """Wait until every part is up again, by itself."""
+        self.until(lambda: self.readiness()["status"] == "ready", seconds)
+
+    def until(self, true: Callable[[], bool], seconds: float) -> None:
+        """Wait until `true()`; no answer, or one that is not the retriever's, counts as not yet."""
+        deadline, last = time.monotonic() + seconds, ""
+        while time.monotonic() < deadline:
+            try:
+                if true():
+                    return
+            except (httpx.HTTPError, KeyError, ValueError) as error:
+                last = repr(error)
+            time.sleep(0.5)
+        raise AssertionError(f"not within {seconds:.0f} s {last}")

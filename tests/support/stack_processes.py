@@ -1,0 +1,68 @@
+"""The embedded stack's parts as processes of their own, on free ports, for tests."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from rig import KEY
+from serving import free_port
+
+from embedded.parts import Part, State, parts
+
+READY_SECONDS = 90
+
+
+def state(folder: Path) -> State:
+    """A state folder with the key of `rig` in it."""
+    kept = State(folder)
+    kept.logs.mkdir(parents=True)
+    kept.key.write_text(KEY + "\n")
+    kept.key.chmod(0o600)
+    return kept
+
+
+def planned(kept: State, **told: str) -> list[Part]:
+    """The parts with these variables in their environment, without tool servers."""
+    ports = {f"{name}_PORT": str(free_port()) for name in ("LLM", "EMBEDDING", "RETRIEVER")}
+    return parts(kept, {**os.environ, **ports, "RETRIEVER_TOOL_SERVERS": "{}", **told})
+
+
+@contextmanager
+def running(kept: State, wanted: Sequence[Part]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """The parts' processes by name, once all are ready; ended with the block."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for part in wanted:
+            with (kept.logs / f"{part.name}.log").open("wb") as log:
+                processes[part.name] = subprocess.Popen(
+                    part.command, env=dict(part.environment), stdout=log, stderr=log
+                )
+        for part in wanted:
+            _await(part, processes[part.name], kept)
+        yield processes
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _await(part: Part, process: subprocess.Popen[bytes], kept: State) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        assert process.poll() is None, (kept.logs / f"{part.name}.log").read_text()
+        assert time.monotonic() < deadline, f"{part.name} did not become ready"
+        try:
+            if httpx.get(part.url + part.health, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
