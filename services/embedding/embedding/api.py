@@ -42,16 +42,10 @@ async def embeddings(body: EmbeddingRequest, engine: EngineDep, request: Request
     _check_model(body.model, engine)
     if body.dimensions not in (None, backend.dimension):
         raise InvalidValue(f"dimensions: {backend.model_id} has {backend.dimension}")
-    texts = body.texts()
-    tokens = await engine.count(texts)
-    if not body.truncate:
-        for index, count in enumerate(tokens):
-            if count > backend.max_tokens:
-                raise InvalidValue(
-                    f"input.{index}: {count} tokens; the model reads {backend.max_tokens}"
-                )
-    vectors = await unless_disconnected(request, engine.embed(texts, tokens, body.input_type))
-    read = sum(min(count, backend.max_tokens) for count in tokens)
+    truncate = request.app.state.truncate if body.truncate is None else body.truncate
+    work = engine.embed(body.texts(), body.input_type, truncate=truncate)
+    result = await unless_disconnected(request, work)
+    read = sum(result.tokens)
     reply = {
         "object": "list",
         "data": [
@@ -60,7 +54,7 @@ async def embeddings(body: EmbeddingRequest, engine: EngineDep, request: Request
                 "index": index,
                 "embedding": _base64(vector) if body.encoding_format == "base64" else vector,
             }
-            for index, vector in enumerate(vectors)
+            for index, vector in enumerate(result.vectors)
         ],
         "model": backend.model_id,
         "usage": {"prompt_tokens": read, "total_tokens": read},
@@ -72,9 +66,9 @@ async def embeddings(body: EmbeddingRequest, engine: EngineDep, request: Request
 @router.post("/v1/rerank", summary="Order documents by relevance")
 async def rerank(body: RerankRequest, engine: EngineDep, request: Request) -> RerankReply:
     """The documents' relevance for the query, best first; 503 without a reranking model."""
-    scores = await unless_disconnected(request, engine.rerank(body.query, body.documents))
-    if scores is None:
+    if not engine.backend.reranks:
         raise Unavailable("reranker", "no reranking model is loaded (EMBEDDING_RERANKER)")
+    scores = await unless_disconnected(request, engine.rerank(body.query, body.documents))
     ranked = [Ranked(index=i, relevance_score=score) for i, score in enumerate(scores)]
     ranked.sort(key=lambda one: -one.relevance_score)
     return RerankReply(results=ranked[: body.top_n])

@@ -5,7 +5,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,27 +14,35 @@ from embedding.settings import EmbeddingSettings
 
 Kind = Literal["query", "document"]
 Vectors = npt.NDArray[np.float32]
+Pair = tuple[str, str]
+"""A query and a document."""
 
 
 class Backend(Protocol):
-    """A model. `encode` and `rerank` are called from one thread, never from two."""
+    """A model. Each method may be called from several threads at once."""
 
     model_id: str
     revision: str
     dimension: int
     max_tokens: int
     tokenizer_json: str
+    reranks: bool
+    """Whether there is a reranking model."""
 
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, special ones included, before any cut."""
+    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
+        """Tokens of each text, special ones and the kind's prompt included, before any cut."""
+        ...
+
+    def count_pairs(self, pairs: Sequence[Pair]) -> list[int]:
+        """Tokens that the reranking model reads of each pair."""
         ...
 
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """Unit vectors, float32, of shape (texts, dimension)."""
         ...
 
-    def rerank(self, query: str, documents: Sequence[str]) -> list[float] | None:
-        """Relevance of each document; none when there is no reranking model."""
+    def rerank(self, pairs: Sequence[Pair]) -> Vectors:
+        """Relevance of each pair's document for its query, float32, of shape (pairs, 1)."""
         ...
 
 
@@ -46,24 +54,31 @@ class SentenceTransformerBackend:
         local = Path(settings.model).is_dir()
         if local:  # read by the libraries when they are imported
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        # Threads that wait for each other sleep: spinning, they take the time of the very threads
+        # they wait for wherever cores are shared, two and a half times a query's processor time.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import torch
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
         torch.set_num_threads(settings.threads or cores())
+        precision = {"dtype": getattr(torch, settings.dtype or _best_dtype(settings.device))}
         self._model = SentenceTransformer(
             settings.model,
             revision=settings.revision,
             device=settings.device,
-            model_kwargs={"dtype": getattr(torch, settings.dtype)},
+            model_kwargs=precision,
         ).eval()
         self._reranker = (
-            CrossEncoder(settings.reranker, device=settings.device) if settings.reranker else None
+            CrossEncoder(settings.reranker, device=settings.device, model_kwargs=precision)
+            if settings.reranker
+            else None
         )
-        tokenizer = self._model.tokenizer.backend_tokenizer
-        # A copy that counts: as files have it, MiniLM's cuts and pads every text to 128 tokens.
-        self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        if self._reranker is not None and self._reranker.num_labels != 1:
+            raise ValueError(f"{settings.reranker} does not give one relevance a pair")
+        self.reranks = self._reranker is not None
+        self._tokenizer = _counting(self._model.tokenizer.backend_tokenizer)
+        if self._reranker is not None:
+            self._pair_tokenizer = _counting(self._reranker.tokenizer.backend_tokenizer)
         self.tokenizer_json: str = self._tokenizer.to_str()
         self.model_id = settings.model_id
         dimension, longest = (
@@ -75,9 +90,18 @@ class SentenceTransformerBackend:
         self.dimension, self.max_tokens = dimension, longest
         self.revision = _revision(Path(settings.model)) if local else settings.revision or "main"
 
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, special ones included, before any cut."""
-        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
+        """Tokens of each text, special ones and the kind's prompt included, before any cut."""
+        prompt = self._model.prompts.get(kind) or ""
+        prompted = [prompt + text for text in texts]
+        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(prompted)]
+
+    def count_pairs(self, pairs: Sequence[Pair]) -> list[int]:
+        """Tokens that the reranking model reads of each pair."""
+        assert self._reranker is not None
+        longest = self._reranker.max_seq_length or self.max_tokens
+        encodings = self._pair_tokenizer.encode_batch_fast(list(pairs))
+        return [min(len(encoding), longest) for encoding in encodings]
 
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """Unit vectors, float32, of shape (texts, dimension)."""
@@ -93,14 +117,13 @@ class SentenceTransformerBackend:
         unit: Vectors = exact / np.linalg.norm(exact, axis=1, keepdims=True)
         return unit
 
-    def rerank(self, query: str, documents: Sequence[str]) -> list[float] | None:
-        """Relevance of each document; none when there is no reranking model."""
-        if self._reranker is None:
-            return None
+    def rerank(self, pairs: Sequence[Pair]) -> Vectors:
+        """Relevance of each pair's document for its query, float32, of shape (pairs, 1)."""
+        assert self._reranker is not None
         scores = self._reranker.predict(
-            [(query, document) for document in documents], show_progress_bar=False
+            list(pairs), batch_size=len(pairs), show_progress_bar=False, convert_to_numpy=True
         )
-        return [float(score) for score in scores]
+        return np.asarray(scores, dtype=np.float32)[:, None]
 
 
 class DummyBackend:
@@ -113,13 +136,18 @@ class DummyBackend:
     revision = "1"
     dimension = 64
     max_tokens = 256
+    reranks = True
 
     def __init__(self, tokenizer_json: str = "{}") -> None:
         self.tokenizer_json = tokenizer_json
 
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
         """Words of each text, and two."""
         return [len(text.split()) + 2 for text in texts]
+
+    def count_pairs(self, pairs: Sequence[Pair]) -> list[int]:
+        """Words of each pair, and three."""
+        return [len(f"{query} {document}".split()) + 3 for query, document in pairs]
 
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """A unit vector a text, the same for the same text."""
@@ -127,10 +155,13 @@ class DummyBackend:
         unit: Vectors = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
         return unit
 
-    def rerank(self, query: str, documents: Sequence[str]) -> list[float] | None:
+    def rerank(self, pairs: Sequence[Pair]) -> Vectors:
         """Shared words, counted."""
-        wanted = set(query.lower().split())
-        return [float(len(wanted & set(document.lower().split()))) for document in documents]
+        shared = [
+            len(set(query.lower().split()) & set(document.lower().split()))
+            for query, document in pairs
+        ]
+        return np.array(shared, dtype=np.float32)[:, None]
 
 
 def _hashed(word: str) -> npt.NDArray[np.float64]:
@@ -149,6 +180,24 @@ def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return at_hand
     quota, period = limit.read_text().split()
     return at_hand if quota == "max" else max(1, min(at_hand, int(quota) // int(period)))
+
+
+def _best_dtype(device: str) -> str:
+    """bfloat16 where it is computed natively, else float32 on a CPU and float16 on a GPU."""
+    import torch
+
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+
+
+def _counting(tokenizer: Any) -> Any:
+    """A copy that counts: as files have it, MiniLM's cuts and pads every text to 128 tokens."""
+    copy = type(tokenizer).from_str(tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
 
 
 def _revision(folder: Path) -> str:

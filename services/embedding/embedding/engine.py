@@ -1,145 +1,133 @@
-"""The engine: texts of all callers, batched for the model. It works without HTTP."""
+"""The engine: texts of all callers, batched for the model. It works without HTTP.
+
+It has two lanes, each with a queue and a thread of its own: one for what a reader waits for
+(queries, then reranking), one for bulk. A query never waits for a batch of documents: both are
+computed at once, and the system's scheduler, which knows bulk as the less urgent, sees to it that
+the query comes first and that bulk still gets a share.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
-from bulkhead.errors import RateLimited
+from bulkhead.errors import InvalidValue
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import CACHE_LOOKUPS
 from embedding.backend import Backend, Kind, Vectors
+from embedding.cache import Embedded, VectorCache
+from embedding.lane import Lane
+from embedding.queue import Item, Row, Work
 
-T = TypeVar("T")
-
-_OLD_SECONDS = 0.5
-"""A text that has waited this long goes before all that are younger, whatever its length."""
+BULK_NICE = 5
+"""Of the bulk lane: about a quarter of a core that the other lane wants too."""
 
 
-@dataclass(eq=False, slots=True)
-class _Text:
-    text: str
-    kind: Kind
-    tokens: int
-    since: float
-    done: asyncio.Future[Vectors]
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Unit vectors of shape (texts, dimension) and the tokens that the model read of each text."""
 
-    def turn(self, now: float) -> tuple[int, float]:
-        """Queries first, bulk in order of length; and what has waited long before all bulk."""
-        if self.kind == "query":
-            return (0, self.since)
-        if now - self.since > _OLD_SECONDS:
-            return (1, self.since)
-        return (2, self.tokens)
+    vectors: Vectors
+    tokens: list[int]
 
 
 class Engine:
-    """One thread computes; the queue before it is bounded and ordered."""
+    """Embeds and reranks through a backend."""
 
-    def __init__(self, backend: Backend, batch_tokens: int, queue_texts: int) -> None:
-        """`batch_tokens` bounds texts times the longest of them, padding included."""
+    def __init__(
+        self, backend: Backend, *, batch_tokens: int, queue_texts: int, cache_texts: int
+    ) -> None:
+        """`batch_tokens` bounds a batch with its padding, `queue_texts` what waits in a lane."""
         self.backend = backend
-        self._batch_tokens = batch_tokens
-        self._queue_texts = queue_texts
-        self._waiting: list[_Text] = []
-        self._arrived = asyncio.Event()
-        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
-        self._tokenize = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
-        self._loop: asyncio.Task[None] | None = None
+        self._cache = VectorCache(backend, cache_texts)
+        self._reading = Lane(
+            "reading",
+            ("query", "pair"),
+            self._compute,
+            batch_tokens=batch_tokens,
+            most=queue_texts,
+        )
+        self._bulk = Lane(
+            "bulk",
+            ("document",),
+            self._compute,
+            batch_tokens=batch_tokens,
+            most=queue_texts,
+            nice=BULK_NICE,
+        )
+        self._lanes = (self._reading, self._bulk)
 
     async def start(self) -> None:
-        """Warm the model up, then take work."""
-        await self._in(self._compute, lambda: self.backend.encode(["warm up"], "document"))
-        self._loop = asyncio.create_task(self._run())
+        """Warm the model up in both lanes, one after the other, then take work."""
+        await self._reading.start(lambda: self._warm("query"))
+        await self._bulk.start(lambda: self._warm("document"))
 
     async def stop(self) -> None:
         """End: the model finishes what it is at, and every caller that waits is cancelled."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-        for text in self._waiting:
-            text.done.cancel()
-        self._compute.shutdown()
-        self._tokenize.shutdown()
+        await asyncio.gather(*(lane.stop() for lane in self._lanes))
 
     @property
     def running(self) -> bool:
         """Whether texts are taken and computed."""
-        return self._loop is not None and not self._loop.done()
+        return all(lane.running for lane in self._lanes)
 
-    async def count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, before any cut."""
-        return await self._in(self._tokenize, lambda: self.backend.count_tokens(texts))
+    async def embed(self, texts: Sequence[str], kind: Kind, *, truncate: bool = True) -> Result:
+        """Vectors of the texts, in order; the last ones asked for come from the cache.
 
-    async def embed(self, texts: Sequence[str], tokens: Sequence[int], kind: Kind) -> Vectors:
-        """Unit vectors of shape (texts, dimension), in order; `tokens` as `count` gave them.
-
-        Raises `RateLimited` when the queue is full. Cancelled, its texts leave the queue.
+        Raises `RateLimited` when the queue is full and, without `truncate`, `InvalidValue` for a
+        text that is too long for the model. Cancelled, its texts leave the queue.
         """
-        if self._waiting and len(self._waiting) + len(texts) > self._queue_texts:
-            raise RateLimited("too many texts are waiting; send fewer at once, or later", 1)
-        loop, now = asyncio.get_running_loop(), time.monotonic()
+        keys = [self._cache.key(text, kind) for text in texts]
+        known = {key: found for key in keys if (found := self._cache.get(key)) is not None}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        for result, number in (("hit", len(known)), ("miss", len(new))):
+            CACHE_LOOKUPS.add(number, {names.CACHE: "vectors", names.RESULT: result})
+        lane = self._reading if kind == "query" else self._bulk
+        counts = {key: found.tokens for key, found in known.items()}
+        if new:
+            counted = await lane.count(lambda: self.backend.count_tokens(list(new.values()), kind))
+            counts |= zip(new, counted, strict=True)
         longest = self.backend.max_tokens
-        mine = [
-            _Text(text, kind, min(count, longest), now, loop.create_future())
-            for text, count in zip(texts, tokens, strict=True)
-        ]
-        self._waiting += mine
-        self._arrived.set()
-        try:
-            return np.stack(await asyncio.gather(*(text.done for text in mine)))
-        finally:
-            for text in mine:
-                text.done.cancel()
+        if not truncate:
+            for index, key in enumerate(keys):
+                if counts[key] > longest:
+                    problem = f"{counts[key]} tokens; the model reads {longest}"
+                    raise InvalidValue(f"input.{index}: {problem}")
+        if new:
+            items = [_item(kind, text, min(counts[key], longest)) for key, text in new.items()]
+            for key, row in zip(new, await lane.submit(items), strict=True):
+                known[key] = Embedded(row, counts[key])
+                self._cache.put(key, known[key])
+        vectors = np.stack([known[key].vector for key in keys])
+        return Result(vectors, [min(counts[key], longest) for key in keys])
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[float] | None:
-        """Relevance of each document; none when there is no reranking model."""
-        return await self._in(self._compute, lambda: self.backend.rerank(query, documents))
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Relevance of each document. Raises `RateLimited` when the queue is full.
 
-    async def _run(self) -> None:
-        while True:
-            self._waiting = [text for text in self._waiting if not text.done.done()]
-            if not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            batch = self._next_batch()
-            encode = partial(self.backend.encode, [text.text for text in batch], batch[0].kind)
-            try:
-                vectors = await self._in(self._compute, encode)
-            except asyncio.CancelledError:  # `stop` ends these callers with the others
-                self._waiting += batch
-                raise
-            except Exception as error:  # the callers of this batch get it; the others go on
-                for text in batch:
-                    if not text.done.done():
-                        text.done.set_exception(error)
-                continue
-            for text, vector in zip(batch, vectors, strict=True):
-                if not text.done.done():
-                    text.done.set_result(vector)
-
-    def _next_batch(self) -> list[_Text]:
-        """The text whose turn it is, and those of its kind that are nearest to it in length.
-
-        As many as fit the budget of padded tokens, so that a batch under load is long and flat.
+        The backend must have a reranking model.
         """
-        now = time.monotonic()
-        first = min(self._waiting, key=lambda text: text.turn(now))
-        alike = [text for text in self._waiting if text.kind == first.kind and text is not first]
-        alike.sort(key=lambda text: abs(text.tokens - first.tokens))
-        batch, longest = [first], first.tokens
-        for text in alike:
-            longest = max(longest, text.tokens)
-            if longest * (len(batch) + 1) > self._batch_tokens:
-                break
-            batch.append(text)
-        taken = set(batch)
-        self._waiting = [text for text in self._waiting if text not in taken]
-        return batch
+        pairs = [(query, document) for document in documents]
+        counts = await self._reading.count(lambda: self.backend.count_pairs(pairs))
+        items = [
+            _item("pair", query, count, document)
+            for document, count in zip(documents, counts, strict=True)
+        ]
+        return [row.item() for row in await self._reading.submit(items)]
 
-    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+    def _compute(self, batch: Sequence[Item]) -> Vectors:
+        work = batch[0].work
+        if work == "pair":
+            return self.backend.rerank([(item.text, item.other) for item in batch])
+        return self.backend.encode([item.text for item in batch], work)
+
+    def _warm(self, kind: Kind) -> None:
+        self.backend.encode(["warm up"], kind)
+        if kind == "query" and self.backend.reranks:
+            self.backend.rerank([("warm", "up")])
+
+
+def _item(work: Work, text: str, tokens: int, other: str = "") -> Item:
+    done: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+    return Item(work, text, tokens, time.monotonic(), done, other)

@@ -18,7 +18,12 @@ def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = Engine(backend, settings.batch_tokens, settings.queue_texts)
+        engine = Engine(
+            backend,
+            batch_tokens=settings.batch_tokens,
+            queue_texts=settings.queue_texts,
+            cache_texts=settings.cache_texts,
+        )
         await engine.start()
         app.state.engine = engine
         yield
@@ -32,6 +37,7 @@ def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
         return Readiness(status="unavailable", parts={"model": down})
 
     app = create_app(
+        name="embedding",
         title="Bulkhead embedding",
         description="Text to vectors and to relevance, in batches.",
         version="0.1.0",
@@ -40,4 +46,5 @@ def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
         ready=ready,
         lifespan=lifespan,
     )
+    app.state.truncate = settings.truncate
     return app

@@ -25,8 +25,10 @@ class EmbeddingRequest(BaseModel):
     input_type: Literal["query", "document"] = Field(
         "document", description="Models with prompts treat the two differently; queries go first."
     )
-    truncate: bool = Field(
-        True, description="Cut texts that are too long for the model; if not, they are refused."
+    truncate: bool | None = Field(
+        None,
+        description="Cut texts that are too long for the model, or refuse them; by default as "
+        "`EMBEDDING_TRUNCATE` says.",
     )
     user: str | None = None
 

@@ -48,17 +48,29 @@ class EmbeddingSettings(ServiceSettings):
         None, description="A cross-encoder, as folder or hub name; none: `/v1/rerank` says 503."
     )
     device: str = Field("cpu", description="Where to compute: `cpu`, `cuda`, `cuda:0`, …")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32",
-        description="Precision: `bfloat16` pays on CPUs with AMX, `float16` on GPUs.",
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None,
+        description="Precision; by default `bfloat16` where the processor or GPU computes it "
+        "natively, else `float32` on a CPU and `float16` on a GPU.",
     )
     threads: int = Field(0, ge=0, description="Threads that compute; 0: the cores at hand.")
     batch_tokens: int = Field(
         1024,
         ge=256,
-        description="Most tokens of a batch, padding included; a query waits for one at most. "
+        description="Most tokens of a batch, padding included. "
         "1024 is also the fastest on few cores (scripts/bench_embedding.py); a GPU wants more.",
     )
     queue_texts: int = Field(
-        4096, ge=1, description="Most texts that wait; above it 429 with Retry-After."
+        4096,
+        ge=1,
+        description="Most texts that wait in a queue, one for reading and one for bulk; above it "
+        "429 with Retry-After.",
+    )
+    cache_texts: int = Field(
+        10_000, ge=0, description="Vectors kept of the texts that came last; 2 KB each for MiniLM."
+    )
+    truncate: bool = Field(
+        True,
+        description="Cut texts that are too long for the model; false refuses them with 422. A "
+        "request's own `truncate` goes before this.",
     )

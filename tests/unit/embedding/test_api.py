@@ -1,5 +1,6 @@
 """The HTTP surface, on a backend without weights."""
 
+import asyncio
 import base64
 import logging
 import threading
@@ -19,8 +20,7 @@ from embedding.settings import EmbeddingSettings
 
 
 class WithoutReranker(DummyBackend):
-    def rerank(self, query: str, documents: Sequence[str]) -> list[float] | None:
-        return None
+    reranks = False
 
 
 class Gated(DummyBackend):
@@ -33,9 +33,9 @@ class Gated(DummyBackend):
         self.computed: list[str] = []
         self.gate.set()
 
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
         self.counted.release()
-        return super().count_tokens(texts)
+        return super().count_tokens(texts, kind)
 
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         if list(texts) != ["warm up"]:
@@ -256,3 +256,42 @@ def test_what_a_client_that_left_was_waiting_for_is_not_computed(departures: Dep
         first.join(5)
         assert http.post("/v1/embeddings", json={"input": "last"}).status_code == 200
     assert gated.computed == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked", "status"),
+    [(True, None, 200), (False, None, 422), (False, True, 200), (True, False, 422)],
+)
+async def test_a_long_text_is_cut_or_refused_as_asked_and_as_set(
+    setting: bool, asked: bool | None, status: int
+) -> None:
+    async with Client(create(EmbeddingSettings(truncate=setting), DummyBackend())) as http:
+        reply = await embed(http, input=["short", "word " * 300], truncate=asked)
+    assert reply.status_code == status
+    if status == 200:
+        assert reply.json()["usage"]["total_tokens"] == 3 + 256
+    else:
+        assert "input.1: 302 tokens" in reply.json()["error"]["message"]
+
+
+async def test_the_same_text_costs_the_same_tokens_from_the_cache(http: httpx.AsyncClient) -> None:
+    first, again = [(await embed(http, input=["a b c", "a b c"])).json() for _ in range(2)]
+    assert first == again
+    assert first["usage"]["total_tokens"] == 10
+
+
+async def test_many_callers_with_reranking_and_bulk_all_get_their_own(
+    http: httpx.AsyncClient,
+) -> None:
+    async def one(n: int) -> bool:
+        kind = ("query", "document")[n % 2]
+        reply = await embed(http, input=f"text {n}", input_type=kind)
+        expected = DummyBackend().encode([f"text {n}"], "query")[0]
+        return bool(np.allclose(reply.json()["data"][0]["embedding"], expected, atol=1e-6))
+
+    async def rank(n: int) -> bool:
+        body = {"query": f"w{n}", "documents": ["x", f"w{n}"]}
+        reply = await http.post("/v1/rerank", json=body)
+        return bool(reply.json()["results"][0] == {"index": 1, "relevance_score": 1.0})
+
+    assert all(await asyncio.gather(*map(one, range(60)), *map(rank, range(20))))

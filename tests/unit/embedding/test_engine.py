@@ -1,15 +1,17 @@
 """The engine without HTTP: what goes into a batch, in which order, and what is left out."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
 
-from bulkhead.errors import RateLimited
-from embedding.backend import DummyBackend, Kind, Vectors
-from embedding.engine import Engine
+from bulkhead.errors import InvalidValue, RateLimited
+from embedding.backend import DummyBackend, Kind, Pair, Vectors
+from embedding.engine import BULK_NICE, Engine, Result
 
 
 class Gated(DummyBackend):
@@ -25,10 +27,15 @@ class Gated(DummyBackend):
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         self.batches.append(list(texts))
         self.entered.release()
-        assert self.gate.wait(10)
+        if kind == "document":
+            assert self.gate.wait(10)
         if "poison" in texts:
             raise ValueError("this text cannot be computed")
         return super().encode(texts, kind)
+
+    def rerank(self, pairs: Sequence[Pair]) -> Vectors:
+        self.batches.append([f"{query}/{document}" for query, document in pairs])
+        return super().rerank(pairs)
 
 
 @pytest.fixture
@@ -38,22 +45,29 @@ def backend() -> Gated:
 
 @pytest.fixture
 async def engine(backend: Gated) -> AsyncIterator[Engine]:
-    engine = Engine(backend, batch_tokens=256, queue_texts=100)
+    engine = Engine(backend, batch_tokens=256, queue_texts=100, cache_texts=0)
     await engine.start()
     backend.batches.clear()
-    assert backend.entered.acquire(timeout=1)
+    backend.entered = threading.Semaphore(0)
     yield engine
     backend.gate.set()
     await engine.stop()
 
 
-def submit(engine: Engine, texts: list[str], kind: Kind = "document") -> asyncio.Task[Vectors]:
-    """Texts on their way into the queue; they are in it once the loop has turned."""
-    tokens = engine.backend.count_tokens(texts)
-    return asyncio.create_task(engine.embed(texts, tokens, kind))
+def submit(engine: Engine, texts: list[str], kind: Kind = "document") -> asyncio.Task[Result]:
+    """Texts on their way into the queue; they are in it once they are counted."""
+    return asyncio.create_task(engine.embed(texts, kind))
 
 
-async def busy(engine: Engine, backend: Gated) -> asyncio.Task[Vectors]:
+async def counted(engine: Engine) -> None:
+    """Whatever was submitted before this was counted, and waits."""
+    await asyncio.sleep(0)  # the tasks run up to their count
+    for lane in engine._lanes:
+        await lane.count(lambda: None)  # which one thread does in order
+    await asyncio.sleep(0)
+
+
+async def busy(engine: Engine, backend: Gated) -> asyncio.Task[Result]:
     """A batch that computes until the gate opens, so that all that follows has to wait."""
     backend.gate.clear()
     first = submit(engine, ["first"])
@@ -64,7 +78,7 @@ async def busy(engine: Engine, backend: Gated) -> asyncio.Task[Vectors]:
 async def test_callers_at_the_same_time_share_a_batch(engine: Engine, backend: Gated) -> None:
     first = await busy(engine, backend)
     tasks = [submit(engine, [f"text {i}"]) for i in range(20)]
-    await asyncio.sleep(0)
+    await counted(engine)
     backend.gate.set()
     await asyncio.gather(first, *tasks)
     assert [len(batch) for batch in backend.batches] == [1, 20]
@@ -72,66 +86,81 @@ async def test_callers_at_the_same_time_share_a_batch(engine: Engine, backend: G
 
 async def test_vectors_come_back_in_the_order_of_the_texts(engine: Engine) -> None:
     texts = [("word " * (1 + i * 7 % 50)).strip() + f" {i}" for i in range(60)]
-    vectors = await submit(engine, texts)
-    assert np.array_equal(vectors, DummyBackend().encode(texts, "document"))
+    result = await submit(engine, texts)
+    assert np.array_equal(result.vectors, DummyBackend().encode(texts, "document"))
 
 
 async def test_no_batch_is_over_its_budget_of_padded_tokens(engine: Engine, backend: Gated) -> None:
-    await submit(engine, ["word " * (1 + i * 37 % 100) for i in range(80)])
+    await submit(engine, ["word " * (1 + i * 37 % 100) + str(i) for i in range(80)])
+    assert sum(map(len, backend.batches)) == 80
     for batch in backend.batches:
         assert max(backend.count_tokens(batch)) * len(batch) <= 256
 
 
 async def test_a_text_longer_than_the_budget_goes_alone(backend: Gated) -> None:
     backend.max_tokens = 2000
-    engine = Engine(backend, batch_tokens=256, queue_texts=100)
+    engine = Engine(backend, batch_tokens=256, queue_texts=100, cache_texts=0)
     await engine.start()
     long = "word " * 1000
-    vectors = await submit(engine, [long, "short"])
+    result = await submit(engine, [long, "short"])
     await engine.stop()
     assert [long] in backend.batches
-    assert vectors.shape == (2, backend.dimension)
+    assert result.vectors.shape == (2, backend.dimension)
 
 
-async def test_texts_of_like_length_share_a_batch(engine: Engine, backend: Gated) -> None:
+async def test_a_text_that_is_there_twice_is_computed_once(engine: Engine, backend: Gated) -> None:
+    result = await submit(engine, ["same", "other", "same"])
+    assert backend.batches == [["same", "other"]]
+    assert np.array_equal(result.vectors[0], result.vectors[2])
+    assert result.tokens == [3, 3, 3]
+
+
+async def test_a_query_does_not_wait_for_bulk(engine: Engine, backend: Gated) -> None:
     first = await busy(engine, backend)
-    short, long = ["a b"] * 10, ["word " * 50] * 5
-    tasks = [submit(engine, [text]) for pair in zip(long * 2, short, strict=True) for text in pair]
-    await asyncio.sleep(0)
+    bulk = submit(engine, ["bulk"])
+    query = await asyncio.wait_for(submit(engine, ["query"], "query"), 5)
+    assert query.vectors.shape == (1, backend.dimension)
+    assert not first.done()
+    assert not bulk.done()
     backend.gate.set()
-    await asyncio.gather(first, *tasks)
-    assert backend.batches[1] == short
-    assert {len(batch) for batch in backend.batches[2:]} <= {2, 4}
+    await asyncio.gather(first, bulk)
 
 
-async def test_a_query_goes_before_bulk_that_came_earlier(engine: Engine, backend: Gated) -> None:
-    first = await busy(engine, backend)
-    bulk = submit(engine, ["bulk"] * 10)
-    query = submit(engine, ["query"], "query")
-    await asyncio.sleep(0)
-    backend.gate.set()
-    await asyncio.gather(first, bulk, query)
-    assert backend.batches[1:] == [["query"], ["bulk"] * 10]
+async def test_bulk_goes_on_under_a_flood_of_queries(engine: Engine, backend: Gated) -> None:
+    over = asyncio.Event()
+
+    async def flood(name: int) -> int:
+        n = 0
+        while not over.is_set():
+            n += 1
+            await engine.embed([f"query {name} {n}"], "query")
+        return n
+
+    queries = [asyncio.create_task(flood(name)) for name in range(8)]
+    bulk = [await engine.embed([f"document {n}"], "document") for n in range(20)]
+    over.set()
+    assert len(bulk) == 20
+    assert min(await asyncio.gather(*queries)) > 0
 
 
-async def test_a_long_text_is_not_starved_by_short_ones(
-    engine: Engine, backend: Gated, monkeypatch: pytest.MonkeyPatch
+async def test_pairs_of_several_callers_share_a_batch_and_a_budget(
+    engine: Engine, backend: Gated
 ) -> None:
-    monkeypatch.setattr("embedding.engine._OLD_SECONDS", 0.0)
-    first = await busy(engine, backend)
-    long = submit(engine, ["word " * 200])
-    await asyncio.sleep(0)
-    short = submit(engine, ["short"] * 90)
-    await asyncio.sleep(0)
-    backend.gate.set()
-    await asyncio.gather(first, long, short)
-    assert backend.batches[1] == ["word " * 200]
+    documents = [f"red {'fox ' * (n % 7)}".strip() for n in range(60)]
+    one, two = await asyncio.gather(
+        engine.rerank("red fox", documents), engine.rerank("a cat", ["a cat", "a dog"])
+    )
+    assert one == [1.0 if n % 7 == 0 else 2.0 for n in range(60)]
+    assert two == [2.0, 1.0]
+    assert sum(map(len, backend.batches)) == 62
+    assert max(map(len, backend.batches)) > 2
+    assert any({"a cat/a dog"} < set(batch) for batch in backend.batches)
 
 
 async def test_a_cancelled_request_is_never_computed(engine: Engine, backend: Gated) -> None:
     first = await busy(engine, backend)
     left, stays = submit(engine, ["left"]), submit(engine, ["stays"])
-    await asyncio.sleep(0)
+    await counted(engine)
     left.cancel()
     backend.gate.set()
     await asyncio.gather(first, stays)
@@ -144,14 +173,14 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(
     engine: Engine, backend: Gated
 ) -> None:
     first = await busy(engine, backend)
-    waiting = submit(engine, ["waiting"] * 100)
-    await asyncio.sleep(0)
+    waiting = submit(engine, [f"waiting {n}" for n in range(100)])
+    await counted(engine)
     with pytest.raises(RateLimited) as refused:
         await submit(engine, ["one too many"])
     assert int(refused.value.headers["Retry-After"]) >= 1
     backend.gate.set()
     await asyncio.gather(first, waiting)
-    assert (await submit(engine, ["now there is room"])).shape == (1, backend.dimension)
+    assert (await submit(engine, ["now there is room"])).tokens == [6]
 
 
 async def test_a_batch_that_fails_takes_only_its_own_callers_along(
@@ -160,13 +189,13 @@ async def test_a_batch_that_fails_takes_only_its_own_callers_along(
     with pytest.raises(ValueError, match="cannot be computed"):
         await submit(engine, ["poison"])
     assert engine.running
-    assert (await submit(engine, ["fine"])).shape == (1, backend.dimension)
+    assert (await submit(engine, ["fine"])).tokens == [3]
 
 
 async def test_stopping_ends_what_waits(engine: Engine, backend: Gated) -> None:
     first = await busy(engine, backend)
     waiting = submit(engine, ["waiting"])
-    await asyncio.sleep(0)
+    await counted(engine)
     stopping = asyncio.create_task(engine.stop())
     await asyncio.sleep(0)
     backend.gate.set()
@@ -174,3 +203,45 @@ async def test_stopping_ends_what_waits(engine: Engine, backend: Gated) -> None:
     results = await asyncio.gather(first, waiting, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError] * 2
     assert ["waiting"] not in backend.batches
+
+
+async def test_what_was_asked_for_before_is_not_computed_again(backend: Gated) -> None:
+    engine = Engine(backend, batch_tokens=256, queue_texts=100, cache_texts=2)
+    await engine.start()
+    backend.batches.clear()
+    first = await engine.embed(["one", "two"], "document")
+    again = await engine.embed(["two", "one"], "document")
+    assert np.array_equal(first.vectors, again.vectors[::-1])
+    await engine.embed(["one"], "query")  # another kind is another vector
+    await engine.embed(["one"], "document")  # the third that was kept pushed "two" or "one" out
+    await engine.stop()
+    assert backend.batches == [["one", "two"], ["one"]]
+
+
+@pytest.mark.parametrize("cache_texts", [0, 10])
+async def test_a_text_that_is_too_long_is_refused_also_when_it_is_known(
+    backend: Gated, cache_texts: int
+) -> None:
+    engine = Engine(backend, batch_tokens=256, queue_texts=100, cache_texts=cache_texts)
+    await engine.start()
+    long = "word " * 300
+    assert (await engine.embed([long], "document")).tokens == [256]
+    with pytest.raises(InvalidValue, match=r"input\.1: 302 tokens"):
+        await engine.embed(["short", long], "document", truncate=False)
+    await engine.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_bulk_yields_to_queries_and_the_rest_of_the_process_does_not() -> None:
+    seen: dict[str, int] = {}
+
+    class Noting(DummyBackend):
+        def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
+            seen[kind] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+            return super().encode(texts, kind)
+
+    engine = Engine(Noting(), batch_tokens=256, queue_texts=10, cache_texts=0)
+    await engine.start()
+    await engine.stop()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert seen == {"query": own, "document": min(own + BULK_NICE, 19)}

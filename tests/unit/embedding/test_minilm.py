@@ -1,5 +1,6 @@
 """The real model from its package, offline: meaning, exactness, and OpenAI's own client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -26,12 +27,12 @@ SENTENCES = [
 
 @pytest.fixture(scope="session")
 def backend() -> SentenceTransformerBackend:
-    return SentenceTransformerBackend(EmbeddingSettings())
+    return SentenceTransformerBackend(EmbeddingSettings(dtype="float32"))
 
 
 @pytest.fixture
 async def engine(backend: SentenceTransformerBackend) -> AsyncIterator[Engine]:
-    engine = Engine(backend, batch_tokens=1024, queue_texts=100)
+    engine = Engine(backend, batch_tokens=1024, queue_texts=100, cache_texts=0)
     await engine.start()
     yield engine
     await engine.stop()
@@ -59,7 +60,7 @@ def test_like_sentences_are_closer_than_unlike_ones(backend: SentenceTransformer
 async def test_a_vector_does_not_depend_on_its_company(
     engine: Engine, backend: SentenceTransformerBackend
 ) -> None:
-    together = await engine.embed(SENTENCES, backend.count_tokens(SENTENCES), "document")
+    together = (await engine.embed(SENTENCES, "document")).vectors
     alone = np.concatenate([backend.encode([sentence], "document") for sentence in SENTENCES])
     assert np.abs(together - alone).max() < 1e-4
     assert np.linalg.norm(together, axis=1) == pytest.approx(np.ones(len(SENTENCES)), abs=1e-5)
@@ -107,3 +108,24 @@ def test_a_container_s_quota_bounds_the_cores(
     file = tmp_path / "cpu.max"
     file.write_text(limit + "\n")
     assert cores(file) == (expected or cores(tmp_path / "absent"))
+
+
+def test_the_precision_of_this_machine_gives_nearly_the_same_vectors(
+    backend: SentenceTransformerBackend,
+) -> None:
+    fastest = SentenceTransformerBackend(EmbeddingSettings())
+    exact, near = (one.encode(SENTENCES, "document") for one in (backend, fastest))
+    assert (exact * near).sum(axis=1).min() > 0.999
+    assert np.linalg.norm(near, axis=1) == pytest.approx(np.ones(len(SENTENCES)), abs=1e-5)
+
+
+async def test_both_lanes_compute_at_once_and_get_it_right(
+    engine: Engine, backend: SentenceTransformerBackend
+) -> None:
+    queries = [f"question number {n}?" for n in range(40)]
+    documents = [f"{'text ' * (n % 50)}number {n}" for n in range(40)]
+    bulk = asyncio.create_task(engine.embed(documents, "document"))
+    asked = await asyncio.gather(*(engine.embed([query], "query") for query in queries))
+    expected = [backend.encode([query], "query")[0] for query in queries]
+    assert np.abs(np.concatenate([one.vectors for one in asked]) - expected).max() < 1e-4
+    assert np.abs((await bulk).vectors - backend.encode(documents, "document")).max() < 1e-4
