@@ -1,0 +1,1 @@
+"""An MCP server that reads one PostgreSQL database and can do nothing else with it."""

@@ -1,0 +1,1 @@
+"""The sample database: the operations of a fictional port company."""
