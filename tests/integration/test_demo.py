@@ -39,9 +39,10 @@ def test_the_demo_ingests_this_projects_documents_and_verifies_what_is_cited(
     llm.say("The retriever listens on port 8080.")
     assert run(api, out) == [], out.getvalue()
     documents = api.get("/v1/documents").json()["data"]
-    files = [path for folder in demo.FOLDERS for path in (ROOT / folder).iterdir()]
+    paths = [path for folder in demo.FOLDERS for path in (ROOT / folder).iterdir()]
+    files = [path for path in paths if path.is_file()]
     assert {one["source"] for one in documents} == {
-        path.relative_to(ROOT).as_posix() for path in files if path.is_file()
+        path.relative_to(ROOT).as_posix() for path in files
     }
     assert f"{len(files)}/{len(files)} documents" in out.getvalue()
     assert "The retriever listens on port 8080. [1]" in out.getvalue()
@@ -81,7 +82,9 @@ def test_a_stack_without_documents_is_no_demo(
     assert run(api, out)[0] == "ingesting: no documents in nowhere"
 
 
-def test_what_to_do_next_names_the_real_address_and_key(out: io.StringIO) -> None:
-    demo.show_next_steps("http://127.0.0.1:1234", ROOT / ".data/api-key", Console(file=out))
+def test_what_to_do_next_names_the_page_the_address_and_the_key_file(out: io.StringIO) -> None:
+    console = Console(file=out)
+    demo.show_next_steps("http://127.0.0.1:1234", ROOT / ".data/api-key", "bh_a b", console)
+    assert "http://127.0.0.1:1234/#key=bh_a%20b\n" in out.getvalue()
     assert "http://127.0.0.1:1234/docs" in out.getvalue()
     assert '"Authorization: Bearer $(cat .data/api-key)"' in out.getvalue()

@@ -194,7 +194,7 @@ def test_a_reranker_orders_what_was_found(filled: Api) -> None:
 def test_a_missing_reranker_is_reported_and_the_order_stays(
     filled: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(DummyBackend, "rerank", lambda *_: None)
+    monkeypatch.setattr(DummyBackend, "reranks", False)
     plain = filled.post("/v1/search", json={"query": "port"}).json()
     unranked = filled.post("/v1/search", json={"query": "port", "rerank": True}).json()
     assert (plain["degraded"], unranked["degraded"]) == ([], ["reranker"])

@@ -5,6 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from bulkhead.app import serve
+from bulkhead.telemetry.disk import watch
 from retriever.main import create
 from retriever.settings import RetrieverSettings
 
@@ -20,6 +21,7 @@ def main() -> None:
         sys.exit(f"retriever: {where}{problem['msg']}")
     except (ValueError, RuntimeError) as error:
         sys.exit(f"retriever: {error}")
+    watch(settings.data_dir)
     serve(app, settings)
 
 

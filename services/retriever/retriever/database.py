@@ -11,7 +11,7 @@ import aiosqlite
 
 from bulkhead.errors import Unavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -29,7 +29,7 @@ CREATE TABLE documents (
     text TEXT NOT NULL,
     created_at TEXT NOT NULL
 );
-CREATE UNIQUE INDEX one_live_document_a_source ON documents (tenant, source) WHERE state = 'live';
+CREATE INDEX documents_by_source ON documents (tenant, source) WHERE state = 'live';
 CREATE INDEX documents_listed ON documents (tenant, created_at, id) WHERE state = 'live';
 
 CREATE INDEX documents_unfinished ON documents (id) WHERE state != 'live';
@@ -38,14 +38,18 @@ CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,
     key_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    key_groups TEXT NOT NULL,
     state TEXT NOT NULL,
     revision INTEGER NOT NULL DEFAULT 1,
     idempotency_key TEXT,
     fingerprint TEXT NOT NULL,
     created_at TEXT NOT NULL,
+    started_at TEXT,
     updated_at TEXT NOT NULL
 );
-CREATE UNIQUE INDEX one_job_an_idempotency_key ON jobs (tenant, idempotency_key);
+CREATE UNIQUE INDEX one_job_an_idempotency_key ON jobs (tenant, key_id, idempotency_key);
+CREATE INDEX jobs_listed ON jobs (tenant, created_at, id);
 
 CREATE TABLE job_items (
     job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -61,8 +65,10 @@ CREATE TABLE job_items (
     document_id TEXT,
     chunks INTEGER NOT NULL DEFAULT 0,
     message TEXT,
+    finished_at TEXT,
     PRIMARY KEY (job_id, n)
 );
+CREATE INDEX job_items_waiting ON job_items (job_id, n) WHERE outcome IS NULL;
 
 CREATE TABLE answers (
     id TEXT PRIMARY KEY,
@@ -100,7 +106,9 @@ class Database:
             for connection in (writer, reader):
                 connection.row_factory = aiosqlite.Row
                 await connection.execute("PRAGMA journal_mode = WAL")
-                await connection.execute("PRAGMA synchronous = NORMAL")
+                # Every commit is on the disk before it is told: what was accepted outlives a power
+                # failure, not only this process.
+                await connection.execute("PRAGMA synchronous = FULL")
                 await connection.execute("PRAGMA foreign_keys = ON")
                 await connection.execute("PRAGMA busy_timeout = 5000")
             await _migrate(writer, path)

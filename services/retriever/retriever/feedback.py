@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from bulkhead.auth import Principal
+from bulkhead.auth import Principal, Role
 from bulkhead.errors import NotFound
 from retriever.database import Database
 
@@ -14,7 +14,7 @@ class Feedback:
         self._database = database
 
     async def note_answer(self, principal: Principal, answer_id: str) -> None:
-        """Remember that this answer was given to this tenant, so that it can be voted on."""
+        """Remember to which key this answer was given, so that it can be voted on."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 "INSERT INTO answers (id, tenant, key_id, created_at) VALUES (?, ?, ?, ?)",
@@ -22,10 +22,15 @@ class Feedback:
             )
 
     async def vote(self, principal: Principal, answer_id: str, vote: str, comment: str) -> None:
-        """Keep a vote; raises `NotFound` for an answer that this tenant was never given."""
-        known = await self._database.row(
-            "SELECT id FROM answers WHERE id = ? AND tenant = ?", (answer_id, principal.tenant)
-        )
+        """Keep a vote; raises `NotFound` for an answer that this key was never given.
+
+        An admin may vote on every answer that its tenant was given.
+        """
+        condition, parameters = "id = ? AND tenant = ?", [answer_id, principal.tenant]
+        if principal.role is not Role.ADMIN:
+            condition += " AND key_id = ?"
+            parameters.append(principal.key_id)
+        known = await self._database.row(f"SELECT id FROM answers WHERE {condition}", parameters)  # noqa: S608  # no value in it
         if known is None:
             raise NotFound("there is no answer with this id")
         async with self._database.transaction() as connection:

@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from bulkhead.app import create_app
 from bulkhead.health import Readiness
-from retriever.api import chat, documents, feedback, jobs, models, search
+from retriever.api import approvals, chat, documents, feedback, jobs, keys, models, search
+from retriever.api.access import Access
+from retriever.api.web import add_page
 from retriever.settings import RetrieverSettings
 from retriever.stack import Neighbours, Stack, open_stack
 
@@ -37,12 +40,17 @@ def create(settings: RetrieverSettings) -> FastAPI:
         return await stack.ready()
 
     app = create_app(
+        name="retriever",
         title="Bulkhead retriever",
         description=_DESCRIPTION,
         version="0.1.0",
         settings=settings,
-        routers=[one.router for one in (chat, search, documents, jobs, models, feedback)],
+        routers=[
+            one.router for one in (chat, search, documents, jobs, models, feedback, keys, approvals)
+        ],
         ready=ready,
         lifespan=lifespan,
+        middleware=[Middleware(Access)],
     )
+    add_page(app, settings)
     return app

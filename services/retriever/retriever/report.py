@@ -4,14 +4,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from opentelemetry.baggage import get_baggage
+
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import DEGRADED, STAGE_DURATION
+
 
 class Report:
     """Filled in by every stage of a request and handed out with its answer."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
+        canary = get_baggage(names.TRAFFIC) == names.CANARY_TRAFFIC
+        self.traffic = names.CANARY_TRAFFIC if canary else names.USER_TRAFFIC
+        """Who asks: metrics keep the canary prober's questions apart from the users'."""
         self.timings: dict[str, float] = {}
         """Milliseconds a stage, in the order in which the stages first ran."""
+        self.first_word: float | None = None
+        """Seconds from the making of this report to the first word of the answer."""
         self.degraded: list[str] = []
         """The parts that were down and done without."""
 
@@ -28,11 +38,21 @@ class Report:
         """Count `seconds` towards stage `name`."""
         self.timings[name] = round(self.timings.get(name, 0.0) + seconds * 1000, 3)
 
+    def word(self) -> None:
+        """Note that a word of the answer is there."""
+        if self.first_word is None:
+            self.first_word = time.perf_counter() - self._started
+
     def degrade(self, part: str) -> None:
         """Note that `part` was done without."""
         if part not in self.degraded:
             self.degraded.append(part)
 
     def finish(self) -> None:
-        """Note the whole time, from the making of this report to now."""
+        """Note the whole time, from the making of this report to now, and count all of it."""
+        traffic = {names.TRAFFIC: self.traffic}
+        for stage, milliseconds in self.timings.items():
+            STAGE_DURATION.record(milliseconds / 1000, {names.STAGE: stage, **traffic})
+        for part in self.degraded:
+            DEGRADED.add(1, {names.STAGE: part, **traffic})
         self.timings["total"] = round((time.perf_counter() - self._started) * 1000, 3)

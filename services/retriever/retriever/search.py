@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, replace
 
+from opentelemetry.trace import SpanKind
 from qdrant_client import models
 
 from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import TOP1_SCORE
+from bulkhead.telemetry.spans import Attributes, span
 from retriever.clients.embedding import EmbeddingClient
 from retriever.index.access import Filters
 from retriever.index.index import Index
@@ -41,6 +45,7 @@ class Searcher:
         self._index = index
         self._embedding = embedding
         self._bm25 = bm25
+        self._collection = settings.collection
         self._prefetch = settings.prefetch
         self._fusion = fusion(settings)
 
@@ -70,15 +75,26 @@ class Searcher:
                 mode = Mode.SPARSE
         legs = Legs(mode, vector, self._bm25.query(query), self._prefetch, self._fusion)
         wanted = max(limit, self._prefetch) if options.rerank else limit
-        with report.stage("search"):
+        about: Attributes = {
+            names.OPERATION: names.RETRIEVAL,
+            names.DATA_SOURCE: self._collection,
+            names.RETRIEVAL_TOP_K: wanted,
+            names.MODE: mode,
+        }
+        retrieval = span(f"{names.RETRIEVAL} {self._collection}", about, SpanKind.CLIENT)
+        with report.stage("search"), retrieval:
             hits = await self._index.search(principal, legs, wanted, options.filters)
+        cosines = [hit.scores.dense for hit in hits if hit.scores.dense is not None]
+        if cosines:
+            TOP1_SCORE.record(max(cosines), {names.TRAFFIC: report.traffic})
         if options.rerank and hits:
             hits = await self._rerank(query, hits, report)
         return hits[:limit]
 
     async def _rerank(self, query: str, hits: list[Hit], report: Report) -> list[Hit]:
         try:
-            with report.stage("rerank"):
+            about = {names.OPERATION: names.RERANK}
+            with report.stage("rerank"), span(names.RERANK, about, SpanKind.CLIENT):
                 scores = await self._embedding.rerank(query, [hit.text for hit in hits])
         except Unavailable as error:
             report.degrade(error.part or "reranker")

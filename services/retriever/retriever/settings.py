@@ -3,11 +3,22 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, HttpUrl, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from bulkhead.settings import ServiceSettings
 from retriever.index.sparse import stemmer
+
+
+class ToolServerAddress(BaseModel):
+    """Where an MCP server is, and the key that signs the tokens for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: HttpUrl
+    signing_key_file: Path
+    uds: Path | None = None
+    """A Unix socket to reach it by."""
 
 
 class RetrieverSettings(ServiceSettings):
@@ -21,7 +32,27 @@ class RetrieverSettings(ServiceSettings):
         description="Folder of the document store, uploads in progress and embedded Qdrant.",
     )
     api_key_file: Path = Field(
-        Path(".data/api-key"), description="File that holds the admin key of the default tenant."
+        Path(".data/api-key"),
+        description="File that holds the operator's key: admin of the tenant `default`, and "
+        "manager of every tenant's keys.",
+    )
+
+    requests_per_minute: int = Field(
+        60_000, gt=0, description="Requests that a key may make in a minute, by default."
+    )
+    tokens_per_minute: int = Field(
+        5_000_000,
+        gt=0,
+        description="Tokens of prompts and answers that a key may use in a minute, by default.",
+    )
+    documents_per_minute: int = Field(
+        100_000, gt=0, description="Documents that a key may hand in in a minute, by default."
+    )
+    refusals_per_minute: int = Field(
+        600,
+        gt=0,
+        description="Requests without a known key, per client address and minute, that get a 401; "
+        "beyond them 429.",
     )
 
     embedding_url: HttpUrl = Field(
@@ -116,16 +147,47 @@ class RetrieverSettings(ServiceSettings):
         description="Share of a sentence's weighted terms that its quote must hold.",
     )
 
-    ingest_concurrency: int = Field(
-        8, ge=1, le=64, description="Documents that are taken in at the same time."
+    quality_url: HttpUrl | None = Field(
+        None,
+        description="Address of the quality service. With it a share of the questions, answers "
+        "and the chunks shown to the model is sent there; none: nothing is.",
     )
+    quality_token_file: Path = Field(
+        Path(".data/quality-token"), description="File with the quality service's token."
+    )
+    quality_share: float = Field(
+        0.1, ge=0, le=1, description="Share of the answers that is sent to the quality service."
+    )
+    quality_queue: int = Field(
+        64, ge=1, description="Most answers that wait to be sent there; above it they are dropped."
+    )
+
+    tool_policy_file: Path | None = Field(
+        None,
+        description="The tool policy, with the file of pinned definitions beside it; none means "
+        "the packaged one.",
+    )
+    tool_servers: dict[str, ToolServerAddress] = Field(
+        default_factory=dict,
+        description="MCP servers by their name in the policy, as JSON: "
+        '`{"filesystem": {"url": "http://…/mcp", "signing_key_file": "…", "uds": null}}`.',
+    )
+
     parser_processes: int = Field(1, ge=1, le=32, description="Processes that parse documents.")
     parse_timeout: float = Field(
         60.0, gt=0, description="Longest time for parsing one document, in seconds."
     )
+    parse_memory_mib: int = Field(
+        1024,
+        ge=256,
+        description="Most memory of a process that parses, in MiB (its address space).",
+    )
     max_document_bytes: int = Field(50 * 2**20, gt=0, description="Largest document, in bytes.")
     max_query_characters: int = Field(
         8000, gt=0, description="Longest question or search query, in characters."
+    )
+    grafana_url: HttpUrl | None = Field(
+        None, description="Address of Grafana, as a browser reaches it; the page links to it."
     )
 
     @field_validator("language")

@@ -3,20 +3,27 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from qdrant_client import AsyncQdrantClient
 
-from bulkhead.auth import KeyRing, Principal, Role, key_digest
+from bulkhead.audit import AuditLog
+from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
 from bulkhead.health import Part, Readiness
 from bulkhead.settings import read_secret
+from bulkhead.tool_tokens import read_signing_key
+from retriever.agent.audit import audited
+from retriever.agent.policy import PACKAGED, Policy
+from retriever.agent.toolbox import Toolbox
 from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient
+from retriever.clients.mcp import McpServer
+from retriever.clients.quality import QualityClient
 from retriever.database import Database, check_version
 from retriever.feedback import Feedback
 from retriever.index.connect import connect
@@ -29,12 +36,14 @@ from retriever.ingest.parse import ParseLimits
 from retriever.ingest.runner import Runner
 from retriever.ingest.spool import Spool
 from retriever.ingest.workers import ParserPool
+from retriever.keys import Keys
+from retriever.limits import Limits, RateLimits
 from retriever.search import Searcher
 from retriever.settings import RetrieverSettings
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_TENANT = "default"
+_MOST_MCP_BYTES = 4 * 2**20  # of one HTTP response; the policy bounds results far below
 _SPECIAL_TOKENS = 2  # what the embedding model adds around a text
 
 
@@ -43,7 +52,9 @@ class Stack:
     """Everything that a request needs."""
 
     settings: RetrieverSettings
-    keys: KeyRing
+    keys: Keys
+    limits: RateLimits
+    audit: AuditLog
     embedding: EmbeddingClient
     llm: LLMClient
     vectors: Vectors
@@ -54,6 +65,9 @@ class Stack:
     spool: Spool
     feedback: Feedback
     bm25: BM25
+    toolbox: Toolbox
+    quality: QualityClient | None = None
+    """None where no answer is to be evaluated."""
     runner: Runner | None = None
     """None until the embedding service has said which model it serves."""
     mismatch: str = ""
@@ -67,6 +81,11 @@ class Stack:
             "llm": _part(self.llm.check()),
         }
         states = dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
+        states["audit"] = (
+            Part(state="down", detail=self.audit.failure)
+            if self.audit.failure
+            else Part(state="up")
+        )
         if self.mismatch:
             states["qdrant"] = Part(state="down", detail=self.mismatch)
         elif self.runner is None and states["embedding"].state == "up":
@@ -76,33 +95,88 @@ class Stack:
             return Readiness(status="unavailable", parts=states)
         return Readiness(status="degraded" if down else "ready", parts=states)
 
-    async def document_accepted(self) -> None:
+    async def job_accepted(self, job_id: str) -> None:
         """A job was noted: take its documents in as soon as that can be done."""
         if self.runner is not None:
-            await self.runner.wake()
+            await self.runner.wake(job_id)
+
+    async def cancel_job(self, principal: Principal, job_id: str) -> bool:
+        """End a job and free what it still held; false when it is not there for the principal.
+
+        Raises `Conflict` when it had come to its end.
+        """
+        spooled = await self.jobs.cancel(principal, job_id)
+        if spooled is None:
+            return False
+        if self.runner is not None:
+            self.runner.drop(job_id)
+        self.spool.remove(spooled)
+        return True
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """What can be opened before the event loop turns, so that a mistake is one line at start."""
 
-    keys: KeyRing
+    keys: Keys
+    audit: AuditLog
     llm_key: str
+    quality_token: str
     qdrant: AsyncQdrantClient
+    policy: Policy
+    tool_servers: tuple[McpServer, ...]
+    secrets: tuple[str, ...]
+    """What no tool may be told and no result may bring."""
 
     @classmethod
     def connect(cls, settings: RetrieverSettings) -> "Neighbours":
         """Read the secrets and open Qdrant. Raises `ValueError` or `RuntimeError`, in words."""
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        admin = Principal("admin", DEFAULT_TENANT, frozenset(), Role.ADMIN)
-        keys = KeyRing({key_digest(read_secret(settings.api_key_file)): admin})
+        key = read_secret(settings.api_key_file)
+        policy = Policy.load(settings.tool_policy_file or PACKAGED)
+        tool_keys = {
+            name: read_signing_key(one.signing_key_file)
+            for name, one in settings.tool_servers.items()
+        }
+        tool_servers = tuple(
+            McpServer(
+                name,
+                str(one.url),
+                tool_keys[name],
+                max_bytes=_MOST_MCP_BYTES,
+                uds=str(one.uds) if one.uds else None,
+            )
+            for name, one in settings.tool_servers.items()
+        )
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
+        quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
         qdrant_key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
         check_version(store_path(settings))
         qdrant_url = str(settings.qdrant_url) if settings.qdrant_url else None
         folder = settings.data_dir / "qdrant"
-        qdrant = connect(qdrant_url, qdrant_key or None, folder, settings.qdrant_timeout)
-        return cls(keys, llm_key, qdrant)
+        secrets = (
+            key,
+            llm_key,
+            quality_token,
+            qdrant_key or "",
+            *(one.decode() for one in tool_keys.values()),
+        )
+        with ExitStack() as opened:
+            audit = AuditLog(settings.data_dir / "audit.jsonl")
+            opened.callback(audit.close)
+            keys = Keys(settings.data_dir / "keys.sqlite3", key, _default_limits(settings))
+            opened.callback(keys.close)
+            qdrant = connect(qdrant_url, qdrant_key or None, folder, settings.qdrant_timeout)
+            opened.pop_all()  # from here on they are the stack's to close
+        return cls(keys, audit, llm_key, quality_token, qdrant, policy, tool_servers, secrets)
+
+
+def _default_limits(settings: RetrieverSettings) -> Limits:
+    return Limits(
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        documents_per_minute=settings.documents_per_minute,
+    )
 
 
 def store_path(settings: RetrieverSettings) -> Path:
@@ -117,13 +191,36 @@ async def open_stack(
     """The parts, running. `fail` is called when the index turns out not to be ours to use."""
     async with AsyncExitStack() as exits:
         exits.push_async_callback(neighbours.qdrant.close)
+        exits.callback(neighbours.keys.close)
+        await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
         llm_http = await exits.enter_async_context(httpx.AsyncClient(limits=_LIMITS))
         embedding_http = await exits.enter_async_context(
             httpx.AsyncClient(base_url=str(settings.embedding_url), limits=_LIMITS)
         )
-        stack = _assemble(settings, neighbours, database, llm_http, embedding_http)
-        stack.spool.keep_only({item.spool for item in await stack.jobs.pending()})
+        for server in neighbours.tool_servers:
+            exits.push_async_callback(server.close)
+        toolbox = Toolbox(
+            neighbours.policy,
+            neighbours.tool_servers,
+            neighbours.secrets,
+            fail,
+            audited(neighbours.audit),
+        )
+        exits.push_async_callback(_cancelled, asyncio.create_task(toolbox.watch()))
+        stack = _assemble(settings, neighbours, database, llm_http, embedding_http, toolbox)
+        if settings.quality_url:
+            quality_http = await exits.enter_async_context(
+                httpx.AsyncClient(base_url=str(settings.quality_url), limits=_LIMITS)
+            )
+            stack.quality = QualityClient(
+                quality_http,
+                neighbours.quality_token,
+                settings.quality_share,
+                settings.quality_queue,
+            )
+            exits.push_async_callback(_cancelled, asyncio.create_task(stack.quality.run()))
+        stack.spool.keep_only({item.new.spool for item in await stack.jobs.waiting()})
         exits.push_async_callback(_cancelled, asyncio.create_task(_background(stack, fail)))
         yield stack
 
@@ -134,6 +231,7 @@ def _assemble(
     database: Database,
     llm_http: httpx.AsyncClient,
     embedding_http: httpx.AsyncClient,
+    toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
         embedding_http, settings.embedding_timeout, settings.query_embedding_timeout
@@ -145,6 +243,8 @@ def _assemble(
     return Stack(
         settings=settings,
         keys=neighbours.keys,
+        limits=RateLimits(neighbours.keys.limits, settings.refusals_per_minute),
+        audit=neighbours.audit,
         embedding=embedding,
         llm=llm,
         vectors=vectors,
@@ -155,6 +255,7 @@ def _assemble(
         spool=Spool(settings.data_dir / "spool", settings.max_document_bytes),
         feedback=Feedback(database),
         bm25=bm25,
+        toolbox=toolbox,
     )
 
 
@@ -181,6 +282,7 @@ async def _open_and_ingest(stack: Stack) -> None:
         limits=ParseLimits(max_bytes=settings.max_document_bytes),
         max_workers=settings.parser_processes,
         timeout=settings.parse_timeout,
+        memory_bytes=settings.parse_memory_mib * 2**20,
     )
     try:
         stack.runner = Runner(
@@ -190,7 +292,7 @@ async def _open_and_ingest(stack: Stack) -> None:
             stack.embedding,
             stack.bm25,
             stack.index,
-            settings.ingest_concurrency,
+            settings.parser_processes + 1,  # the next is at hand when a process is free
         )
         await stack.runner.wake()
         await stack.runner.run()
@@ -234,4 +336,6 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+# uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
+# sent into a connection that is just being closed fails.
+_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=2.0)

@@ -95,7 +95,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=400), st.lists(PIECES, max_size=60).map("".join))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS, st.booleans(), st.sampled_from([8, 13, 50]))
 @example("x" * 170 + " a b c" + " " * 500 + "# h", True, 8)
 def test_chunks_of_any_text_are_exact_complete_and_bounded(
@@ -104,13 +104,13 @@ def test_chunks_of_any_text_are_exact_complete_and_bounded(
     check(text, chunker(max_tokens).split(text, markdown), max_tokens)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TEXTS, st.booleans())
 def test_overlapping_chunks_are_exact_complete_and_bounded(text: str, markdown: bool) -> None:
     check(text, chunker(20, 6).split(text, markdown), 20, overlap=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(TEXTS.filter(str.strip), st.booleans(), st.integers(1, 3))
 def test_chunks_of_long_texts_are_exact_complete_and_bounded(
     text: str, markdown: bool, blocks: int

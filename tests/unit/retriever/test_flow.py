@@ -49,7 +49,7 @@ async def answer(model: BaseChatModel, question: str) -> tuple[str, Answered, Re
     async for event in answerer.answer(asked, Shelf(), model, 2000, {}, report):
         if isinstance(event, str):
             words += event
-        else:
+        elif isinstance(event, Answered):
             end = event
     assert end is not None
     return words, end, report

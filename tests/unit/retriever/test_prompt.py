@@ -75,3 +75,18 @@ async def test_the_model_server_is_not_asked_when_bytes_settle_it() -> None:
         raise AssertionError("asked")
 
     await fit("Why?", [source("a")], [], 4096, never)
+
+
+async def test_a_long_conversation_keeps_all_that_fits_and_asks_seldom() -> None:
+    history = [HumanMessage(f"turn {n} " + "é" * 20) for n in range(200)]
+    asked = 0
+
+    async def counted(text: str) -> int:
+        nonlocal asked
+        asked += 1
+        return await words(text)
+
+    limit = length(render("Why?", [source("a")], history[150:]))
+    messages, _ = await fit("Why?", [source("a")], history, limit, counted)
+    assert str(messages[1].content).startswith("turn 150 ")
+    assert asked <= 10

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import regex
 
+from retriever.agent.steps import ToolSource
 from retriever.answer.ground import EVALUATOR, Evidence, Support
 from retriever.answer.sentences import boundary
 
 _MARKER = regex.compile(r"[ \t]?(?:\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|【[^】]{0,32}】)")
 # What may turn out to be a marker, or the space before one, or the line break that ends a sentence.
 _UNDECIDED = regex.compile(r"\s*(?:\[[\s\d,;–-]{0,32}|【[^】]{0,32}|(?<=\n[ \t]*)\d{0,3}[.)]?)?$")
+_OPENS = frozenset("[【\n")  # without these, and without a space at its end, nothing is undecided
 _ABSTAINS = regex.compile(
     r"\b(?:(?:do|does|did|is|are|was|were|can|could)(?: not|n['’]t)|cannot|not|no)\b[^.!?]{0,40}"
     r"\b(?:know|found|find|mention\w*|provided|contain\w*|specif\w+|stated?|information|enough"
@@ -24,7 +26,10 @@ _LONG = 12  # characters from which a sentence said twice is a loop, not a turn 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Where a sentence of the answer is borne out; `text[start:end] == quote` in the document."""
+    """Where a sentence of the answer is borne out; `text[start:end] == quote` in the document.
+
+    With `tool`, in the text of that call's step: `document_id` is then the step's id.
+    """
 
     marker: str
     document_id: str
@@ -36,6 +41,7 @@ class Citation:
     end: int
     quote: str
     score: float
+    tool: ToolSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,14 @@ class CitingStream:
         """The model has begun to say whole sentences again: it loops, and should be stopped."""
         self.citations: list[Citation] = []
 
+    def rest_on(self, evidence: Evidence) -> None:
+        """Check what comes from here on against `evidence`."""
+        self._evidence = evidence
+
     def feed(self, words: str) -> str:
         """What can be shown now. The rest is held until it is sure to be no marker."""
+        if not self._held and _OPENS.isdisjoint(words) and not words[-1:].isspace():
+            return "".join(self._cited(words))  # most tokens; a fraction of the patterns' time
         text = _MARKER.sub("", self._held + words)
         undecided = _UNDECIDED.search(text)
         assert undecided is not None  # it matches at the very end, if nowhere else

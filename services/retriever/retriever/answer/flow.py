@@ -3,17 +3,24 @@
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import openai
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.retrievers import BaseRetriever
 
 from bulkhead.errors import ApiError, InvalidValue, Unavailable
+from retriever.agent.gate import Gate
+from retriever.agent.links import LinkFilter
+from retriever.agent.loop import Agent, Model
+from retriever.agent.steps import Outcome, Step
+from retriever.agent.untrusted import new_mark
 from retriever.answer.cite import Citation, CitingStream, Grounding
 from retriever.answer.ground import EVALUATOR, Evidence
+from retriever.answer.model_call import ModelCall
 from retriever.answer.prompt import STOP, CountTokens, fit
 from retriever.answer.relevance import NOTHING_FOUND, relevant
 from retriever.answer.retriever import to_hit
@@ -23,6 +30,9 @@ from retriever.settings import RetrieverSettings
 
 BACKGROUND = 12
 """Chunks that the search is asked for at least, for the weights of the grounding check."""
+
+
+NO_ANSWER = "I could not answer this with the tools and the limits that I have."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,13 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def plus(self, more: UsageMetadata) -> "Usage":
+        """With what one more turn of the model took."""
+        return Usage(
+            self.prompt_tokens + more["input_tokens"],
+            self.completion_tokens + more["output_tokens"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -45,6 +62,7 @@ class Answered:
     hits: list[Hit]
     usage: Usage = field(default_factory=Usage)
     finish_reason: str = "stop"
+    steps: list[Step] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,68 +89,137 @@ class Answerer:
         prompt_tokens: int,
         parameters: Mapping[str, Any],
         report: Report,
-    ) -> AsyncGenerator[str | Answered, None]:
+        gate: Gate | None = None,
+    ) -> AsyncGenerator[str | Step | Answered, None]:
         """The answer's words as they come, then one `Answered`.
 
         `prompt_tokens` is the most the prompt may have; `parameters` go to the model as they are,
-        with stops of our own added to theirs.
+        with stops of our own added to theirs. With a `gate` the model may call its tools, also
+        when nothing was found; each call is a `Step`, as it happens and in the end.
         Raises `Unavailable` with the part that is down; closing the generator stops the model.
         """
         found = await retriever.ainvoke(_query(question))
         hits = [to_hit(document) for document in found]
         shown = hits[: question.top_k]
-        with report.stage("prepare"):
-            evidence = Evidence(
-                question.text,
-                shown,
-                hits,
-                self._settings.language,
-                self._settings.support_threshold,
-            )
-            settings = self._settings
-            worth = relevant(shown, evidence, settings.relevance, settings.relevance_words)
-        if not worth:
+        evidence = self._evidence(question, shown, hits, report)
+        settings = self._settings
+        worth = relevant(shown, evidence, settings.relevance, settings.relevance_words)
+        if not worth and gate is None:
             yield NOTHING_FOUND
             yield Answered([], Grounding(False, [], True, EVALUATOR), shown)
             return
         with report.stage("prompt"):
             messages, kept = await fit(
                 question.text,
-                found[: question.top_k],
+                found[: question.top_k] if worth else [],
                 question.history,
                 prompt_tokens,
                 self._count_tokens,
+                new_mark() if gate else "",
             )
         stream = CitingStream(evidence)
+        links = LinkFilter({hit.source for hit in shown})
         usage, finish_reason, pieces, citing = Usage(), "stop", 0, 0.0
+        steps: list[Step] = []
+        speaking = False  # the model has said something since the last call
         stops = [*STOP, *parameters.get("stop", [])]
         sampling = {**parameters, "stop": stops}
-        async with aclosing(_generate(model, messages, sampling, report)) as chunks:
-            async for chunk in chunks:
-                if chunk.usage_metadata:
-                    usage = Usage(
-                        chunk.usage_metadata["input_tokens"], chunk.usage_metadata["output_tokens"]
+
+        named: str = getattr(model, "model_name", type(model).__name__)
+
+        def generate(
+            model: Model, messages: list[BaseMessage]
+        ) -> AsyncGenerator[AIMessageChunk, None]:
+            return _generate(model, named, messages, sampling, report)
+
+        if gate is None:
+            events: AsyncGenerator[AIMessageChunk | Step, None] = generate(model, messages)
+        else:
+            gate.tainted = bool(kept) or _others_spoke(question.history)
+            agent = Agent(gate, self._count_tokens, prompt_tokens)
+            events = agent.run(messages, model, model.bind_tools, generate)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Step):
+                    steps.append(event)
+                    if event.outcome is Outcome.ERROR:
+                        report.degrade(f"mcp-{event.server}")
+                    learned = [hit for step in steps for hit in step.hits()]
+                    stream.rest_on(
+                        self._evidence(
+                            question, _once([*shown, *learned]), _once([*hits, *learned]), report
+                        )
                     )
-                finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
-                pieces += bool(chunk.text)
+                    links.allow({hit.source for hit in event.found})
+                    if words := links.feed(stream.feed("\n\n") if speaking else ""):
+                        yield words
+                    speaking = False
+                    yield event
+                    continue
+                if event.usage_metadata:
+                    usage = usage.plus(event.usage_metadata)
+                finish_reason = event.response_metadata.get("finish_reason") or finish_reason
+                pieces += bool(event.text)
+                speaking = speaking or bool(event.text)
                 started = time.perf_counter()
-                words = stream.feed(chunk.text)
+                words = links.feed(stream.feed(event.text))
                 citing += time.perf_counter() - started
                 if words:
                     yield words
                 if stream.repeats:
                     break
+        finish_reason = "stop" if finish_reason == "tool_calls" else finish_reason
         with report.stage("cite"):
             rest = stream.end(finished=finish_reason == "stop" and not stream.repeats)
+            rest = links.feed(rest) + links.end()
         report.add("cite", citing)
         if stream.repeats:  # the server's own count comes with the end that it did not reach
             prompt = "\n".join(str(message.content) for message in messages)
             usage = Usage(await self._count_tokens(prompt), pieces)
         if rest:
             yield rest
+        elif not pieces:  # a model that only ever called tools
+            yield NO_ANSWER
+        grounding = stream.grounding() if pieces else Grounding(False, [], True, EVALUATOR)
+        read = [hit for step in steps for hit in step.found]
         yield Answered(
-            stream.citations, stream.grounding(), shown[: len(kept)], usage, finish_reason
+            _with_tools(stream.citations, steps),
+            grounding,
+            _once([*shown[: len(kept)], *read]),
+            usage,
+            finish_reason,
+            steps,
         )
+
+    def _evidence(
+        self, question: Question, cited: list[Hit], background: list[Hit], report: Report
+    ) -> Evidence:
+        settings = self._settings
+        with report.stage("prepare"):
+            return Evidence(
+                question.text, cited, background, settings.language, settings.support_threshold
+            )
+
+
+def _others_spoke(history: Sequence[BaseMessage]) -> bool:
+    """Whether the turns before hold an answer, which documents and tools had their part in."""
+    return any(isinstance(turn, AIMessage) for turn in history)
+
+
+def _once(hits: Sequence[Hit]) -> list[Hit]:
+    """Each chunk once, where it came first."""
+    return list({hit.chunk_id: hit for hit in reversed(hits)}.values())[::-1]
+
+
+def _with_tools(citations: Sequence[Citation], steps: Sequence[Step]) -> list[Citation]:
+    """The citations; those of a tool's result say which call it came from."""
+    sources = {step.id: step.source for step in steps}
+    return [
+        replace(citation, tool=sources[citation.document_id])
+        if citation.document_id in sources
+        else citation
+        for citation in citations
+    ]
 
 
 def _query(question: Question) -> str:
@@ -142,31 +229,40 @@ def _query(question: Question) -> str:
 
 
 async def _generate(
-    model: BaseChatModel,
+    model: Model,
+    named: str,
     messages: list[BaseMessage],
     parameters: Mapping[str, Any],
     report: Report,
 ) -> AsyncGenerator[AIMessageChunk, None]:
     """The model's chunks. The time spent waiting for them, and for the first, are stages."""
     chunks = model.astream(messages, **parameters)
+    call = ModelCall(named, report.traffic)
     waited = 0.0
+    failure: BaseException | None = None
     try:
         while True:
             started = time.perf_counter()
-            chunk = await anext(chunks, None)
+            with call.current():
+                chunk = await anext(chunks, None)
             waited += time.perf_counter() - started
             if chunk is None:
                 return
             assert isinstance(chunk, AIMessageChunk)
-            if chunk.text and "first_token" not in report.timings:
+            call.chunk(chunk)
+            if chunk.text and report.first_word is None:
+                report.word()
                 report.add("first_token", waited)
             yield chunk
     except openai.APIStatusError as error:
+        failure = error
         raise _refusal(error) from error
     except openai.APIError as error:
+        failure = error
         reason = type(error).__name__
         raise Unavailable("llm", f"the model server does not answer ({reason})") from error
     finally:
+        call.end(failure)
         report.add("generate", waited)
         await _closed(chunks)
 

@@ -19,7 +19,9 @@ from retriever.index.sparse import stop_terms, terms
 
 EVALUATOR = "lexical-v1"
 
-_REPEATED = 0.25  # chosen by how far support parts right answers from wrong (docs/performance.md)
+REPEATED = 0.25
+"""What a word that only repeats the question counts; chosen by how far support parts right answers
+from wrong (docs/performance.md)."""
 _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
@@ -59,6 +61,7 @@ class Evidence:
         background: Sequence[Hit],
         language: str,
         threshold: float,
+        repeated: float = REPEATED,
     ) -> None:
         """`cited` are the chunks shown to the model; `background`, all that the search found.
 
@@ -67,8 +70,11 @@ class Evidence:
         """
         self._language = language
         self._threshold = threshold
+        self._repeated = repeated
         self._contents = {hit.chunk_id: self._content(hit.text) for hit in background}
         self._frequency = Counter(chain.from_iterable(self._contents.values()))
+        count = len(self._contents)
+        self._idf = [_idf(found, count) for found in range(count + 1)]
         self._question = self._content(question)
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
         self._passages = [passage for hit in cited for passage in self._passages_of(hit)]
@@ -141,17 +147,16 @@ class Evidence:
 
     def _claimed(self, found: frozenset[str]) -> float:
         """The weight of a sentence's terms; those that only repeat the question count less."""
-        return self._weight(found - self._question) + _REPEATED * self._weight(
-            found & self._question
-        )
+        asked = self._weight(found & self._question)
+        return self._weight(found - self._question) + self._repeated * asked
 
     def _weight(self, terms: frozenset[str]) -> float:
-        return sum(self._idf(term) for term in terms)
+        return sum(self._idf[self._frequency.get(term, 0)] for term in terms)
 
-    def _idf(self, term: str) -> float:
-        """BM25's inverse document frequency, over the background's chunks."""
-        found, count = self._frequency[term], len(self._contents)
-        return math.log(1 + (count - found + 0.5) / (found + 0.5))
+
+def _idf(found: int, count: int) -> float:
+    """BM25's inverse document frequency of a term that `found` of `count` chunks hold."""
+    return math.log(1 + (count - found + 0.5) / (found + 0.5))
 
 
 @lru_cache(maxsize=2048)  # the same chunks are found again and again

@@ -8,6 +8,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 
 from bulkhead.errors import InvalidValue
+from retriever.agent.untrusted import clean
 
 SYSTEM = (
     "You answer questions from the sources given, and from nothing else. "
@@ -23,7 +24,7 @@ _TEMPLATE = ChatPromptTemplate.from_messages(
     [
         ("system", SYSTEM),
         MessagesPlaceholder("history"),
-        ("human", "{sources}\n\nQuestion: {question}"),
+        ("human", "{sources}\n\n{end}Question: {question}"),
     ]
 )
 # What a chat template adds a message: role and delimiters; 8 bounds those of Qwen, Llama, SmolLM.
@@ -35,11 +36,17 @@ CountTokens = Callable[[str], Awaitable[int]]
 
 
 def render(
-    question: str, sources: Sequence[Document], history: Sequence[BaseMessage]
+    question: str, sources: Sequence[Document], history: Sequence[BaseMessage], mark: str = ""
 ) -> list[BaseMessage]:
-    """The messages for the model."""
+    """The messages for the model.
+
+    Sources stand in a fence whose own words inside them are broken up. With a `mark`, which whoever
+    wrote the sources could not know, it is said where they end; after them, so that prompts over
+    the same sources still share a prefix. Without one the same question makes the same prompt.
+    """
     return _TEMPLATE.format_messages(
         sources="\n\n".join(_fenced(source) for source in sources),
+        end=f"End of sources {mark}.\n\n" if sources and mark else "",
         question=question,
         history=list(history),
     )
@@ -51,6 +58,7 @@ async def fit(
     history: Sequence[BaseMessage],
     limit: int,
     count: CountTokens,
+    mark: str = "",
 ) -> tuple[list[BaseMessage], list[Document]]:
     """The messages within `limit` tokens, and the sources that are in them.
 
@@ -59,19 +67,29 @@ async def fit(
     is too long. They are put before the model in the documents' own order, so that questions
     over the same sources share a prefix.
     """
-    kept, turns = list(sources), list(history)
-    while True:
-        messages = render(question, in_document_order(kept), turns)
-        if await _tokens(messages, limit, count) <= limit:
-            return messages, kept
-        if turns:
-            del turns[0]
-        elif len(kept) > 1:
-            kept.pop()
+
+    def without(dropped: int) -> tuple[list[BaseMessage], list[Document]]:
+        kept = list(sources)[: len(sources) - max(0, dropped - len(history))]
+        return render(question, in_document_order(kept), history[dropped:], mark), kept
+
+    async def fits(messages: list[BaseMessage]) -> bool:
+        return await _tokens(messages, limit, count) <= limit
+
+    messages, kept = without(0)
+    if await fits(messages):
+        return messages, kept
+    least, most = 1, len(history) + max(0, len(sources) - 1)
+    messages, kept = without(most)
+    if not await fits(messages):
+        raise InvalidValue(f"the question with one source does not fit the model's {limit} tokens")
+    while least < most:  # bisected: each look at a long conversation costs a call
+        middle = (least + most) // 2
+        tried = without(middle)
+        if await fits(tried[0]):
+            most, (messages, kept) = middle, tried
         else:
-            raise InvalidValue(
-                f"the question with one source does not fit the model's {limit} tokens"
-            )
+            least = middle + 1
+    return messages, kept
 
 
 def in_document_order(sources: Sequence[Document]) -> list[Document]:
@@ -92,5 +110,5 @@ async def _tokens(messages: Sequence[BaseMessage], limit: int, count: CountToken
 
 def _fenced(source: Document) -> str:
     """A source inside its fence; the fence's own words inside it are broken up."""
-    inside = f"{source.metadata['title']}\n{source.page_content}"
+    inside = clean(f"{source.metadata['title']}\n{source.page_content}")
     return f"<source>\n{_FENCE.sub('[', inside)}\n</source>"

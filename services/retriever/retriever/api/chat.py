@@ -15,8 +15,13 @@ from starlette.responses import Response, StreamingResponse
 from bulkhead.auth import Principal
 from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import ApiError, InvalidValue
+from bulkhead.event import Event
 from bulkhead.logs import request_id
+from bulkhead.telemetry.spans import trace_id
+from retriever.agent.servers import Search
+from retriever.agent.steps import Step
 from retriever.answer.flow import BACKGROUND, Answered, Question
+from retriever.answer.outcome import count, failures_counted
 from retriever.answer.retriever import HybridRetriever
 from retriever.api.chat_schemas import (
     AnswerMessage,
@@ -28,9 +33,10 @@ from retriever.api.chat_schemas import (
     GroundingBody,
     Retrieval,
     RetrievedChunk,
+    StepBody,
     UsageBody,
 )
-from retriever.api.deps import Reader, StackDep
+from retriever.api.deps import EventDep, Reader, StackDep
 from retriever.api.search import usable_text
 from retriever.report import Report
 from retriever.stack import Stack
@@ -44,22 +50,26 @@ _TURNS = {
     "assistant": AIMessage,
 }
 
-Events = AsyncGenerator[str | Answered, None]
+Events = AsyncGenerator[str | Step | Answered, None]
 
 
 @router.post(
     "/v1/chat/completions",
     response_model=ChatReply,
+    name="chat",
     summary="Ask a question",
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer"}},
 )
-async def chat(body: ChatRequest, request: Request, principal: Reader, stack: StackDep) -> Response:
+async def chat(
+    body: ChatRequest, request: Request, principal: Reader, stack: StackDep, event: EventDep
+) -> Response:
     """Answer the last message from the documents that the key may see.
 
     With `stream`, OpenAI's chunks; the last one before `[DONE]` has no choices and carries
-    citations, grounding, retrieval, timings and usage.
+    citations, grounding, steps, retrieval, timings and usage. With `rag.tools`, a chunk with an
+    empty delta and a `step` comes after each tool call.
     """
-    answer = _Answer(body, principal, stack)
+    answer = _Answer(body, principal, stack, event)
     if not body.stream:
         reply = await unless_disconnected(request, answer.whole())
         return Response(reply.model_dump_json(), media_type="application/json")
@@ -76,20 +86,25 @@ async def chat(body: ChatRequest, request: Request, principal: Reader, stack: St
 class _Answer:
     """One answer on its way into OpenAI's shape."""
 
-    def __init__(self, body: ChatRequest, principal: Principal, stack: Stack) -> None:
+    def __init__(self, body: ChatRequest, principal: Principal, stack: Stack, event: Event) -> None:
         self._body = body
         self._principal = principal
         self._stack = stack
+        self._audited = event
         self._report = Report()
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        event.target = self._id
         self._created = int(time.time())
         self._model = ""
+        self._words: list[str] = []
 
     async def begin(self) -> Events:
         """Check the request and start the flow; nothing is asked of the model yet."""
         body, stack = self._body, self._stack
+        await stack.limits.tokens(self._principal)
         question = _question(body, stack)
-        served = await stack.llm.served()
+        with failures_counted(self._report):
+            served = await stack.llm.served()
         self._model = served.id
         answer_tokens = (
             body.max_completion_tokens or body.max_tokens or stack.settings.max_answer_tokens
@@ -105,29 +120,59 @@ class _Answer:
             report=self._report,
         )
         parameters = {**body.sampling(), "max_tokens": answer_tokens}
+        gate = None
+        if body.rag.tools:
+            search = Search(stack.searcher, body.rag.options(), self._report)
+            gate = stack.toolbox.gate(self._principal, body.rag.tools, search)
         # Beside the answer, not after it: a commit takes as long as all checks together.
         self._noted = asyncio.create_task(stack.feedback.note_answer(self._principal, self._id))
-        return stack.answerer.answer(
+        events = stack.answerer.answer(
             question,
             retriever,
             stack.llm.chat_model(served.id),
             context_tokens - answer_tokens,
             parameters,
             self._report,
+            gate,
         )
+        return self._charged(self._counted(events), answer_tokens)
+
+    async def _counted(self, events: Events) -> Events:
+        async with aclosing(events):
+            with failures_counted(self._report):
+                async for event in events:
+                    if isinstance(event, str):
+                        self._words.append(event)
+                    yield event
+
+    async def _charged(self, events: Events, most: int) -> Events:
+        """The events; the key pays for their tokens.
+
+        Where nobody reads to the end, nobody counts: that costs all the tokens that were asked for.
+        """
+        tokens = most
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Answered):
+                        tokens = event.usage.prompt_tokens + event.usage.completion_tokens
+                    yield event
+        except ApiError:
+            tokens = 0
+            raise
+        finally:
+            await self._stack.limits.charge(self._principal, tokens)
 
     async def whole(self) -> ChatReply:
         """The answer as one reply."""
-        words = []
         async with aclosing(await self.begin()) as events:
             async for event in events:
-                if isinstance(event, str):
-                    words.append(event)
-                else:
+                if isinstance(event, Answered):
                     answered = event
         extras = await self._extras(answered)
         choice = Choice(
-            message=AnswerMessage(content="".join(words)), finish_reason=answered.finish_reason
+            message=AnswerMessage(content="".join(self._words)),
+            finish_reason=answered.finish_reason,
         )
         return ChatReply(
             id=self._id,
@@ -137,34 +182,45 @@ class _Answer:
             **extras.model_dump(),
         )
 
-    async def chunks(self, first: str | Answered, events: Events) -> AsyncIterator[bytes]:
+    async def chunks(self, first: str | Step | Answered, events: Events) -> AsyncIterator[bytes]:
         """The answer as server-sent events. A client that leaves closes this, and so the model."""
         yield self._delta({"role": "assistant", "content": ""})
         async with aclosing(events):
             try:
                 answered = first
-                if isinstance(first, str):
-                    yield self._delta({"content": first})
+                yield self._progress(first)
                 async for event in events:
-                    if isinstance(event, str):
-                        yield self._delta({"content": event})
-                    else:
-                        answered = event
+                    yield self._progress(event)
+                    answered = event
                 assert isinstance(answered, Answered)
                 yield self._delta({}, answered.finish_reason)
                 extras = await self._extras(answered)
-                yield self._event({"choices": [], **extras.model_dump()})
+                yield self._event({"choices": [], **extras.model_dump(mode="json")})
             except ApiError as error:  # too late for a status: the stream says it
+                self._audited.error = error.type
                 yield _sse(error.body(request_id.get()))
         yield b"data: [DONE]\n\n"
+
+    def _progress(self, event: str | Step | Answered) -> bytes:
+        """What a stream says of an event; nothing of the last one, whose chunk comes later."""
+        if isinstance(event, str):
+            return self._delta({"content": event})
+        if isinstance(event, Step):
+            step = StepBody.model_validate(event, from_attributes=True)
+            return self._delta({}, step=step.model_dump(mode="json"))
+        return b""
 
     async def _extras(self, answered: Answered) -> Extras:
         await self._noted
         self._report.finish()
+        count(answered, self._report)
+        self._audited.documents += [hit.document_id for hit in answered.hits]
+        self._offer(answered)
         usage = answered.usage
         return Extras(
             citations=[CitationBody(**asdict(citation)) for citation in answered.citations],
             grounding=GroundingBody(**asdict(answered.grounding)),
+            steps=[StepBody.model_validate(step, from_attributes=True) for step in answered.steps],
             retrieval=Retrieval(
                 mode=self._body.rag.mode,
                 degraded=self._report.degraded,
@@ -174,6 +230,7 @@ class _Answer:
                 ],
             ),
             timings=self._report.timings,
+            trace_id=trace_id(),
             usage=UsageBody(
                 prompt_tokens=usage.prompt_tokens,
                 completion_tokens=usage.completion_tokens,
@@ -181,9 +238,25 @@ class _Answer:
             ),
         )
 
-    def _delta(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    def _offer(self, answered: Answered) -> None:
+        """An answer that claims something may be evaluated, without our markers in it."""
+        answer = "".join(self._words)
+        for citation in answered.citations:
+            answer = answer.replace(f" [{citation.marker}]", "")
+        if self._stack.quality and not answered.grounding.abstained and answer.strip():
+            self._stack.quality.offer(
+                self._id,
+                self._body.messages[-1].words(),
+                answer,
+                [hit.text for hit in answered.hits],
+                self._report.traffic,
+            )
+
+    def _delta(
+        self, delta: dict[str, str], finish_reason: str | None = None, **more: object
+    ) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return self._event({"choices": [choice]})
+        return self._event({"choices": [choice], **more})
 
     def _event(self, fields: dict[str, object]) -> bytes:
         return _sse(

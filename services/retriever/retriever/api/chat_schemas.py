@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from retriever.agent.steps import Outcome
 from retriever.api.search import LegScores, RetrievalFields, TopK
 
 
@@ -28,11 +29,18 @@ class Message(BaseModel):
         return "\n".join(part.text for part in self.content)
 
 
+ToolName = Annotated[str, Field(max_length=64)]
+
+
 class Rag(RetrievalFields):
     """How to find the sources of the answer."""
 
     top_k: TopK | None = Field(None, description="Chunks shown to the model.")
-    tools: Literal[False] = Field(False, description="Tools are not part of this release.")
+    tools: bool | list[ToolName] = Field(
+        False,
+        description="Tools that the model may call: true for all of the policy, or names.",
+        examples=[True, ["filesystem__read_text"]],
+    )
 
 
 class StreamOptions(BaseModel):
@@ -92,8 +100,20 @@ class ChatRequest(BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
+class ToolSourceBody(BaseModel):
+    """The call that a quote comes from."""
+
+    server: str
+    tool: str
+    arguments: dict[str, Any]
+
+
 class CitationBody(BaseModel):
-    """Where a sentence is borne out: `text[start:end] == quote` in the document's text."""
+    """Where a sentence is borne out: `text[start:end] == quote` in the document's text.
+
+    With `tool`, the quote is from a tool's result: `document_id` and `chunk_id` are the id of the
+    step, `source` is `tool:SERVER/TOOL`, and `start:end` is in that step's `text`.
+    """
 
     marker: str = Field(description="Stands in the answer as `[marker]`.")
     document_id: str
@@ -105,6 +125,35 @@ class CitationBody(BaseModel):
     end: int
     quote: str
     score: float = Field(description="Share of the sentence's weighted terms in the quote.")
+    tool: ToolSourceBody | None = Field(None, description="For a quote from a tool's result.")
+
+
+class ApprovalPending(BaseModel):
+    """An approval to give at `POST /v1/approvals/{id}` before the same call can be made."""
+
+    id: str
+    expires_at: float = Field(description="Unix time, in seconds.")
+
+
+class StepBody(BaseModel):
+    """One tool call of the model."""
+
+    id: str
+    server: str = Field(description="Empty when the model made the tool up.")
+    tool: str
+    arguments: dict[str, Any] | None = Field(
+        description="Null where they were not JSON, or held a secret."
+    )
+    outcome: Outcome = Field(
+        description="`failed`: the tool said no; `error`: its server was down, slow or wrong;"
+        " `refused`: our gate said no."
+    )
+    detail: str = Field(description="Why it did not go well.")
+    duration_ms: float
+    text: str = Field(
+        description="The result as the model read it; others wrote it, so show it as plain text."
+    )
+    approval: ApprovalPending | None = None
 
 
 class GroundingBody(BaseModel):
@@ -151,8 +200,10 @@ class Extras(BaseModel):
 
     citations: list[CitationBody]
     grounding: GroundingBody
+    steps: list[StepBody] = Field(description="The model's tool calls, in order.")
     retrieval: Retrieval
     timings: dict[str, float] = Field(description="Milliseconds a stage.")
+    trace_id: str | None = Field(description="The trace of this answer, where telemetry is on.")
     usage: UsageBody
 
 

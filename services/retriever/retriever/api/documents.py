@@ -16,10 +16,11 @@ from bulkhead.errors import (
     InvalidValue,
     MalformedRequest,
     NotFound,
+    Unavailable,
     UnsupportedMediaType,
 )
-from retriever.api.deps import Reader, StackDep, Writer
-from retriever.api.jobs import Job
+from retriever.api.deps import EventDep, Reader, StackDep, Writer
+from retriever.api.jobs import Job, shown
 from retriever.ingest.jobs import NewItem
 from retriever.ingest.parse import EXTRACTED
 from retriever.stack import Stack
@@ -125,12 +126,19 @@ _BODIES = {
 }
 
 
-@router.post("/v1/documents", status_code=202, summary="Hand documents in", openapi_extra=_BODIES)
+@router.post(
+    "/v1/documents",
+    status_code=202,
+    name="document.add",
+    summary="Hand documents in",
+    openapi_extra=_BODIES,
+)
 async def add_documents(
     request: Request,
     response: Response,
     principal: Writer,
     stack: StackDep,
+    event: EventDep,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -150,19 +158,21 @@ async def add_documents(
             await _take_texts(await request.body(), principal, stack, items)
         else:
             raise UnsupportedMediaType("send multipart/form-data or application/json")
+        await stack.limits.documents(principal, len(items))
         job, new = await stack.jobs.create(principal, items, idempotency_key)
     except BaseException:
         stack.spool.remove(item.spool for item in items)
         raise
     if new:
-        await stack.document_accepted()
+        await stack.job_accepted(job.id)
     else:
         stack.spool.remove(item.spool for item in items)
+    event.target = job.id
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return Job.model_validate(job, from_attributes=True)
+    return await shown(job, principal, stack)
 
 
-@router.get("/v1/documents", summary="List the documents")
+@router.get("/v1/documents", name="document.list", summary="List the documents")
 async def list_documents(
     principal: Reader,
     stack: StackDep,
@@ -177,7 +187,7 @@ async def list_documents(
     )
 
 
-@router.get("/v1/documents/{document_id}", summary="See a document")
+@router.get("/v1/documents/{document_id}", name="document.read", summary="See a document")
 async def get_document(document_id: str, principal: Reader, stack: StackDep) -> Document:
     """What is known of a document."""
     found = await stack.index.get(principal, document_id)
@@ -188,8 +198,11 @@ async def get_document(document_id: str, principal: Reader, stack: StackDep) -> 
 
 @router.get(
     "/v1/documents/{document_id}/text",
+    name="document.text",
     summary="Read a document's text",
-    response_class=PlainTextResponse,
+    # Not as a response class: OpenAPI would then show the errors as plain text too.
+    response_model=None,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def get_text(document_id: str, principal: Reader, stack: StackDep) -> PlainTextResponse:
     """The extracted text, into which `start` and `end` of chunks and citations point."""
@@ -199,7 +212,12 @@ async def get_text(document_id: str, principal: Reader, stack: StackDep) -> Plai
     return PlainTextResponse(text, headers={"X-Content-Type-Options": "nosniff"})
 
 
-@router.delete("/v1/documents/{document_id}", status_code=204, summary="Delete a document")
+@router.delete(
+    "/v1/documents/{document_id}",
+    status_code=204,
+    name="document.delete",
+    summary="Delete a document",
+)
 async def delete_document(document_id: str, principal: Writer, stack: StackDep) -> None:
     """Remove a document, its text and every chunk of it."""
     if not await stack.index.delete(principal, document_id):
@@ -221,7 +239,7 @@ async def _take_texts(
                 source=document.source or document.title or f"text:{digest[:16]}",
                 title=document.title,
                 media_type=EXTRACTED,
-                groups=tuple(document.groups),
+                groups=tuple(sorted(set(document.groups))),
                 metadata=document.metadata,
                 spool=name,
                 digest=digest,
@@ -241,6 +259,8 @@ async def _take_files(
             _may_share(principal, sharing)
             for file in files:
                 items.append(await _spooled(file, sharing, stack))
+    except OSError as error:  # large files are set down on the disk as they come in
+        raise Unavailable("storage", f"the upload cannot be kept: {error.strerror}") from error
     except HTTPException as error:  # what Starlette makes of a body that it cannot read
         raise MalformedRequest(f"the multipart body cannot be read: {error.detail}") from error
 
@@ -254,7 +274,7 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
         source=source,
         title=None,
         media_type=file.content_type,
-        groups=tuple(sharing.groups),
+        groups=tuple(sorted(set(sharing.groups))),
         metadata=sharing.metadata,
         spool=name,
         digest=digest,

@@ -5,7 +5,9 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from retriever.api.deps import Reader, StackDep
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import FEEDBACK
+from retriever.api.deps import EventDep, Reader, StackDep
 
 router = APIRouter(tags=["feedback"])
 
@@ -29,8 +31,13 @@ class Kept(BaseModel):
     vote: Literal["up", "down"]
 
 
-@router.post("/v1/feedback", status_code=201, summary="Vote on an answer")
-async def feedback(body: Vote, principal: Reader, stack: StackDep) -> Kept:
-    """Keep a vote and a comment on an answer that this key's tenant was given; else 404."""
+@router.post("/v1/feedback", status_code=201, name="feedback.vote", summary="Vote on an answer")
+async def feedback(body: Vote, principal: Reader, stack: StackDep, event: EventDep) -> Kept:
+    """Keep a vote and a comment on an answer that this key was given, or its tenant, for an admin.
+
+    For any other answer 404.
+    """
     await stack.feedback.vote(principal, body.response_id, body.vote, body.comment)
+    FEEDBACK.add(1, {names.VOTE: body.vote})
+    event.target = body.response_id
     return Kept(response_id=body.response_id, vote=body.vote)

@@ -1,16 +1,18 @@
-"""`GET /v1/jobs/{id}` and its events: how an ingestion goes."""
+"""`/v1/jobs`: how ingestions go, and their end before their time."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
+from bulkhead.auth import Principal
 from bulkhead.errors import InvalidValue, NotFound
-from retriever.api.deps import Reader, StackDep
-from retriever.ingest import jobs
+from retriever.api.deps import Reader, StackDep, Writer
+from retriever.ingest import jobs, progress
+from retriever.stack import Stack
 
 router = APIRouter(tags=["jobs"])
 
@@ -25,6 +27,7 @@ class Counts(BaseModel):
     replaced: int
     unchanged: int
     failed: int
+    cancelled: int
     pending: int
     chunks: int
 
@@ -36,29 +39,112 @@ class DocumentError(BaseModel):
     message: str
 
 
-class Job(BaseModel):
+class JobSummary(BaseModel):
     """An ingestion. `partial`: some documents went in and some failed."""
 
     id: str
     object: Literal["job"] = "job"
-    state: jobs.JobState = Field(description="Final: succeeded, partial, failed.")
+    state: progress.JobState = Field(description="Final: succeeded, partial, failed, cancelled.")
     counts: Counts
-    errors: list[DocumentError]
+    rate: float | None = Field(
+        description="Documents a second: of the last minute while it runs, of the whole job "
+        "afterwards; null when unknown."
+    )
+    eta_seconds: float | None = Field(
+        description="Seconds to its end at that rate; null when unknown."
+    )
     created_at: str
     updated_at: str
 
 
-@router.get("/v1/jobs/{job_id}", summary="See how a job goes")
+class Job(JobSummary):
+    """A job with what went wrong in it."""
+
+    errors: list[DocumentError] = Field(
+        description=f"The first {jobs.MOST_ERRORS}; `GET /v1/jobs/{{id}}/errors` has all."
+    )
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[JobSummary]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+class ErrorPage(BaseModel):
+    """A page of the documents that did not go in, in the order in which they were handed in."""
+
+    object: Literal["list"] = "list"
+    data: list[DocumentError]
+    next_cursor: int | None = Field(description="Give it as `cursor` for the next page.")
+
+
+async def shown(found: progress.Job, principal: Principal, stack: Stack) -> Job:
+    """The job as callers see it, its errors included."""
+    page = None
+    if found.counts[jobs.FAILED]:
+        page = await stack.jobs.errors(principal, found.id, jobs.MOST_ERRORS, 0)
+    errors = page[0] if page else []
+    summary = JobSummary.model_validate(found, from_attributes=True)
+    return Job(
+        **dict(summary),
+        errors=[DocumentError.model_validate(e, from_attributes=True) for e in errors],
+    )
+
+
+@router.get("/v1/jobs", name="job.list", summary="List the jobs")
+async def list_jobs(
+    principal: Reader,
+    stack: StackDep,
+    state: Annotated[progress.JobState | None, Query(description="Only these.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> JobPage:
+    """The key's own jobs, an admin's whole tenant's, newest first, a page at a time."""
+    found, following = await stack.jobs.page(principal, state, limit, cursor)
+    data = [JobSummary.model_validate(one, from_attributes=True) for one in found]
+    return JobPage(data=data, next_cursor=following)
+
+
+@router.get("/v1/jobs/{job_id}", name="job.read", summary="See how a job goes")
 async def job(job_id: str, principal: Reader, stack: StackDep) -> Job:
     """The job as it stands."""
     found = await stack.jobs.get(principal, job_id)
     if found is None:
         raise NotFound("there is no such job")
-    return Job.model_validate(found, from_attributes=True)
+    return await shown(found, principal, stack)
+
+
+@router.get("/v1/jobs/{job_id}/errors", name="job.errors", summary="See what went wrong in a job")
+async def job_errors(
+    job_id: str,
+    principal: Reader,
+    stack: StackDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> ErrorPage:
+    """The documents that did not go in, each with its reason, a page at a time."""
+    found = await stack.jobs.errors(principal, job_id, limit, cursor)
+    if found is None:
+        raise NotFound("there is no such job")
+    errors, following = found
+    data = [DocumentError.model_validate(one, from_attributes=True) for one in errors]
+    return ErrorPage(data=data, next_cursor=following)
+
+
+@router.post("/v1/jobs/{job_id}/cancel", name="job.cancel", summary="Cancel a job")
+async def cancel_job(job_id: str, principal: Writer, stack: StackDep) -> Job:
+    """End a job: what is in stays in, the rest is dropped. Again is no error."""
+    if not await stack.cancel_job(principal, job_id):
+        raise NotFound("there is no such job")
+    return await job(job_id, principal, stack)
 
 
 @router.get(
     "/v1/jobs/{job_id}/events",
+    name="job.follow",
     summary="Follow a job",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The job, as it goes"}},
@@ -81,7 +167,7 @@ async def job_events(
             if change is None:
                 yield KEEPALIVE_COMMENT
                 continue
-            data = Job.model_validate(change, from_attributes=True).model_dump_json()
+            data = (await shown(change, principal, stack)).model_dump_json()
             yield format_sse_event(event="job", data_str=data, id=str(change.revision))
 
     return StreamingResponse(

@@ -26,7 +26,7 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
-@router.get("/v1/models", summary="List the models")
+@router.get("/v1/models", name="model.list", summary="List the models")
 async def models(principal: Reader, stack: StackDep) -> ModelList:
     """The models that the model server offers."""
     return ModelList(data=[Model(id=model.id) for model in await stack.llm.models()])

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from bulkhead.errors import InvalidValue
-from retriever.api.deps import Reader, StackDep
+from retriever.api.deps import EventDep, Reader, StackDep
 from retriever.index.model import Hit, Mode
 from retriever.report import Report
 from retriever.search import SearchOptions
@@ -74,13 +74,16 @@ class SearchResponse(BaseModel):
     timings: dict[str, float]
 
 
-@router.post("/v1/search", summary="Find chunks")
-async def search(body: SearchRequest, principal: Reader, stack: StackDep) -> SearchResponse:
+@router.post("/v1/search", name="search", summary="Find chunks")
+async def search(
+    body: SearchRequest, principal: Reader, stack: StackDep, event: EventDep
+) -> SearchResponse:
     """The chunks that fit the query best, among the documents that the key may see."""
     query = usable_text(body.query, "query", stack.settings)
     report = Report()
     hits = await stack.searcher.search(principal, query, body.top_k, body.options(), report)
     report.finish()
+    event.documents += [hit.document_id for hit in hits]
     return SearchResponse(
         results=[result(hit) for hit in hits], degraded=report.degraded, timings=report.timings
     )

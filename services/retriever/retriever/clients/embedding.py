@@ -9,11 +9,17 @@ import httpx
 import numpy as np
 import orjson
 from langchain_core.embeddings import Embeddings
+from opentelemetry.trace import SpanKind
 
 from bulkhead.errors import Unavailable
+from bulkhead.telemetry import names
+from bulkhead.telemetry.spans import span
 
 PART = "embedding"
-_BATCH = 64
+_BATCH = 16
+"""Texts of one request: few, so that a slow service answers each in time and none is done twice."""
+_IN_FLIGHT = 2
+"""Requests of one call at a time: the service fills its batches from all that wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +43,19 @@ class EmbeddingClient(Embeddings):
         self._http = http
         self._timeout = timeout
         self._query_timeout = query_timeout
+        self._served: EmbeddingModel | None = None
 
     async def model(self) -> EmbeddingModel:
         """The model that is served."""
         answer = await self._call("GET", "/v1/models", seconds=self._query_timeout)
         served = orjson.loads(answer.content)["data"][0]
-        return EmbeddingModel(
+        self._served = EmbeddingModel(
             id=served["id"],
             revision=served["revision"],
             dimension=served["dimension"],
             max_tokens=served["max_tokens"],
         )
+        return self._served
 
     async def tokenizer(self) -> str:
         """The model's tokenizer, as the JSON that the `tokenizers` library reads."""
@@ -61,12 +69,21 @@ class EmbeddingClient(Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in order."""
-        batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
-        return [
-            vector
-            for batch in batches
-            for vector in await self._embed(batch, "document", self._timeout)
+        limit = asyncio.Semaphore(_IN_FLIGHT)
+
+        async def embed(batch: list[str]) -> list[list[float]]:
+            async with limit:
+                return await self._embed(batch, "document", self._timeout)
+
+        tasks = [
+            asyncio.create_task(embed(texts[first : first + _BATCH]))
+            for first in range(0, len(texts), _BATCH)
         ]
+        try:
+            return [vector for vectors in await asyncio.gather(*tasks) for vector in vectors]
+        finally:
+            for task in tasks:  # one failed: the others' answers are of no use
+                task.cancel()
 
     def embed_query(self, text: str) -> list[float]:
         """As `aembed_query`, for synchronous callers outside an event loop."""
@@ -92,7 +109,10 @@ class EmbeddingClient(Embeddings):
         self, texts: list[str], kind: Literal["query", "document"], seconds: float
     ) -> list[list[float]]:
         body = {"input": texts, "encoding_format": "base64", "input_type": kind}
-        answer = await self._call("POST", "/v1/embeddings", body, seconds)
+        model = self._served.id if self._served else ""
+        about = {names.OPERATION: names.EMBEDDINGS, names.REQUEST_MODEL: model}
+        with span(f"{names.EMBEDDINGS} {model}".rstrip(), about, SpanKind.CLIENT):
+            answer = await self._call("POST", "/v1/embeddings", body, seconds)
         data = sorted(orjson.loads(answer.content)["data"], key=lambda item: item["index"])
         return [_floats(item["embedding"]) for item in data]
 

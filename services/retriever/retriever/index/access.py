@@ -66,6 +66,13 @@ def visible_documents(principal: Principal) -> tuple[str, list[str]]:
     return condition, parameters
 
 
+def visible_jobs(principal: Principal) -> tuple[str, list[str]]:
+    """The SQL condition on `jobs` for what `principal` may see: its own, an admin the tenant's."""
+    if principal.role is Role.ADMIN:
+        return "tenant = ?", [principal.tenant]
+    return "tenant = ? AND key_id = ?", [principal.tenant, principal.key_id]
+
+
 def _condition(field: str, value: object) -> models.FieldCondition:
     values: list[Any] = value if isinstance(value, list) else [value]
     if not values or len(values) > _MOST_VALUES:

@@ -1,15 +1,21 @@
 """The documents in SQLite: their text, whose they are, and whether they are live."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import aiosqlite
 
 from bulkhead.auth import Principal
 from bulkhead.errors import InvalidValue
 from retriever.database import Database
 from retriever.index.access import visible_documents
-from retriever.index.model import Document, NewDocument
+from retriever.index.model import Addition, Document, Outcome
+
+Confirm = Callable[[aiosqlite.Connection, Addition, Outcome], Awaitable[bool]]
+"""Told of each change before it is committed, to note it in the same transaction; false calls the
+change off."""
 
 _COLUMNS = "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at"
 
@@ -34,6 +40,15 @@ class Documents:
             [*parameters, document_id],
         )
         return _document(row) if row else None
+
+    async def is_alone(self, principal: Principal, document: Document) -> bool:
+        """Whether the principal sees no other document with this one's source."""
+        condition, parameters = visible_documents(principal)
+        row = await self._database.row(
+            f"SELECT 1 FROM documents WHERE {condition} AND source = ? AND id != ?",  # noqa: S608
+            [*parameters, document.source, document.id],
+        )
+        return row is None
 
     async def text(self, principal: Principal, document_id: str) -> str | None:
         """The extracted text, or none when it is not there for this principal."""
@@ -74,41 +89,52 @@ class Documents:
         )
         return {row["id"] for row in rows}
 
-    async def begin(self, principal: Principal, document: NewDocument) -> None:
-        """Note the document as `pending`, before any of its points is written."""
+    async def known(self, additions: Sequence[Addition]) -> set[str]:
+        """Which of these are live as they are; whoever may share such a document may see it."""
+        marks = ", ".join("?" * len(additions))
+        rows = await self._database.rows(
+            f"SELECT id FROM documents WHERE state = 'live' AND id IN ({marks})",  # noqa: S608
+            [addition.document.id for addition in additions],
+        )
+        return {row["id"] for row in rows}
+
+    async def begin(self, additions: Sequence[Addition]) -> None:
+        """Note the documents as `pending`, before any of their points is written."""
         async with self._database.transaction() as connection:
-            await connection.execute(
+            await connection.executemany(
                 "INSERT OR REPLACE INTO documents (id, tenant, source, state, title, media_type,"
                 " groups, metadata, pages, chunks, characters, text, created_at)"
                 " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    document.id,
-                    principal.tenant,
-                    document.source,
-                    document.title,
-                    document.media_type,
-                    json.dumps(document.groups),
-                    json.dumps(document.metadata),
-                    json.dumps(document.pages),
-                    len(document.chunks),
-                    len(document.text),
-                    document.text,
-                    datetime.now(UTC).isoformat(timespec="microseconds"),
-                ),
+                [_pending(addition) for addition in additions],
             )
 
-    async def publish(self, principal: Principal, document: NewDocument) -> list[str]:
-        """Make the document live in place of those with its source; the ids that it replaced."""
+    async def publish(
+        self, additions: Sequence[Addition], confirm: Confirm
+    ) -> tuple[list[Outcome | None], list[str]]:
+        """Make each live in place of those with its source that its principal may see.
+
+        Gives each one's outcome, none where `confirm` called it off; and the ids whose points must
+        go. All of it, and what `confirm` writes, shows at one commit.
+        """
+        outcomes: list[Outcome | None] = []
+        gone: list[str] = []
         async with self._database.transaction() as connection:
-            rows = await connection.execute_fetchall(
-                "UPDATE documents SET state = 'deleting'"
-                " WHERE tenant = ? AND source = ? AND state = 'live' RETURNING id",
-                (principal.tenant, document.source),
-            )
-            await connection.execute(
-                "UPDATE documents SET state = 'live' WHERE id = ?", (document.id,)
-            )
-        return [row["id"] for row in rows]
+            for addition in additions:
+                replaced = await _others(connection, addition)
+                known = await _state(connection, addition.document.id) == "live"
+                unreplaced = Outcome.UNCHANGED if known else Outcome.ADDED
+                outcome = Outcome.REPLACED if replaced else unreplaced
+                if not await confirm(connection, addition, outcome):
+                    outcomes.append(None)
+                    gone += [] if known else [addition.document.id]
+                    continue
+                await connection.executemany(
+                    "UPDATE documents SET state = ? WHERE id = ?",
+                    [("deleting", one) for one in replaced] + [("live", addition.document.id)],
+                )
+                outcomes.append(outcome)
+                gone += replaced
+        return outcomes, gone
 
     async def hide(self, principal: Principal, document_id: str) -> bool:
         """Take a live document out of every read; false when it is not there."""
@@ -123,10 +149,17 @@ class Documents:
             )
         return bool(rows)
 
-    async def unfinished(self) -> list[str]:
-        """Ids whose points must go: left `pending` or `deleting` by a process that died."""
-        rows = await self._database.rows("SELECT id FROM documents WHERE state != 'live'")
-        return [row["id"] for row in rows]
+    async def unfinished(self, sources: Sequence[tuple[str, str]] | None = None) -> list[str]:
+        """Ids of all that is `pending` or `deleting`, or of that with these (tenant, source).
+
+        Of a source whose changes are locked, and of all at start, it was left by what broke off.
+        """
+        sql = "SELECT id, tenant, source FROM documents WHERE state != 'live'"
+        rows = await self._database.rows(sql)
+        wanted = None if sources is None else set(sources)
+        return [
+            row["id"] for row in rows if wanted is None or (row["tenant"], row["source"]) in wanted
+        ]
 
     async def forget(self, document_ids: Sequence[str]) -> None:
         """Remove the rows of documents whose points are gone."""
@@ -135,6 +168,44 @@ class Documents:
                 "DELETE FROM documents WHERE id = ? AND state != 'live'",
                 [(document_id,) for document_id in document_ids],
             )
+
+
+def _pending(addition: Addition) -> tuple[Any, ...]:
+    document = addition.document
+    return (
+        document.id,
+        addition.principal.tenant,
+        document.source,
+        document.title,
+        document.media_type,
+        json.dumps(document.groups),
+        json.dumps(document.metadata),
+        json.dumps(document.pages),
+        len(document.chunks),
+        len(document.text),
+        document.text,
+        datetime.now(UTC).isoformat(timespec="microseconds"),
+    )
+
+
+async def _others(connection: aiosqlite.Connection, addition: Addition) -> list[str]:
+    """Live documents with the same source that the principal may see: what it takes the place of.
+
+    One that it cannot see stays: two groups may each have a document of that name.
+    """
+    condition, parameters = visible_documents(addition.principal)
+    rows = await connection.execute_fetchall(
+        f"SELECT id FROM documents WHERE {condition} AND source = ? AND id != ?",  # noqa: S608
+        [*parameters, addition.document.source, addition.document.id],
+    )
+    return [row["id"] for row in rows]
+
+
+async def _state(connection: aiosqlite.Connection, document_id: str) -> str | None:
+    rows = await connection.execute_fetchall(
+        "SELECT state FROM documents WHERE id = ?", (document_id,)
+    )
+    return next((row["state"] for row in rows), None)
 
 
 def _document(row: Any) -> Document:

@@ -1,19 +1,23 @@
 """The index: every read and write of documents and chunks, each in a principal's name."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from qdrant_client.models import SparseVector
-
 from bulkhead.auth import Principal
-from retriever.index.access import EVERYONE, Filters, visible_points
-from retriever.index.documents import Documents
-from retriever.index.model import Document, Hit, NewDocument, Outcome
+from bulkhead.errors import Unavailable
+from retriever.index.access import Filters, visible_points
+from retriever.index.documents import Confirm, Documents
+from retriever.index.model import Addition, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
 
-_ATTEMPTS = 3
-"""How often a search is made anew because a document that it found changed meanwhile."""
+_ATTEMPTS = 2
+"""How often a search is made beside changes; found what is not live, it makes one that is alone."""
+
+
+async def _always(*_: object) -> bool:
+    return True
 
 
 class Index:
@@ -23,6 +27,8 @@ class Index:
         self._documents = documents
         self._vectors = vectors
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._change = asyncio.Lock()
+        """Held while documents become live or hidden, and by a search that must see none of it."""
         self._made = False
 
     async def open(self, stamp: Stamp) -> None:
@@ -39,34 +45,65 @@ class Index:
         if not self._made:
             return []
         for _ in range(_ATTEMPTS):
+            hits, live = await self._search(principal, legs, limit, filters, [])
+            if len(hits) == len(live):
+                return live
+        async with self._change:  # documents change faster than they are searched: hold them still
             hidden = await self._documents.unfinished()
-            visible = visible_points(principal, filters, hidden)
-            hits = await self._vectors.search(legs, visible, limit)
-            live = await self._documents.live(principal, sorted({hit.document_id for hit in hits}))
-            if all(hit.document_id in live for hit in hits):
-                break
-        return [hit for hit in hits if hit.document_id in live]
+            _, live = await self._search(principal, legs, limit, filters, hidden)
+            return live
 
-    async def add(
+    async def _search(
         self,
         principal: Principal,
-        document: NewDocument,
-        dense: Sequence[Sequence[float]],
-        sparse: Sequence[SparseVector],
-    ) -> Outcome:
-        """Take a document in, in place of the live one with its source, if there is one.
+        legs: Legs,
+        limit: int,
+        filters: Filters | None,
+        hidden: Sequence[str],
+    ) -> tuple[list[Hit], list[Hit]]:
+        """What was found, and what of it is live now that it was found."""
+        visible = visible_points(principal, filters, hidden)
+        hits = await self._vectors.search(legs, visible, limit)
+        live = await self._documents.live(principal, sorted({hit.document_id for hit in hits}))
+        return hits, [hit for hit in hits if hit.document_id in live]
+
+    async def add(
+        self, additions: Sequence[Addition], confirm: Confirm = _always
+    ) -> list[Outcome | None]:
+        """Take documents in, each in place of those with its source that its principal may see.
 
         Readers see the old one until all of the new one is written, and from then on the new one.
+        `confirm` may call a document off up to its commit: then its outcome is none. No two of the
+        additions may have the same source. Raises `Unavailable`, and nothing has changed then.
         """
-        async with self._lock(principal.tenant, document.source):
-            if await self._documents.get(principal, document.id):
-                return Outcome.UNCHANGED
-            await self._documents.begin(principal, document)
-            groups = document.groups or (EVERYONE,)
-            await self._vectors.upsert(principal.tenant, groups, document, dense, sparse)
-            replaced = await self._documents.publish(principal, document)
-            await self._purge(replaced)
-            return Outcome.REPLACED if replaced else Outcome.ADDED
+        sources = sorted({addition.source for addition in additions})
+        async with self._locked(sources):
+            await self._purge(await self._documents.unfinished(sources))
+            known = await self._documents.known(additions)
+            new = [addition for addition in additions if addition.document.id not in known]
+            try:
+                if new:
+                    await self._documents.begin(new)
+                    await self._vectors.upsert(new)
+                async with self._change:
+                    outcomes, gone = await self._documents.publish(additions, confirm)
+            except BaseException:
+                # What cannot be cleared now is hidden, and cleared at the next start.
+                with suppress(Unavailable):
+                    await asyncio.shield(self._purge([one.document.id for one in new]))
+                raise
+            with suppress(Unavailable):  # hidden already; cleared with the source's next change
+                await self._purge(gone)
+            return outcomes
+
+    async def unchanged(self, principal: Principal, document_id: str) -> Document | None:
+        """The live document of this id, if it is the only one with its source for the principal.
+
+        Handing it in again changes nothing then, and it need not be read.
+        """
+        document = await self._documents.get(principal, document_id)
+        alone = document and await self._documents.is_alone(principal, document)
+        return document if alone else None
 
     async def get(self, principal: Principal, document_id: str) -> Document | None:
         """The document, or none when it is not there for this principal."""
@@ -87,16 +124,26 @@ class Index:
         document = await self._documents.get(principal, document_id)
         if document is None:
             return False
-        async with self._lock(principal.tenant, document.source):
-            hidden = await self._documents.hide(principal, document_id)
+        async with self._locked([(principal.tenant, document.source)]):
+            async with self._change:
+                hidden = await self._documents.hide(principal, document_id)
             if hidden:
                 await self._purge([document_id])
             return hidden
 
     async def _purge(self, document_ids: Sequence[str]) -> None:
-        await self._vectors.delete(document_ids)
-        await self._documents.forget(document_ids)
+        if document_ids:
+            await self._vectors.delete(document_ids)
+            await self._documents.forget(document_ids)
 
-    def _lock(self, tenant: str, source: str) -> asyncio.Lock:
-        """One change of a source at a time; the lock lives as long as somebody holds it."""
-        return self._locks.setdefault((tenant, source), asyncio.Lock())
+    @asynccontextmanager
+    async def _locked(self, sources: Sequence[tuple[str, str]]) -> AsyncIterator[None]:
+        """One change of a source at a time; sorted, so that no two wait for each other.
+
+        A lock lives as long as somebody holds it.
+        """
+        async with AsyncExitStack() as exits:
+            for source in sources:
+                lock = self._locks.setdefault(source, asyncio.Lock())
+                await exits.enter_async_context(lock)
+            yield

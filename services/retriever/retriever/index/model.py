@@ -3,9 +3,14 @@
 import hashlib
 import json
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from qdrant_client.models import SparseVector
+
+from bulkhead.auth import Principal
 
 
 class Mode(StrEnum):
@@ -40,15 +45,17 @@ def document_id(
     tenant: str,
     source: str,
     title: str | None,
+    media_type: str | None,
     groups: tuple[str, ...],
     metadata: dict[str, Any],
     digest: str,
 ) -> str:
     """The id that a document's content gives it: the same twice is the same id, any change another.
 
+    A change of its title, its metadata or the groups that it is shared with is a change too.
     `digest` is the SHA-256 of the bytes as they came, so that a known document need not be parsed.
     """
-    identity = [tenant, source, title, sorted(groups), metadata, digest]
+    identity = [tenant, source, title, media_type, sorted(groups), metadata, digest]
     canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
@@ -66,6 +73,21 @@ class NewDocument:
     text: str
     pages: tuple[int, ...]
     chunks: list[ChunkSpan]
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A document to take in, in whose name, with one vector a chunk on each leg."""
+
+    principal: Principal
+    document: NewDocument
+    dense: Sequence[Sequence[float]]
+    sparse: Sequence[SparseVector]
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Tenant and source: changes of one are made one after another."""
+        return self.principal.tenant, self.document.source
 
 
 @dataclass(frozen=True, slots=True)

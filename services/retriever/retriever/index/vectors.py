@@ -1,5 +1,6 @@
 """The chunks in Qdrant: one collection, a dense and a sparse vector a point, fused by Qdrant."""
 
+import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,14 +11,16 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from bulkhead.errors import Unavailable
-from retriever.index.model import Hit, Mode, NewDocument, Scores
+from retriever.index.access import EVERYONE
+from retriever.index.model import Addition, Hit, Mode, Scores
 
 DENSE, SPARSE = "dense", "sparse"
 LAYOUT = 1
 """Version of a point's vectors and payload; raised when a release writes them differently."""
 
 _INDEXED = ("groups", "document_id", "source")
-_BATCH = 128
+_BATCH = 64
+"""Points of one write: a search that waits behind it waits for milliseconds."""
 
 
 class IndexMismatchError(Exception):
@@ -111,39 +114,9 @@ class Vectors:
                 self._collection, field, models.PayloadSchemaType.KEYWORD
             )
 
-    async def upsert(
-        self,
-        tenant: str,
-        groups: Sequence[str],
-        document: NewDocument,
-        dense: Sequence[Sequence[float]],
-        sparse: Sequence[models.SparseVector],
-    ) -> None:
-        """Write all of a document's chunks; `dense` and `sparse` hold one vector a chunk."""
-        shared = {
-            "tenant": tenant,
-            "groups": list(groups),
-            "document_id": document.id,
-            "title": document.title,
-            "source": document.source,
-            "media_type": document.media_type,
-            "metadata": document.metadata,
-        }
-        points = [
-            models.PointStruct(
-                id=point_id(document.id, n),
-                vector={DENSE: list(dense[n]), SPARSE: sparse[n]},
-                payload={
-                    **shared,
-                    "page": chunk.page,
-                    "page_breaks": chunk.page_breaks,
-                    "start": chunk.start,
-                    "end": chunk.end,
-                    "text": document.text[chunk.start : chunk.end],
-                },
-            )
-            for n, chunk in enumerate(document.chunks)
-        ]
+    async def upsert(self, additions: Sequence[Addition]) -> None:
+        """Write every chunk of these documents."""
+        points = [point for addition in additions for point in _points(addition)]
         for first in range(0, len(points), _BATCH):
             batch = points[first : first + _BATCH]
             with _reaching():
@@ -151,8 +124,8 @@ class Vectors:
 
     async def delete(self, document_ids: Sequence[str]) -> None:
         """Remove every point of these documents."""
-        if not document_ids or not await self.exists():
-            return
+        if not await self.exists():
+            return  # without a collection there is no point
         selector = models.Filter(
             must=[
                 models.FieldCondition(
@@ -222,6 +195,32 @@ def point_id(document_id: str, n: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{document_id}:{n}"))
 
 
+def _points(addition: Addition) -> Iterator[models.PointStruct]:
+    document = addition.document
+    shared = {
+        "tenant": addition.principal.tenant,
+        "groups": list(document.groups or (EVERYONE,)),
+        "document_id": document.id,
+        "title": document.title,
+        "source": document.source,
+        "media_type": document.media_type,
+        "metadata": document.metadata,
+    }
+    for n, chunk in enumerate(document.chunks):
+        yield models.PointStruct(
+            id=point_id(document.id, n),
+            vector={DENSE: list(addition.dense[n]), SPARSE: addition.sparse[n]},
+            payload={
+                **shared,
+                "page": chunk.page,
+                "page_breaks": chunk.page_breaks,
+                "start": chunk.start,
+                "end": chunk.end,
+                "text": document.text[chunk.start : chunk.end],
+            },
+        )
+
+
 @contextmanager
 def _reaching() -> Iterator[None]:
     """Whatever the client raises when the server is gone or broken becomes `Unavailable`."""
@@ -229,6 +228,8 @@ def _reaching() -> Iterator[None]:
         yield
     except ApiException as error:
         raise Unavailable("qdrant", f"Qdrant does not answer ({type(error).__name__})") from error
+    except sqlite3.Error as error:  # embedded Qdrant's own store: a full disk, above all
+        raise Unavailable("storage", f"the index cannot be written ({error})") from error
 
 
 def _hit(point: models.ScoredPoint, scores: dict[str, dict[str, float]]) -> Hit:

@@ -6,28 +6,22 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
-from bulkhead.auth import Principal
-from bulkhead.errors import Conflict
+import aiosqlite
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import Conflict, InvalidValue
 from retriever.database import Database
+from retriever.index.access import visible_jobs
+from retriever.ingest.progress import FINAL, Job, JobState, Problem, described, now
 
+CANCELLED = "cancelled"
 FAILED = "failed"
-
-
-class JobState(StrEnum):
-    """`partial`: some documents went in and some failed; `failed`: none went in."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    PARTIAL = "partial"
-    FAILED = "failed"
-
-
-FINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED})
+MOST_ERRORS = 100
+"""Errors that a job itself shows; `Jobs.errors` has all, page by page."""
+_QUICKEST_SECONDS = 0.1
+"""Least time between two events of a job: a thousand documents are not a thousand events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +43,13 @@ class Item:
 
     job_id: str
     n: int
-    tenant: str
-    key_id: str
-    source: str
-    title: str | None
-    media_type: str | None
-    groups: tuple[str, ...]
-    metadata: dict[str, Any]
-    spool: str
-    digest: str
+    principal: Principal
+    new: NewItem
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as a caller sees it. `revision` grows with every change."""
-
-    id: str
-    state: JobState
-    revision: int
-    counts: dict[str, int]
-    errors: list[dict[str, str]]
-    created_at: str
-    updated_at: str
+    @property
+    def key(self) -> tuple[str, str]:
+        """Tenant and source: of two documents with the same, the later one must stay."""
+        return self.principal.tenant, self.new.source
 
 
 class Jobs:
@@ -85,94 +64,110 @@ class Jobs:
     ) -> tuple[Job, bool]:
         """Note a job, and whether it is new: the same idempotency key brings the first job back.
 
-        Raises `Conflict` when the key came before with other documents.
+        The principal's rights are noted with it: they hold for the job, whatever becomes of the
+        key. Raises `Conflict` when the idempotency key came before with other documents.
         """
-        job_id, now = uuid.uuid4().hex, _now()
+        job_id, created = uuid.uuid4().hex, now()
         fingerprint = json.dumps(
-            [[i.source, i.title, i.groups, i.metadata, i.digest] for i in items]
+            [[i.source, i.title, i.media_type, i.groups, i.metadata, i.digest] for i in items]
+        )
+        job = (
+            job_id,
+            principal.tenant,
+            principal.key_id,
+            principal.role,
+            json.dumps(sorted(principal.groups)),
+            idempotency_key,
+            fingerprint,
+            created,
+            created,
         )
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(
-                    "INSERT INTO jobs (id, tenant, key_id, state, idempotency_key, fingerprint,"
-                    " created_at, updated_at) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
-                    (
-                        job_id,
-                        principal.tenant,
-                        principal.key_id,
-                        idempotency_key,
-                        fingerprint,
-                        now,
-                        now,
-                    ),
+                    "INSERT INTO jobs (id, tenant, key_id, role, key_groups, state,"
+                    " idempotency_key, fingerprint, created_at, updated_at)"
+                    " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+                    job,
                 )
                 await connection.executemany(
                     "INSERT INTO job_items (job_id, n, source, title, media_type, groups, metadata,"
                     " spool, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (
-                            job_id,
-                            n,
-                            item.source,
-                            item.title,
-                            item.media_type,
-                            json.dumps(item.groups),
-                            json.dumps(item.metadata),
-                            item.spool,
-                            item.digest,
-                        )
-                        for n, item in enumerate(items)
-                    ],
+                    [(job_id, n, *_columns(item)) for n, item in enumerate(items)],
                 )
         except sqlite3.IntegrityError:
             return await self._repeated(principal, idempotency_key, fingerprint), False
-        job = await self.get(principal, job_id)
-        assert job is not None
-        return job, True
+        return await self._own(principal, job_id), True
 
     async def _repeated(
         self, principal: Principal, idempotency_key: str | None, fingerprint: str
     ) -> Job:
         row = await self._database.row(
-            "SELECT id, fingerprint FROM jobs WHERE tenant = ? AND idempotency_key = ?",
-            (principal.tenant, idempotency_key),
+            "SELECT id, fingerprint FROM jobs"
+            " WHERE tenant = ? AND key_id = ? AND idempotency_key = ?",
+            (principal.tenant, principal.key_id, idempotency_key),
         )
         if row is None or row["fingerprint"] != fingerprint:
             raise Conflict("this Idempotency-Key came before with other documents")
-        job = await self.get(principal, row["id"])
+        return await self._own(principal, row["id"])
+
+    async def _own(self, principal: Principal, job_id: str) -> Job:
+        job = await self.get(principal, job_id)
         assert job is not None
         return job
 
     async def get(self, principal: Principal, job_id: str) -> Job | None:
         """The job as it stands, or none when it is not there for this principal."""
-        row = await self._database.row(
-            "SELECT * FROM jobs WHERE id = ? AND tenant = ?", (job_id, principal.tenant)
+        condition, parameters = visible_jobs(principal)
+        rows = await self._database.rows(
+            f"SELECT * FROM jobs WHERE {condition} AND id = ?",  # noqa: S608
+            [*parameters, job_id],
         )
-        if row is None:
+        return next(iter(await described(self._database, rows)), None)
+
+    async def page(
+        self, principal: Principal, state: JobState | None, limit: int, cursor: str | None
+    ) -> tuple[list[Job], str | None]:
+        """Up to `limit` jobs, newest first, after `cursor`; and the next cursor, if any."""
+        condition, parameters = visible_jobs(principal)
+        if state is not None:
+            condition += " AND state = ?"
+            parameters.append(state)
+        if cursor:
+            created_at, _, job_id = cursor.rpartition("~")
+            if not created_at:
+                raise InvalidValue("cursor: use next_cursor of the page before, unchanged")
+            condition += " AND (created_at, id) < (?, ?)"
+            parameters += [created_at, job_id]
+        rows = await self._database.rows(
+            f"SELECT * FROM jobs WHERE {condition}"  # noqa: S608
+            " ORDER BY created_at DESC, id DESC LIMIT ?",
+            [*parameters, limit + 1],
+        )
+        jobs = await described(self._database, rows[:limit])
+        more = len(rows) > limit
+        return jobs, f"{jobs[-1].created_at}~{jobs[-1].id}" if more else None
+
+    async def errors(
+        self, principal: Principal, job_id: str, limit: int, cursor: int
+    ) -> tuple[list[Problem], int | None] | None:
+        """Up to `limit` documents that failed, from the one numbered `cursor` on; and the next.
+
+        None when the job is not there for this principal.
+        """
+        condition, parameters = visible_jobs(principal)
+        if not await self._database.row(
+            f"SELECT 1 FROM jobs WHERE {condition} AND id = ?",  # noqa: S608
+            [*parameters, job_id],
+        ):
             return None
-        outcomes = await self._database.rows(
-            "SELECT outcome, count(*) AS documents, sum(chunks) AS chunks FROM job_items"
-            " WHERE job_id = ? GROUP BY outcome",
-            (job_id,),
+        rows = await self._database.rows(
+            "SELECT n, source, message FROM job_items"
+            " WHERE job_id = ? AND outcome = ? AND n >= ? ORDER BY n LIMIT ?",
+            (job_id, FAILED, cursor, limit + 1),
         )
-        by_outcome = {row["outcome"] or "pending": row["documents"] for row in outcomes}
-        counts = {"total": sum(by_outcome.values())}
-        for outcome in ("added", "replaced", "unchanged", FAILED, "pending"):
-            counts[outcome] = by_outcome.get(outcome, 0)
-        counts["chunks"] = sum(row["chunks"] for row in outcomes)
-        errors = await self._database.rows(
-            "SELECT source, message FROM job_items WHERE job_id = ? AND outcome = ? ORDER BY n",
-            (job_id, FAILED),
-        )
-        return Job(
-            id=row["id"],
-            state=JobState(row["state"]),
-            revision=row["revision"],
-            counts=counts,
-            errors=[{"source": e["source"], "message": e["message"]} for e in errors],
-            created_at=row["created_at"],
-            updated_at=row["updated_at"],
-        )
+        found = [Problem(row["source"], row["message"]) for row in rows[:limit]]
+        return found, rows[limit]["n"] if len(rows) > limit else None
 
     async def watch(
         self, principal: Principal, job_id: str, after: int, heartbeat: float
@@ -180,7 +175,7 @@ class Jobs:
         """The job whenever its revision has passed `after`, up to its final state.
 
         Yields none after `heartbeat` seconds without a change. Changes that come faster than they
-        are read are seen as one.
+        are read, or than `_QUICKEST_SECONDS`, are seen as one.
         """
         while True:
             quiet = False
@@ -201,58 +196,137 @@ class Jobs:
                 yield job
             if job is None or job.state in FINAL:
                 return
+            await asyncio.sleep(_QUICKEST_SECONDS)
 
-    async def pending(self) -> list[Item]:
-        """Every document that waits, in the order in which they came."""
+    async def waiting(self, job_id: str | None = None) -> list[Item]:
+        """Every document that waits, or every one of a job, in the order in which they came."""
+        one_job = "" if job_id is None else " AND jobs.id = ?"
         rows = await self._database.rows(
-            "SELECT job_items.*, jobs.tenant, jobs.key_id FROM job_items"
-            " JOIN jobs ON jobs.id = job_items.job_id"
-            " WHERE outcome IS NULL ORDER BY jobs.created_at, jobs.id, n"
+            "SELECT job_items.*, jobs.tenant, jobs.key_id, jobs.role, jobs.key_groups"  # noqa: S608
+            " FROM job_items JOIN jobs ON jobs.id = job_items.job_id"
+            f" WHERE outcome IS NULL{one_job} ORDER BY jobs.created_at, jobs.id, n",
+            () if job_id is None else (job_id,),
         )
-        return [
-            Item(
-                job_id=row["job_id"],
-                n=row["n"],
-                tenant=row["tenant"],
-                key_id=row["key_id"],
-                source=row["source"],
-                title=row["title"],
-                media_type=row["media_type"],
-                groups=tuple(json.loads(row["groups"])),
-                metadata=json.loads(row["metadata"]),
-                spool=row["spool"],
-                digest=row["digest"],
-            )
-            for row in rows
-        ]
+        return [_item(row) for row in rows]
 
-    async def finish(
+    async def begin(self, job_id: str) -> bool:
+        """Note that the first of a job's documents is taken up; false when it was cancelled."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "UPDATE jobs SET state = 'running', started_at = ?, revision = revision + 1"
+                " WHERE id = ? AND state = 'queued'",
+                (now(), job_id),
+            )
+        await self.notify()
+        row = await self._database.row("SELECT state FROM jobs WHERE id = ?", (job_id,))
+        return row is not None and row["state"] not in FINAL
+
+    async def record(
         self,
+        connection: aiosqlite.Connection,
         item: Item,
         outcome: str,
         *,
         document_id: str | None = None,
         chunks: int = 0,
         message: str | None = None,
+    ) -> bool:
+        """Note a document's outcome inside a transaction; with the last the job is final.
+
+        False when it has one already: the job was cancelled.
+        """
+        stamp = now()
+        cursor = await connection.execute(
+            "UPDATE job_items SET outcome = ?, document_id = ?, chunks = ?, message = ?,"
+            " finished_at = ? WHERE job_id = ? AND n = ? AND outcome IS NULL",
+            (outcome, document_id, chunks, message, stamp, item.job_id, item.n),
+        )
+        if cursor.rowcount == 0:
+            return False
+        await connection.execute(
+            "UPDATE jobs SET revision = revision + 1, updated_at = ?, state = CASE"
+            " WHEN EXISTS (SELECT 1 FROM job_items WHERE job_id = jobs.id AND outcome IS NULL)"
+            " THEN 'running'"
+            " ELSE (SELECT CASE WHEN sum(outcome = 'failed') = 0 THEN 'succeeded'"
+            " WHEN sum(outcome = 'failed') = count(*) THEN 'failed' ELSE 'partial' END"
+            " FROM job_items WHERE job_id = jobs.id) END WHERE id = ?",
+            (stamp, item.job_id),
+        )
+        return True
+
+    async def finish(
+        self, item: Item, outcome: str, *, document_id: str | None = None, message: str = ""
     ) -> None:
-        """Note a document's outcome; with the last one the job gets its final state."""
+        """Note the outcome of a document that changes nothing in the index."""
         async with self._database.transaction() as connection:
-            await connection.execute(
-                "UPDATE job_items SET outcome = ?, document_id = ?, chunks = ?, message = ?"
-                " WHERE job_id = ? AND n = ?",
-                (outcome, document_id, chunks, message, item.job_id, item.n),
+            await self.record(
+                connection, item, outcome, document_id=document_id, message=message or None
             )
-            await connection.execute(
-                "UPDATE jobs SET revision = revision + 1, updated_at = ?, state = ("
-                " SELECT CASE WHEN sum(outcome IS NULL) > 0 THEN 'running'"
-                " WHEN sum(outcome = 'failed') = 0 THEN 'succeeded'"
-                " WHEN sum(outcome = 'failed') = count(*) THEN 'failed' ELSE 'partial' END"
-                " FROM job_items WHERE job_id = jobs.id) WHERE id = ?",
-                (_now(), item.job_id),
+        await self.notify()
+
+    async def cancel(self, principal: Principal, job_id: str) -> list[str] | None:
+        """End a job: what is in stays in, the rest is `cancelled`; the names of its uploads.
+
+        A job that was cancelled before stays as it is. None when the job is not there for this
+        principal; raises `Conflict` when it had come to its end.
+        """
+        condition, parameters = visible_jobs(principal)
+        async with self._database.transaction() as connection:
+            rows = await connection.execute_fetchall(
+                f"SELECT state FROM jobs WHERE {condition} AND id = ?",  # noqa: S608
+                [*parameters, job_id],
             )
+            state = next((row["state"] for row in rows), None)
+            if state is None:
+                return None
+            if state in FINAL - {JobState.CANCELLED}:
+                raise Conflict(f"the job has ended ({state}): nothing is left to cancel")
+            stamp = now()
+            spooled = await connection.execute_fetchall(
+                "UPDATE job_items SET outcome = ?, finished_at = ?"
+                " WHERE job_id = ? AND outcome IS NULL RETURNING spool",
+                (CANCELLED, stamp, job_id),
+            )
+            if state != JobState.CANCELLED:
+                await connection.execute(
+                    "UPDATE jobs SET state = ?, revision = revision + 1, updated_at = ?"
+                    " WHERE id = ?",
+                    (CANCELLED, stamp, job_id),
+                )
+        await self.notify()
+        return [row["spool"] for row in spooled]
+
+    async def notify(self) -> None:
+        """Tell whoever watches that something was recorded."""
         async with self._changed:
             self._changed.notify_all()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _columns(item: NewItem) -> tuple[str | None, ...]:
+    return (
+        item.source,
+        item.title,
+        item.media_type,
+        json.dumps(item.groups),
+        json.dumps(item.metadata),
+        item.spool,
+        item.digest,
+    )
+
+
+def _item(row: aiosqlite.Row) -> Item:
+    groups = frozenset(json.loads(row["key_groups"]))
+    return Item(
+        job_id=row["job_id"],
+        n=row["n"],
+        principal=Principal(row["key_id"], row["tenant"], groups, Role(row["role"])),
+        new=NewItem(
+            source=row["source"],
+            title=row["title"],
+            media_type=row["media_type"],
+            groups=tuple(json.loads(row["groups"])),
+            metadata=json.loads(row["metadata"]),
+            spool=row["spool"],
+            digest=row["digest"],
+        ),
+    )

@@ -1,17 +1,23 @@
-"""Takes waiting documents in: parse and chunk in a process, embed in batches, index at once."""
+"""Takes waiting documents in: parse and chunk in a process, embed in batches, index together.
+
+Three steps go on at the same time: reading, in the parser processes; embedding, of as many chunks
+as were read, up to a full request; and indexing, of the documents that were embedded together, with
+one write to Qdrant and one commit.
+"""
 
 import asyncio
 import logging
 
+import aiosqlite
 from langchain_core.embeddings import Embeddings
 
-from bulkhead.auth import Principal, Role
 from bulkhead.errors import ApiError, Unavailable
 from retriever.index.index import Index
-from retriever.index.model import ChunkSpan, NewDocument, Outcome, document_id
+from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome, document_id
 from retriever.index.sparse import BM25
 from retriever.ingest.jobs import FAILED, Item, Jobs
 from retriever.ingest.parse import ParseError, page_at
+from retriever.ingest.queue import Buffer, Ready, Waiting
 from retriever.ingest.spool import Spool
 from retriever.ingest.workers import ParserPool, Prepared
 
@@ -19,10 +25,15 @@ logger = logging.getLogger(__name__)
 
 _CONTEXT_CHARACTERS = 150
 _RETRY_SECONDS = (1, 2, 4, 8, 15, 30)
+_GROUP_CHUNKS = 64
+"""Chunks that are embedded and indexed together: several full batches of the model."""
+_WRITERS = 3
+"""Groups in work: two keep the embedding service busy while the third is indexed."""
+_BUFFER_CHARACTERS = 2_000_000
 
 
 class Runner:
-    """Works the queue of documents off, `concurrency` at a time, until it is cancelled."""
+    """Works the queue of documents off until it is cancelled."""
 
     def __init__(
         self,
@@ -32,76 +43,160 @@ class Runner:
         embeddings: Embeddings,
         bm25: BM25,
         index: Index,
-        concurrency: int,
+        readers: int,
     ) -> None:
+        """`readers`: documents handed to `parsers` at a time."""
         self._jobs = jobs
         self._spool = spool
         self._parsers = parsers
         self._embeddings = embeddings
         self._bm25 = bm25
         self._index = index
-        self._concurrency = concurrency
-        self._queue: asyncio.Queue[Item] = asyncio.Queue()
-        self._queued: set[tuple[str, int]] = set()
+        self._readers = readers
+        self._waiting = Waiting()
+        self._ready = Buffer(_BUFFER_CHARACTERS)
+        self._begun: dict[str, bool] = {}
 
-    async def wake(self) -> None:
-        """Look for documents that wait; to be called at start and when a job was noted."""
-        for item in await self._jobs.pending():
-            if (item.job_id, item.n) not in self._queued:
-                self._queued.add((item.job_id, item.n))
-                self._queue.put_nowait(item)
+    async def wake(self, job_id: str | None = None) -> None:
+        """Look for documents that wait: all at start, a job's when it was noted."""
+        self._waiting.put(await self._jobs.waiting(job_id))
+
+    def drop(self, job_id: str) -> None:
+        """A job was cancelled: read no more of it. What is further on is not published."""
+        self._begun[job_id] = False
 
     async def run(self) -> None:
         """Work until cancelled. What was not finished then waits for the next start."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._concurrency):
-                group.create_task(self._work())
+            for _ in range(self._readers):
+                group.create_task(self._read())
+            for _ in range(_WRITERS):
+                group.create_task(self._write())
 
-    async def _work(self) -> None:
+    async def _read(self) -> None:
         while True:
-            item = await self._queue.get()
+            item = await self._waiting.get()
             try:
-                await self._take(item)
-            except ApiError as error:
-                await self._jobs.finish(item, FAILED, message=error.message)
-            except ParseError as error:
-                await self._jobs.finish(item, FAILED, message=str(error))
-            except Exception:
-                logger.exception("a document could not be taken in", extra={"job": item.job_id})
-                await self._jobs.finish(item, FAILED, message="something broke on our side")
-            self._queued.discard((item.job_id, item.n))
-            self._spool.remove([item.spool])
+                if not await self._may_begin(item.job_id):
+                    self._done(item)
+                elif ready := await self._prepare(item):
+                    await self._ready.put(ready)
+                else:
+                    self._done(item)
+            except Exception as error:
+                await self._fail(item, error)
 
-    async def _take(self, item: Item) -> None:
-        # The key's right to write here was checked when the job was accepted.
-        principal = Principal(item.key_id, item.tenant, frozenset(item.groups), Role.ADMIN)
+    async def _may_begin(self, job_id: str) -> bool:
+        if job_id not in self._begun:
+            self._begun[job_id] = await self._jobs.begin(job_id)
+        return self._begun[job_id]
+
+    async def _prepare(self, item: Item) -> Ready | None:
+        """The document, read; none when it is there already, which is noted."""
+        new, principal = item.new, item.principal
         new_id = document_id(
-            item.tenant, item.source, item.title, item.groups, item.metadata, item.digest
+            principal.tenant,
+            new.source,
+            new.title,
+            new.media_type,
+            new.groups,
+            new.metadata,
+            new.digest,
         )
-        if known := await self._index.get(principal, new_id):
+        if known := await self._index.unchanged(principal, new_id):
             await self._jobs.finish(item, Outcome.UNCHANGED, document_id=known.id)
-            return
+            return None
         prepared = await self._parsers.prepare(
-            self._spool.path(item.spool), item.source, item.media_type
+            self._spool.path(new.spool), new.source, new.media_type, new.digest
         )
         document = _document(new_id, item, prepared)
-        outcome = await self._index_patiently(principal, document)
-        await self._jobs.finish(item, outcome, document_id=document.id, chunks=len(document.chunks))
-
-    async def _index_patiently(self, principal: Principal, document: NewDocument) -> Outcome:
-        """Embed and index; a neighbour that is down is waited for, as it will be back."""
         texts = searchable_texts(document)
         sparse = await asyncio.to_thread(self._bm25.documents, texts)
+        return Ready(item, document, texts, sparse)
+
+    async def _write(self) -> None:
+        while True:
+            group = await self._ready.take(_GROUP_CHUNKS)
+            try:
+                await self._index_patiently(group)
+            except Exception as error:
+                await self._fail_apart(group, error)
+            for ready in group:
+                self._done(ready.item)
+            await self._jobs.notify()
+
+    async def _fail_apart(self, group: list[Ready], error: Exception) -> None:
+        """A group failed: each document of it once more, alone, for it may be the fault of one."""
+        if len(group) == 1:
+            await self._note(group[0].item, error)
+            return
+        for ready in group:
+            try:
+                await self._index_group([ready])
+            except Exception as alone:
+                await self._note(ready.item, alone)
+
+    async def _index_patiently(self, group: list[Ready]) -> None:
+        """Embed and index; a neighbour that is down is waited for, as it will be back."""
         for delay in (*_RETRY_SECONDS, None):
             try:
-                dense = await self._embeddings.aembed_documents(texts)
-                return await self._index.add(principal, document, dense, sparse)
+                await self._index_group(group)
+                return
             except Unavailable as error:
                 if delay is None:
                     raise
-                logger.warning("a document will be tried again", extra={"reason": error.message})
+                logger.warning("documents will be tried again", extra={"reason": error.message})
                 await asyncio.sleep(delay)
-        raise AssertionError("the last round returns or raises")
+
+    async def _index_group(self, group: list[Ready]) -> None:
+        dense = await self._embeddings.aembed_documents(
+            [text for ready in group for text in ready.texts]
+        )
+        additions, first = [], 0
+        for ready in group:
+            vectors = dense[first : first + len(ready.texts)]
+            first += len(ready.texts)
+            additions.append(Addition(ready.item.principal, ready.document, vectors, ready.sparse))
+        items = {ready.document.id: ready.item for ready in group}
+
+        async def confirm(
+            connection: aiosqlite.Connection, addition: Addition, outcome: Outcome
+        ) -> bool:
+            document = addition.document
+            return await self._jobs.record(
+                connection,
+                items[document.id],
+                outcome,
+                document_id=document.id,
+                chunks=len(document.chunks),
+            )
+
+        await self._index.add(additions, confirm)
+
+    async def _fail(self, item: Item, error: Exception) -> None:
+        await self._note(item, error)
+        self._done(item)
+
+    async def _note(self, item: Item, error: Exception) -> None:
+        """Note why a document failed. Its owner is told what can be told, the log the rest."""
+        if isinstance(error, ApiError | ParseError):
+            message = error.message
+        else:
+            logger.error(
+                "a document could not be taken in", exc_info=error, extra={"job": item.job_id}
+            )
+            message = "something broke on our side"
+        while True:
+            try:
+                await self._jobs.finish(item, FAILED, message=message)
+                return
+            except Unavailable as unwritable:  # a full disk: the queue stands still until it is not
+                logger.warning("an outcome cannot be kept", extra={"reason": unwritable.message})
+                await asyncio.sleep(_RETRY_SECONDS[-1])
+
+    def _done(self, item: Item) -> None:
+        self._spool.remove([item.new.spool])
+        self._waiting.done(item)
 
 
 def searchable_texts(document: NewDocument) -> list[str]:
@@ -127,11 +222,11 @@ def _document(new_id: str, item: Item, prepared: Prepared) -> NewDocument:
     parsed = prepared.parsed
     return NewDocument(
         id=new_id,
-        source=item.source,
-        title=item.title or parsed.title,
+        source=item.new.source,
+        title=item.new.title or parsed.title,
         media_type=parsed.media_type,
-        groups=item.groups,
-        metadata=item.metadata,
+        groups=item.new.groups,
+        metadata=item.new.metadata,
         text=parsed.text,
         pages=parsed.pages,
         chunks=[

@@ -7,6 +7,7 @@ has threads; they load neither the web framework nor the model.
 """
 
 import asyncio
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -62,7 +63,7 @@ class ParserPool:
         max_workers: int = 1,
         max_tasks: int = 200,
         timeout: float = 60.0,
-        memory_bytes: int = 2048 * MIB,
+        memory_bytes: int = 1024 * MIB,
     ) -> None:
         """Set up a pool; no process starts yet.
 
@@ -88,21 +89,25 @@ class ParserPool:
         self._futures: set[ProcessFuture[Prepared]] = set()
         self._closed = False
 
-    async def prepare(self, path: Path, filename: str, media_type: str | None) -> Prepared:
+    async def prepare(
+        self, path: Path, filename: str, media_type: str | None, digest: str | None = None
+    ) -> Prepared:
         """Parse and chunk the file at `path`; cancelling the caller kills the work.
 
-        Raises ParseError (also `timeout`, `crashed`, and `too_large` for memory), OSError if the
-        file cannot be read, and RuntimeError once the pool is closed.
+        `digest`, the SHA-256 of its bytes in hex, is checked if given: uploads are not forced onto
+        the disk one by one, so a power failure can cut one short. Raises ParseError (also
+        `timeout`, `crashed`, and `too_large` for memory), OSError if the file cannot be read, and
+        RuntimeError once the pool is closed.
         """
-        pool = self._pool
+        pool, work = self._pool, (path, filename, media_type, digest)
         try:
-            return await self._run(pool, path, filename, media_type)
+            return await self._run(pool, work)
         except BrokenProcessPool:
             # A worker died between documents (the kernel's out-of-memory killer, an operator) and
             # pebble gave the whole pool up. Once more on a new one.
             await self._replace(pool)
         try:
-            return await self._run(self._pool, path, filename, media_type)
+            return await self._run(self._pool, work)
         except BrokenProcessPool:
             raise ParseError("crashed", "The document parser cannot be kept running.") from None
 
@@ -114,15 +119,13 @@ class ParserPool:
         _stop(self._pool)
 
     async def _run(
-        self, pool: ProcessPool, path: Path, filename: str, media_type: str | None
+        self, pool: ProcessPool, work: tuple[Path, str, str | None, str | None]
     ) -> Prepared:
         await asyncio.to_thread(_start, pool)
         if self._closed:
             raise RuntimeError("the parser pool is closed")
         try:
-            future = pool.schedule(
-                _prepare, args=(path, filename, media_type), timeout=self._settings.timeout
-            )
+            future = pool.schedule(_prepare, args=work, timeout=self._settings.timeout)
         except RuntimeError as error:  # what pebble says of a pool that has ended
             raise BrokenProcessPool from error
         self._futures.add(future)
@@ -204,14 +207,17 @@ def _start_worker(settings: _Settings) -> None:
     _worker = settings, _chunker(settings)
 
 
-def _prepare(path: Path, filename: str, media_type: str | None) -> Prepared:
+def _prepare(path: Path, filename: str, media_type: str | None, digest: str | None) -> Prepared:
     if _worker is None:
         raise RuntimeError("the worker was not started by a ParserPool")
     settings, chunker = _worker
     signal.setitimer(signal.ITIMER_REAL, settings.timeout + _ORPHAN_GRACE_SECONDS)
     try:
         settings.limits.check_bytes(path.stat().st_size)
-        parsed = parse(path.read_bytes(), filename, media_type, settings.limits)
+        data = path.read_bytes()
+        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+            raise ParseError("invalid", "The upload was damaged on our disk; send it again.")
+        parsed = parse(data, filename, media_type, settings.limits)
         return Prepared(parsed, chunker.split(parsed.text, markdown=parsed.media_type in MARKED_UP))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

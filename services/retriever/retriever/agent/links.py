@@ -1,0 +1,84 @@
+"""Takes links and images out of an answer while it streams.
+
+A link is a way out: a page that shows the answer fetches its images, and a person follows its
+links, with whatever the model was talked into putting in the address.
+"""
+
+import re
+from collections.abc import Collection
+
+REMOVED = "[link removed]"
+
+_TAGS = (
+    "a|applet|area|audio|base|body|embed|form|frame|iframe|image|img|input|link|math|meta|object"
+    "|picture|script|source|style|svg|table|td|track|use|video"
+)
+_LINK = re.compile(
+    rf"""!?\[(?P<text>[^\[\]]*)\]\(\s*(?P<target><[^<>]*>|[^()\s]*)[^()]*\)   # Markdown
+      | \]\((?P<rest>[^()\s]*)[^()]*\)                             # the end of an odd one
+      | <(?:{_TAGS})\b[^<>]*>                                      # HTML that loads or links
+      | (?P<url>(?:\b[a-z][a-z0-9+.-]*)?:?[/\\]{{2}}[^\s<>"')\]]+)  # an address, or the end of one
+      | (?P<www>\bwww\.[^\s<>"')\]]+)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# What may turn out to be a link once more has come.
+_UNDECIDED = re.compile(
+    rf"""(?: !?\[[^\[\]\n]{{0,400}} (?: \] (?:\([^()\n]{{0,4000}})? )?
+           | \](?:\([^()\n]{{0,4000}})?
+           | !
+           | <[^<>\s]{{0,10}} | <(?:{_TAGS})\b[^<>]{{0,4000}}
+           | \b[a-z][a-z0-9+.-]{{0,20}}:[^\s]{{0,4000}}
+           | [:/\\][^\s]{{0,4000}}
+           | \b(?:h|ht|htt|https?) | \bw{{1,3}} | \bwww\.[^\s]{{0,4000}}
+         )\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_SPECIAL = re.compile(r"[\[\]<:/\\!]|[hw]", re.IGNORECASE)
+
+
+class LinkFilter:
+    """Gives words on as they come, without links. `allowed` are whole addresses that may stay."""
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self._allowed = {address for address in allowed if "//" in address}
+        self._held = ""
+
+    def allow(self, addresses: Collection[str]) -> None:
+        """Let these addresses stay, too."""
+        self._allowed |= {address for address in addresses if "//" in address}
+
+    def feed(self, words: str) -> str:
+        """What can be shown now; what may become a link is held."""
+        text = self._held + words
+        if not _SPECIAL.search(text):
+            self._held = ""
+            return text
+        undecided = _UNDECIDED.search(text)
+        cut = undecided.start() if undecided else len(text)
+        for link in _LINK.finditer(text):  # one that is whole is not cut in two
+            if link.start() < cut < link.end():
+                cut = link.start()
+        self._held = text[cut:]
+        return self._without_links(text[:cut])
+
+    def end(self) -> str:
+        """What is left to show."""
+        rest, self._held = self._held, ""
+        return self._without_links(rest)
+
+    def _without_links(self, text: str) -> str:
+        return _LINK.sub(self._replacement, text)
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        target = (found["target"] or found["url"] or "").strip("<>")
+        if target in self._allowed:
+            return found[0]
+        address = target.rstrip(".,;:!?*_")
+        if found["url"] and address in self._allowed:
+            return found[0]
+        if found["text"] is not None:
+            return "" if found[0].startswith("!") else self._without_links(found["text"])
+        if found["rest"] is not None:
+            return "]"
+        return "" if found[0].startswith("<") else REMOVED

@@ -1,0 +1,69 @@
+"""One call to a model, as OpenTelemetry's GenAI conventions see it: a span and four histograms."""
+
+import time
+from contextlib import AbstractContextManager
+
+from langchain_core.messages import AIMessageChunk
+from opentelemetry.trace import Span, SpanKind, use_span
+from opentelemetry.util.types import AttributeValue
+
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import (
+    OPERATION_DURATION,
+    TIME_PER_OUTPUT_CHUNK,
+    TIME_TO_FIRST_CHUNK,
+    TOKEN_USAGE,
+)
+from bulkhead.telemetry.spans import begin, failed
+
+_PROVIDER = "openai"  # the protocol that is spoken; who serves it is not known here
+
+
+class ModelCall:
+    """Follows a stream from its start; `end` must be called once, whatever happened."""
+
+    def __init__(self, model: str, traffic: str) -> None:
+        about: dict[str, AttributeValue] = {
+            names.OPERATION: names.CHAT,
+            names.PROVIDER: _PROVIDER,
+            names.REQUEST_MODEL: model,
+        }
+        self._labels = {**about, names.TRAFFIC: traffic}
+        self._span: Span = begin(f"{names.CHAT} {model}", about, SpanKind.CLIENT)
+        self._started = time.perf_counter()
+        self._first = self._last = 0.0
+        self._chunks = 0
+
+    def current(self) -> AbstractContextManager[Span]:
+        """Makes the span the current one, while the stream is waited for."""
+        return use_span(self._span, record_exception=False, set_status_on_exception=False)
+
+    def chunk(self, chunk: AIMessageChunk) -> None:
+        """Count a piece of the answer; tokens and the finish reason stand in the last ones."""
+        if chunk.text or chunk.tool_call_chunks:
+            self._last = time.perf_counter()
+            self._first = self._first or self._last
+            self._chunks += 1
+        if chunk.usage_metadata:
+            self._tokens("input", names.INPUT_TOKENS, chunk.usage_metadata["input_tokens"])
+            self._tokens("output", names.OUTPUT_TOKENS, chunk.usage_metadata["output_tokens"])
+        if reason := chunk.response_metadata.get("finish_reason"):
+            self._span.set_attribute(names.FINISH_REASONS, [reason])
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Close the span and record the times."""
+        labels = self._labels
+        if error is not None:
+            failed(self._span, error)
+            labels = {**labels, names.ERROR_TYPE: type(error).__name__}
+        OPERATION_DURATION.record(time.perf_counter() - self._started, labels)
+        if self._chunks:
+            TIME_TO_FIRST_CHUNK.record(self._first - self._started, labels)
+        if self._chunks > 1:
+            each = (self._last - self._first) / (self._chunks - 1)
+            TIME_PER_OUTPUT_CHUNK.record(each, labels)
+        self._span.end()
+
+    def _tokens(self, kind: str, attribute: str, tokens: int) -> None:
+        TOKEN_USAGE.record(tokens, {**self._labels, names.TOKEN_TYPE: kind})
+        self._span.set_attribute(attribute, tokens)

@@ -1,0 +1,174 @@
+"""A tool server, over MCP: its definitions and its tools, each call as one principal."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import mcp_types
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from opentelemetry import metrics
+
+from bulkhead.auth import Principal
+from bulkhead.mcp.metrics import SECONDS
+from bulkhead.tool_tokens import mint
+
+TOKEN_SECONDS = 60
+"""How long a token lives; one is minted for every connection."""
+_PAGES = 20
+_PINNED = {"name", "title", "description", "input_schema", "output_schema", "annotations"}
+
+
+class ToolServerError(Exception):
+    """The server is down, slow, or does not speak MCP. The message names no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool gave: structured where it has a schema, and its text."""
+
+    structured: Any
+    text: str
+    is_error: bool
+
+
+class McpServer:
+    """One tool server. Nothing is kept between calls but the connections."""
+
+    def __init__(
+        self, name: str, url: str, key: bytes, max_bytes: int, uds: str | None = None
+    ) -> None:
+        """`name` is the server's in the policy; its tokens name `mcp-NAME` as their audience.
+
+        `max_bytes` bounds each HTTP response. With `uds` the connection is that Unix socket.
+        """
+        self.name = name
+        self._url = url
+        self._key = key
+        self._transport = _Bounded(httpx2.AsyncHTTPTransport(uds=uds), max_bytes)
+        self._duration = metrics.get_meter("bulkhead.mcp").create_histogram(
+            "mcp.client.operation.duration",
+            unit="s",
+            description="Duration of an MCP request, as its client saw it.",
+            explicit_bucket_boundaries_advisory=SECONDS,
+        )
+
+    async def definitions(self, principal: Principal, seconds: float) -> dict[str, dict[str, Any]]:
+        """The server's tools by name, as they are pinned. Raises `ToolServerError`."""
+        found: dict[str, dict[str, Any]] = {}
+        async with self._client(principal, "tools/list", None, seconds) as client:
+            cursor: str | None = None
+            for _ in range(_PAGES):
+                page = await client.list_tools(cursor=cursor)
+                found |= {tool.name: definition(tool) for tool in page.tools}
+                if (cursor := page.next_cursor) is None:
+                    return found
+            raise ToolServerError(f"the tool server {self.name} lists tools without end")
+
+    async def call(
+        self, principal: Principal, tool: str, arguments: dict[str, Any], seconds: float
+    ) -> Answer:
+        """Call `tool`. Raises `ToolServerError`; a cancelled call closes its connection."""
+        async with self._client(principal, "tools/call", tool, seconds) as client:
+            result = await client.call_tool(tool, arguments)
+        text = "\n".join(
+            block.text for block in result.content if isinstance(block, mcp_types.TextContent)
+        )
+        return Answer(result.structured_content, text, result.is_error)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    @asynccontextmanager
+    async def _client(
+        self, principal: Principal, method: str, tool: str | None, seconds: float
+    ) -> AsyncIterator[Client]:
+        """A connection for one operation, by one task: the SDK's scopes do not change tasks."""
+        token = mint(self._key, f"mcp-{self.name}", principal, TOKEN_SECONDS)
+        attributes = {"mcp.method.name": method}
+        if tool is not None:
+            attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
+        started = time.perf_counter()
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                httpx2.AsyncClient(
+                    transport=self._transport,
+                    headers={"authorization": f"Bearer {token}"},
+                    timeout=seconds,
+                    trust_env=False,
+                ) as http,
+                Client(streamable_http_client(self._url, http_client=http), cache=None) as client,
+            ):
+                yield client
+        except TimeoutError as error:
+            attributes["error.type"] = "timeout"
+            raise ToolServerError(
+                f"the tool server {self.name} gave no answer within {seconds:g} s"
+            ) from error
+        except ToolServerError:
+            attributes["error.type"] = "protocol"
+            raise
+        except Exception as error:  # whatever a server can make the SDK raise is its failure
+            attributes["error.type"] = type(_innermost(error)).__name__
+            raise ToolServerError(
+                f"the tool server {self.name} did not answer as it should"
+                f" ({attributes['error.type']})"
+            ) from error
+        except BaseException as error:
+            attributes["error.type"] = type(error).__name__
+            raise
+        finally:
+            self._duration.record(time.perf_counter() - started, attributes)
+
+
+def definition(tool: mcp_types.Tool) -> dict[str, Any]:
+    """What of a tool is pinned: all that a model or a person reads of it."""
+    return tool.model_dump(mode="json", by_alias=True, exclude_none=True, include=_PINNED)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Bounded(httpx2.AsyncBaseTransport):
+    """Connections that outlive the client that uses them, and responses with an end."""
+
+    def __init__(self, transport: httpx2.AsyncHTTPTransport, max_bytes: int) -> None:
+        self._transport = transport
+        self._max_bytes = max_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._transport.handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _BoundedStream(response.stream, self._max_bytes)
+        return response
+
+    async def aclose(self) -> None:
+        """Called at the end of every client; the connections stay."""
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream, left: int) -> None:
+        self._stream = stream
+        self._left = left
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise httpx2.ReadError("the response is too large")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,87 @@
+"""How much a key may ask for in a minute: requests, tokens of the model, documents.
+
+The counts are in this process's memory, in sliding windows, and begin anew with it.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from pydantic import BaseModel, ConfigDict, Field
+
+from bulkhead.auth import Principal
+from bulkhead.errors import RateLimited, TooLarge
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import LIMITED
+
+_MOST = 10**9
+
+
+class Limits(BaseModel):
+    """What a key may use in a minute."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: int = Field(ge=1, le=_MOST)
+    tokens_per_minute: int = Field(ge=1, le=_MOST)
+    documents_per_minute: int = Field(ge=1, le=_MOST)
+
+
+class Repeated(RateLimited):
+    """A refusal like one that this caller was given within the last minute."""
+
+
+class RateLimits:
+    """The windows of every key, and of every address whose keys are refused."""
+
+    def __init__(self, limits: Callable[[Principal], Limits], refusals_per_minute: int) -> None:
+        """`limits` says what a principal's key may use."""
+        self._limits = limits
+        self._storage = MemoryStorage()
+        self._windows = SlidingWindowCounterRateLimiter(self._storage)
+        self._refusals = RateLimitItemPerMinute(refusals_per_minute)
+
+    async def request(self, principal: Principal) -> None:
+        """Count a request; raises `RateLimited` when there were too many."""
+        item = RateLimitItemPerMinute(self._limits(principal).requests_per_minute)
+        if not await self._windows.hit(item, "requests", principal.key_id):
+            raise await self._refused(item, "requests", principal.key_id)
+
+    async def documents(self, principal: Principal, documents: int) -> None:
+        """Count documents. Raises `RateLimited`, or `TooLarge` where waiting would not help."""
+        item = RateLimitItemPerMinute(self._limits(principal).documents_per_minute)
+        if documents > item.amount:
+            raise TooLarge(f"the key may hand in at most {item.amount} documents a minute")
+        if not await self._windows.hit(item, "documents", principal.key_id, cost=documents):
+            raise await self._refused(item, "documents", principal.key_id)
+
+    async def tokens(self, principal: Principal) -> None:
+        """Raise `RateLimited` while the answers so far have used up the key's tokens."""
+        item = RateLimitItemPerMinute(self._limits(principal).tokens_per_minute)
+        if not await self._windows.test(item, "tokens", principal.key_id):
+            raise await self._refused(item, "tokens", principal.key_id)
+
+    async def charge(self, principal: Principal, tokens: int) -> None:
+        """Count the tokens of an answer, also those beyond the limit: the next one waits longer."""
+        if tokens > 0:
+            item = RateLimitItemPerMinute(self._limits(principal).tokens_per_minute)
+            await self._storage.acquire_sliding_window_entry(
+                item.key_for("tokens", principal.key_id), sys.maxsize, item.get_expiry(), tokens
+            )
+
+    async def refusal(self, address: str) -> None:
+        """Count a request without a known key; raises `RateLimited` when there were too many."""
+        if not await self._windows.hit(self._refusals, "refusals", address):
+            raise await self._refused(self._refusals, "refusals", address)
+
+    async def _refused(self, item: RateLimitItemPerMinute, what: str, who: str) -> RateLimited:
+        LIMITED.add(1, {names.LIMIT: what})
+        stats = await self._windows.get_window_stats(item, what, who)
+        wait = min(60, max(1, math.ceil(stats.reset_time - time.time())))
+        message = f"at most {item.amount} {what} a minute"
+        first = await self._windows.hit(RateLimitItemPerMinute(1), "told", what, who)
+        return (RateLimited if first else Repeated)(message, wait)

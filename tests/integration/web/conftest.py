@@ -1,0 +1,38 @@
+"""A window on the real retriever, in a real browser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from browser import CHROMIUM, NO_BROWSER, OpenWindow, Window, chromium
+from playwright.sync_api import Browser
+from rig import Api
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip(NO_BROWSER)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def new_window(browser: Browser, api: Api) -> Iterator[OpenWindow]:
+    """Opens windows, each in a profile of its own; none may break the policy or throw an error."""
+    opened: list[Window] = []
+
+    def make(**context: Any) -> Window:
+        made = Window(browser.new_context(**context).new_page(), str(api.base_url).rstrip("/"))
+        opened.append(made)
+        return made
+
+    yield make
+    for window in opened:
+        window.page.context.close()
+    assert [fault for window in opened for fault in window.faults] == []
+
+
+@pytest.fixture
+def window(new_window: OpenWindow) -> Window:
+    return new_window(viewport={"width": 1280, "height": 800})

@@ -1,0 +1,270 @@
+"""The page itself: hostile words stay words, no mouse is needed, it fits, it is quick and small."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import OpenWindow, Window
+from playwright.sync_api import Page, expect
+from rig import KEY, PORTS, Api
+from scripted_llm import ScriptedLLM
+
+from retriever.api.web import FOLDER
+
+QUESTION = "Which port does the retriever listen on?"
+FACT = "The retriever listens on port 8080."
+MOST_BYTES = 60_000
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>"
+
+
+def test_markup_in_answer_document_title_and_file_name_stays_text(
+    api: Api, llm: ScriptedLLM, window: Window
+) -> None:
+    text = f"{PORTS}{HOSTILE} The hostile harbour has port 6666. {HOSTILE}"
+    api.ingest({"text": text, "title": HOSTILE, "source": HOSTILE})
+    llm.say(f"The hostile harbour has port 6666. {HOSTILE} javascript:alert(3)")
+    answer = window.open().ask("Which port does the hostile harbour have?")
+    # The server takes tags that load something out of an answer; what is left shows as text.
+    expect(answer.locator(".said")).to_contain_text("alert(2)</script><b>bold</b>")
+    answer.get_by_text("What happened").click()
+    answer.locator(".cite").first.click()
+    expect(window.page.locator("#reader-title")).to_have_text(HOSTILE)
+    expect(window.page.locator("#reader-text")).to_contain_text(HOSTILE)
+    window.page.keyboard.press("Escape")
+    window.page.get_by_role("link", name="Documents", exact=True).click()
+    window.upload((f"{HOSTILE.replace('/', '')}.md", b"# <u>x</u>"))
+    expect(window.page.locator("#uploads li")).to_have_attribute("data-state", "done")
+    window.page.get_by_role("button", name=re.compile("^Delete <img")).first.click()
+    expect(window.page.locator("#confirm")).to_contain_text("<img")
+    made = "main img, main script, main b, #reader img, #confirm img"
+    assert window.page.locator(made).count() == 0
+
+
+def test_the_policy_allows_nothing_from_elsewhere_and_no_markup_from_strings(
+    api: Api, window: Window
+) -> None:
+    window.open()
+    with pytest.raises(Exception, match="TrustedHTML"):
+        window.page.evaluate("document.body.innerHTML = '<b>x</b>'")
+    assert not window.page.evaluate("fetch('http://127.0.0.1:1/').then(() => true, () => false)")
+    assert any("connect-src" in fault for fault in window.faults)
+    window.faults.clear()
+
+
+def test_the_files_come_with_their_types_an_etag_and_the_headers(api: Api) -> None:
+    with httpx.Client(base_url=api.base_url) as anyone:
+        for path, kind in (
+            ("/", "text/html"),
+            ("/web/main.js", "text/javascript"),
+            ("/web/style.css", "text/css"),
+            ("/web/icon.svg", "image/svg+xml"),
+        ):
+            reply = anyone.get(path)
+            assert reply.status_code == 200
+            assert reply.headers["content-type"].startswith(kind)
+            assert "default-src 'none'" in reply.headers["content-security-policy"]
+            assert "unsafe" not in reply.headers["content-security-policy"]
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            again = anyone.get(path, headers={"If-None-Match": reply.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+        missing = anyone.get("/web/../settings.py")
+        assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found")
+        assert anyone.post("/").status_code == 405
+
+
+def test_the_whole_page_is_small(api: Api, window: Window) -> None:
+    sent = window.open().page.evaluate(
+        """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+            .filter((one) => !/v1|readyz/.test(one.name))
+            .map((one) => [new URL(one.name).pathname, one.transferSize])"""
+    )
+    assert {f"/web/{path.name}" for path in FOLDER.glob("*.js")} <= {name for name, _ in sent}
+    assert 20_000 < sum(size for _, size in sent) < MOST_BYTES, sent
+
+
+def test_every_module_is_named_for_an_early_load() -> None:
+    index = (FOLDER / "index.html").read_text()
+    assert {path.name for path in FOLDER.glob("*.js")} == set(re.findall(r"web/(\w+\.js)", index))
+
+
+def test_the_key_leaves_the_address_at_once_and_stays_in_the_tab(
+    filled: Api, llm: ScriptedLLM, window: Window
+) -> None:
+    llm.say(FACT)
+    window.open()
+    assert KEY not in window.page.url
+    window.page.reload()
+    window.ask(QUESTION)
+    kept = window.page.evaluate("[Object.values(sessionStorage), localStorage.length]")
+    assert kept == [[KEY], 0]
+    assert window.page.evaluate("document.cookie") == ""
+
+
+@pytest.mark.parametrize(("key", "words"), [("", ""), ("bh_wrong", "does not know this key")])
+def test_without_a_good_key_the_page_asks_for_one(
+    filled: Api, llm: ScriptedLLM, window: Window, key: str, words: str
+) -> None:
+    llm.say(FACT)
+    window.open(key)
+    dialog = window.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The API key")
+    expect(dialog).to_contain_text(words)
+    dialog.get_by_label("Key").fill(KEY)
+    window.page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    window.ask(QUESTION)
+
+
+def test_an_empty_stack_greets_with_three_questions(api: Api, window: Window) -> None:
+    greeting = window.open().page.locator("#greeting")
+    expect(greeting).to_contain_text("no documents yet")
+    expect(greeting.locator(".examples button")).to_have_count(3)
+    greeting.locator(".examples button").first.click()
+    expect(window.page.locator(".asked")).to_contain_text("release 2026.8")
+    expect(window.page.locator(".answer.abstained")).to_be_visible()
+
+
+def test_everything_can_be_done_by_keyboard(filled: Api, llm: ScriptedLLM, window: Window) -> None:
+    llm.say(FACT)
+    press = window.open().page.keyboard.press
+    focused = window.page.locator(":focus")
+    expect(window.page.locator("#question")).to_be_focused()
+    window.page.keyboard.type(QUESTION)
+    press("Enter")
+    window.page.locator(".happened").wait_for()
+
+    def tab_to(css: str, backwards: bool = False) -> None:
+        for _ in range(40):
+            press("Shift+Tab" if backwards else "Tab")
+            if focused.count() and focused.evaluate("(one, css) => one.matches(css)", css):
+                return
+        raise AssertionError(f"no Tab leads to {css}")
+
+    tab_to(".cite", backwards=True)
+    press("Enter")
+    expect(window.page.locator("#reader mark")).to_be_visible()
+    tab_to("#reader-text")
+    press("Escape")
+    expect(window.page.locator(".cite")).to_be_focused()
+    tab_to(".happened summary")
+    press("Enter")
+    expect(window.page.locator(".stages")).to_be_visible()
+    tab_to("nav a[href='#documents']", backwards=True)
+    press("Enter")
+    press("/")
+    expect(window.page.get_by_role("searchbox")).to_be_focused()
+    tab_to("#list [aria-label^=Delete]")
+    press("Enter")
+    tab_to(".danger")
+    press("Enter")
+    expect(window.page.locator("#list li")).to_have_count(1)
+
+
+def test_nothing_is_wider_than_a_phone(
+    filled: Api, llm: ScriptedLLM, new_window: OpenWindow
+) -> None:
+    llm.say(f"{FACT} {'long' * 60} Nothing says so.")
+    window = new_window(viewport={"width": 360, "height": 740}, has_touch=True).open()
+    page = window.page
+
+    def fits() -> bool:
+        return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+    assert fits()
+    answer = window.ask(QUESTION)
+    answer.get_by_text("What happened").click()
+    assert fits()
+    expect(page.locator("#send")).to_be_in_viewport()
+    answer.locator(".cite").tap()
+    expect(page.locator("#reader mark")).to_be_in_viewport()
+    assert fits()
+    page.get_by_role("button", name="Close").tap()
+    page.get_by_role("link", name="Documents", exact=True).tap()
+    expect(page.locator("#list li")).to_have_count(2)
+    assert fits()
+
+
+def test_a_thousand_messages_stay_smooth(filled: Api, llm: ScriptedLLM, window: Window) -> None:
+    llm.say(FACT)
+    window.open().ask(QUESTION)
+    messages = [{"role": "user", "content": QUESTION}]
+    reply = filled.post("/v1/chat/completions", json={"messages": messages, "stream": True})
+    early, late, early_frame, late_frame = window.page.evaluate(
+        """async ([question, body]) => {
+            const real = window.fetch;
+            window.fetch = (path, ...rest) => path.includes("chat")
+                ? Promise.resolve(new Response(body)) : real(path, ...rest);
+            const median = (all) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)];
+            const done = document.getElementsByClassName("happened");
+            async function asked(n) {
+                const times = [];
+                while (done.length < n) {
+                    const [began, next] = [performance.now(), done.length + 1];
+                    document.querySelector("#question").value = question;
+                    document.querySelector("#composer").requestSubmit();
+                    while (done.length < next) await new Promise((wake) => setTimeout(wake));
+                    times.push(performance.now() - began);
+                }
+                return median(times.slice(-25));
+            }
+            async function frame() {
+                const times = [];
+                for (let n = 0; n < 30; n += 1) {
+                    const began = performance.now();
+                    scrollBy(0, n < 15 ? -500 : 500);
+                    await new Promise(requestAnimationFrame);
+                    times.push(performance.now() - began);
+                }
+                return median(times);
+            }
+            const [early, earlyFrame] = [await asked(26), await frame()];
+            return [early, await asked(500), earlyFrame, await frame()];
+        }""",
+        [QUESTION, reply.text],
+    )
+    expect(window.page.locator("article")).to_have_count(1000)
+    # Far above what they take, as the machine may be busy: what a person would notice.
+    assert late < 500, (early, late)
+    assert late_frame < 250, (early_frame, late_frame)
+
+
+def serious(page: Page) -> list[Any]:
+    """What axe-core finds that would keep someone out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(
+    filled: Api, llm: ScriptedLLM, new_window: OpenWindow, scheme: str
+) -> None:
+    llm.say(f"{FACT} It was built by Napoleon in 1812.")
+    window = new_window(color_scheme=scheme, viewport={"width": 1280, "height": 800})
+    page = window.open("").page
+    assert serious(page) == []  # the dialog for the key
+    page.get_by_label("Key", exact=True).fill(KEY)
+    page.keyboard.press("Enter")
+    assert serious(page) == []  # the greeting
+    answer = window.ask(QUESTION)
+    answer.get_by_text("What happened").click()
+    page.locator("#options summary").click()
+    assert serious(page) == []
+    answer.locator(".cite").click()
+    page.locator("#reader mark").wait_for()
+    assert serious(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Documents", exact=True).click()
+    window.upload(("broken.pdf", b"%PDF-1.7"), ("new.md", b"# New\n\nText."))
+    expect(page.locator("#uploads li[data-state]:not([data-state=active])")).to_have_count(2)
+    page.locator("#state").click()
+    assert serious(page) == []
+    page.keyboard.press("Escape")
+    page.locator("#list [aria-label^=Delete]").first.click()
+    assert serious(page) == []

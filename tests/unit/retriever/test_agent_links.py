@@ -1,0 +1,96 @@
+"""No address leaves in an answer, however its words are cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.agent.links import LinkFilter
+
+SOURCE = "https://docs.example.com/handbook"
+
+
+def shown(text: str, size: int = 1000, allowed: str = SOURCE) -> str:
+    links = LinkFilter({allowed})
+    pieces = [links.feed(text[i : i + size]) for i in range(0, len(text), size)]
+    return "".join(pieces) + links.end()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](http://evil.test/a.png)",
+        "![x]( http://evil.test/a.png )",
+        '![x](http://evil.test/a.png "title")',
+        "![](//evil.test/a.png)",
+        "![x][r]\n\n[r]: http://evil.test/a.png",
+        "[x](http://evil.test)",
+        "[x](<http://evil.test>)",
+        "[x](evil.test/a)",
+        "[a [b](http://evil.test) c](http://evil.test)",
+        "<img src=http://evil.test/a.png>",
+        "<IMG SRC='//evil.test'>",
+        "<a\nhref='http://evil.test'>x</a>",
+        "<iframe src=//evil.test>",
+        "<http://evil.test>",
+        "http://evil.test/a?b=c",
+        "HTTPS://evil.test",
+        "hxxp://evil.test",
+        "http:\\\\evil.test",
+        "//evil.test/x",
+        "www.evil.test/x",
+        "http://user@evil.test:80/",
+        f"{SOURCE}@evil.test/",
+        f"{SOURCE}/../../evil.test",
+        "ftp://evil.test",
+        "[x](mailto:evil@evil.test)",
+        "[x](javascript:evil.test)",
+        "![x](data:text/html,evil.test)",
+        "<a href=javascript:evil.test>x</a>",
+        "(http://evil.test)",
+        "*http://evil.test*",
+        "a|http://evil.test|b",
+        "\u2028http://evil.test",
+        "[" * 500 + "](http://evil.test)",
+        "[" + "x" * 900 + "](http://evil.test)",
+        "<img " + "x" * 5000 + " src=http://evil.test>",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_an_address_is_removed_wherever_the_words_are_cut(text: str, size: int) -> None:
+    assert "evil.test" not in shown(f"Before {text} after.", size).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The retriever listens on port 8080. [1]",
+        "Use `a/b` or c:d, 10:30, and 1/2.",
+        "if a < b and b > c: pass",
+        "List[int] and x[0](y)"[:13],
+        "See [1] and [2].",
+        "Wow! Really? Yes!",
+        f"See {SOURCE} for it.",
+        f"See [the handbook]({SOURCE}).",
+        "日本語のテキスト。",
+        "We saw www once.",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_other_words_stay_as_they_are(text: str, size: int) -> None:
+    assert shown(text, size) == text
+
+
+def test_words_without_anything_like_a_link_are_not_held() -> None:
+    assert LinkFilter(set()).feed("The retriever listens") == "The retriever listens"
+
+
+@given(st.lists(st.sampled_from(
+    ["http", ":", "//", "evil.test", "[", "]", "(", ")", "!", "<img ", ">", " ", "a", "\\", "www.",
+     "\n"]
+), max_size=14))  # fmt: skip
+def test_no_address_survives_any_mix(parts: list[str]) -> None:
+    text = "".join(parts)
+    for size in (1, 4, 100):
+        out = shown(text, size)
+        assert "//evil.test" not in out and "\\\\evil.test" not in out
+        assert "](evil.test" not in out

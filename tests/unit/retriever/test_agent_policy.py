@@ -1,0 +1,135 @@
+"""The policy is checked when it is read, and approvals hold for one call."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from desk import Desk, write_policy
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import Conflict, NotFound
+from pin_tools import pin
+from retriever.agent.approvals import Approvals
+from retriever.agent.policy import PACKAGED, DefinitionChangedError, Policy, PolicyError, Risk
+from retriever.agent.servers import SEARCH_DEFINITION
+
+ANN = Principal("ann", "default", frozenset(), Role.WRITER)
+EVE = Principal("eve", "other", frozenset(), Role.ADMIN)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_policy(tmp_path, Desk().definitions())
+
+
+def test_the_packaged_policy_only_reads_and_pins_our_own_search() -> None:
+    policy = Policy.load(PACKAGED)
+    assert {tool.policy.risk for tool in policy.tools.values()} == {Risk.READ}
+    policy.tools["retriever__search_documents"].check(SEARCH_DEFINITION)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tools": []}, "tools"),
+        ({"allow_everything": True}, "allow_everything"),
+        ({"request": {"steps": 1}}, "request.calls"),
+        ({"argument_bytes": 0}, "argument_bytes"),
+        ({"approval_seconds": "soon"}, "approval_seconds"),
+    ],
+)
+def test_a_wrong_policy_is_refused_by_the_field(
+    path: Path, change: dict[str, Any], says: str
+) -> None:
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    with pytest.raises(PolicyError, match=says):
+        Policy.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"risk": "none"},
+        {"sha256": "x"},
+        {"server": "De sk"},
+        {"tool": "a__b"},
+        {"calls": 0},
+        {"extra": 1},
+        {"tool": "x" * 31, "server": "y" * 31},
+    ],
+)
+def test_a_wrong_tool_is_refused(path: Path, change: dict[str, Any]) -> None:
+    file = yaml.safe_load(path.read_text())
+    file["tools"][0] |= change
+    path.write_text(yaml.safe_dump(file))
+    with pytest.raises(PolicyError):
+        Policy.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "tools: {", "\x00", "!!python/object:os.system {}"])
+def test_what_is_no_policy_is_refused(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(PolicyError):
+        Policy.load(path)
+
+
+def test_a_definition_that_is_not_the_hash_s_own_is_refused(path: Path) -> None:
+    pins = path.with_suffix(".pins.json")
+    pins.write_text(pins.read_text().replace("Read a note", "Send a note"))
+    with pytest.raises(PolicyError, match="desk__read_note is not pinned"):
+        Policy.load(path)
+
+
+def test_a_changed_tool_is_shown_as_a_difference(path: Path) -> None:
+    tool = Policy.load(path).tools["desk__read_note"]
+    changed = Desk(description="Send a note.").definitions()["desk__read_note"]
+    with pytest.raises(DefinitionChangedError) as caught:
+        tool.check(changed)
+    assert '-  "description": "Read a note by its name."' in str(caught.value)
+    assert '+  "description": "Send a note."' in str(caught.value)
+    with pytest.raises(DefinitionChangedError):
+        tool.check(None)
+    tool.check(Desk().definitions()["desk__read_note"])
+
+
+def test_pinning_changes_nothing_but_the_hashes(path: Path) -> None:
+    text = "# A comment.\n" + path.read_text()
+    path.write_text(text)
+    before = yaml.safe_load(text)
+    pin(path, Desk(description="Another.").definitions())
+    after = yaml.safe_load(path.read_text())
+    assert path.read_text().startswith("# A comment.\n")
+    changed = [a["tool"] for b, a in zip(before["tools"], after["tools"], strict=True) if a != b]
+    assert changed == ["read_note"]
+    Policy.load(path)
+
+
+def test_an_approval_is_for_one_call_of_one_key_once() -> None:
+    approvals = Approvals(60)
+    asked = approvals.request(ANN, "send", {"to": "bob"}, "hash-1")
+    assert not approvals.use(ANN, "send", "hash-1")
+    with pytest.raises(NotFound):
+        approvals.decide(EVE, asked.id, True)
+    approvals.decide(ANN, asked.id, True)
+    with pytest.raises(Conflict):
+        approvals.decide(ANN, asked.id, True)
+    assert not approvals.use(ANN, "send", "hash-2")
+    assert not approvals.use(ANN, "other", "hash-1")
+    assert not approvals.use(EVE, "send", "hash-1")
+    assert approvals.use(ANN, "send", "hash-1")
+    assert not approvals.use(ANN, "send", "hash-1")
+
+
+def test_a_denied_call_stays_denied_and_an_old_approval_expires() -> None:
+    now = [0.0]
+    approvals = Approvals(60, lambda: now[0])
+    denied = approvals.request(ANN, "send", {}, "hash-1")
+    approvals.decide(ANN, denied.id, False)
+    assert not approvals.use(ANN, "send", "hash-1")
+    old = approvals.request(ANN, "send", {}, "hash-2")
+    approvals.decide(ANN, old.id, True)
+    now[0] = 60.0
+    assert not approvals.use(ANN, "send", "hash-2")
+    with pytest.raises(NotFound):
+        approvals.get(ANN, old.id)

@@ -1,0 +1,164 @@
+"""The key store: who may manage which key, what is kept of one, and how long a look-up takes."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bulkhead.auth import KeyRing, Principal, Role, key_digest, new_key
+from bulkhead.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
+from retriever.keys import OPERATOR, Keys, NewKey
+from retriever.limits import Limits
+
+OPERATOR_KEY = "bh_the-key-in-the-file"
+LIMITS = Limits(requests_per_minute=100, tokens_per_minute=200, documents_per_minute=300)
+FEWER = Limits(requests_per_minute=1, tokens_per_minute=2, documents_per_minute=3)
+MORE = LIMITS.model_copy(update={"documents_per_minute": 301})
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[Keys]:
+    store = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS)
+    yield store
+    store.close()
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+async def admin_of(keys: Keys, tenant: str) -> Principal:
+    _, key = await keys.create(OPERATOR, NewKey(tenant, (), Role.ADMIN))
+    return keys.principal(key)
+
+
+async def test_a_key_works_at_once_and_stands_for_what_was_asked(keys: Keys) -> None:
+    made, key = await keys.create(OPERATOR, NewKey("acme", ("b", "a", "b"), Role.WRITER, "bot"))
+    assert keys.principal(key) == Principal(made.id, "acme", frozenset("ab"), Role.WRITER)
+    assert (made.groups, made.name, made.limits) == (("a", "b"), "bot", LIMITS)
+    assert len(key) == 46 and key.startswith("bh_")
+
+
+async def test_nothing_in_the_file_gives_a_key_away(keys: Keys, tmp_path: Path) -> None:
+    _, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
+    held = everything_in(tmp_path)
+    assert key_digest(key).encode() in held
+    assert key.encode() not in held and key[3:].encode() not in held
+    assert OPERATOR_KEY.encode() not in held
+
+
+def test_only_the_owner_may_read_the_file(keys: Keys, tmp_path: Path) -> None:
+    assert (tmp_path / "keys.sqlite3").stat().st_mode & 0o077 == 0
+
+
+async def test_keys_outlive_a_restart_and_so_does_a_revocation(keys: Keys, tmp_path: Path) -> None:
+    _, kept = await keys.create(OPERATOR, NewKey("acme", ("a",), Role.READER, limits=FEWER))
+    gone, revoked = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
+    turned, old = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
+    await keys.revoke(OPERATOR, gone.id)
+    _, new = await keys.rotate(OPERATOR, turned.id)
+    keys.close()
+    again = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS)
+    assert again.limits(again.principal(kept)) == FEWER
+    assert again.principal(new).key_id == turned.id
+    for dead in (revoked, old):
+        with pytest.raises(Unauthenticated):
+            again.principal(dead)
+    again.close()
+
+
+async def test_a_rotated_key_keeps_its_principal_and_the_old_one_ends(keys: Keys) -> None:
+    made, old = await keys.create(OPERATOR, NewKey("acme", ("a",), Role.WRITER, limits=FEWER))
+    before = keys.principal(old)
+    rotated, new = await keys.rotate(OPERATOR, made.id)
+    assert keys.principal(new) == before
+    assert (rotated.id, rotated.limits) == (made.id, FEWER)
+    with pytest.raises(Unauthenticated):
+        keys.principal(old)
+
+
+async def test_a_revoked_key_ends_and_cannot_come_back(keys: Keys) -> None:
+    made, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
+    for _ in range(2):  # the second time changes nothing
+        await keys.revoke(OPERATOR, made.id)
+        with pytest.raises(Unauthenticated):
+            keys.principal(key)
+    with pytest.raises(Conflict):
+        await keys.rotate(OPERATOR, made.id)
+    (listed,), _ = await keys.page(OPERATOR, 10, None)
+    assert listed.revoked_at
+
+
+async def test_an_admin_manages_its_tenant_alone(keys: Keys) -> None:
+    acme, other = await admin_of(keys, "acme"), await admin_of(keys, "other")
+    own, _ = await keys.create(acme, NewKey("acme", (), Role.ADMIN))
+    with pytest.raises(Forbidden):
+        await keys.create(acme, NewKey("other", (), Role.READER))
+    assert {key.tenant for key in (await keys.page(acme, 10, None))[0]} == {"acme"}
+    assert len((await keys.page(OPERATOR, 10, None))[0]) == 3
+    for key_id in (own.id, "key_unknown"):
+        for change in (keys.revoke, keys.rotate):
+            with pytest.raises(NotFound, match="there is no such key"):
+                await change(other, key_id)
+    await keys.revoke(acme, own.id)
+
+
+async def test_the_operators_key_cannot_be_reached_through_the_store(keys: Keys) -> None:
+    admin = await admin_of(keys, OPERATOR.tenant)
+    for by in (OPERATOR, admin):
+        for change in (keys.revoke, keys.rotate):
+            with pytest.raises(NotFound):
+                await change(by, OPERATOR.key_id)
+    assert keys.principal(OPERATOR_KEY) == OPERATOR
+    with pytest.raises(Forbidden):  # an admin of the operator's tenant is not the operator
+        await keys.create(admin, NewKey("acme", (), Role.READER))
+
+
+async def test_limits_come_from_the_key_that_makes_a_key_and_never_grow(keys: Keys) -> None:
+    _, key = await keys.create(OPERATOR, NewKey("acme", (), Role.ADMIN, limits=FEWER))
+    admin = keys.principal(key)
+    child, _ = await keys.create(admin, NewKey("acme", (), Role.READER))
+    assert child.limits == FEWER
+    with pytest.raises(Forbidden, match="limits"):
+        await keys.create(admin, NewKey("acme", (), Role.READER, limits=LIMITS))
+    raised, _ = await keys.create(OPERATOR, NewKey("acme", (), Role.READER, limits=MORE))
+    assert raised.limits == MORE
+
+
+async def test_pages_follow_their_cursor(keys: Keys) -> None:
+    made = [(await keys.create(OPERATOR, NewKey("t", (), Role.READER)))[0].id for _ in range(5)]
+    seen, cursor = [], None
+    while True:
+        page, cursor = await keys.page(OPERATOR, 2, cursor)
+        seen += [key.id for key in page]
+        if cursor is None:
+            break
+    assert seen == made
+    with pytest.raises(InvalidValue):
+        await keys.page(OPERATOR, 2, "nonsense")
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 100, None])
+def test_a_file_that_is_no_key_store_is_refused_in_words(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "keys.sqlite3"
+    if content is None:
+        with sqlite3.connect(path) as newer:
+            newer.execute("PRAGMA user_version = 99")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"keys\.sqlite3"):
+        Keys(path, OPERATOR_KEY, LIMITS)
+
+
+def test_ten_thousand_keys_are_looked_up_as_fast_as_one() -> None:
+    principal = Principal("k", "t", frozenset(), Role.READER)
+    made = [new_key() for _ in range(10_000)]
+    ring = KeyRing({key_digest(key): principal for key in made})
+    began = time.process_time()
+    for key in made[:2000]:
+        assert ring.principal(key) is principal
+    assert (time.process_time() - began) / 2000 < 0.0002

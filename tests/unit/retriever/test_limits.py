@@ -1,0 +1,81 @@
+"""Rate limits: each key has its own, and each kind of use its own window."""
+
+import pytest
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import RateLimited, TooLarge
+from retriever.limits import Limits, RateLimits, Repeated
+
+LIMITS = Limits(requests_per_minute=3, tokens_per_minute=100, documents_per_minute=10)
+ONE, OTHER = (Principal(key, "t", frozenset(), Role.READER) for key in ("one", "other"))
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> RateLimits:
+    Clock(monkeypatch)
+    return RateLimits(lambda _: LIMITS, refusals_per_minute=2)
+
+
+class Clock:
+    """The time that `limits` sees."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000_000_020.0
+        monkeypatch.setattr("time.time", lambda: self.now)
+
+
+async def test_requests_are_counted_for_each_key(limits: RateLimits) -> None:
+    for _ in range(3):
+        await limits.request(ONE)
+    with pytest.raises(RateLimited) as refused:
+        await limits.request(ONE)
+    assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
+    await limits.request(OTHER)
+
+
+async def test_a_refusal_again_is_told_apart(limits: RateLimits) -> None:
+    for _ in range(3):
+        await limits.request(ONE)
+    with pytest.raises(RateLimited) as first:
+        await limits.request(ONE)
+    with pytest.raises(Repeated):
+        await limits.request(ONE)
+    assert not isinstance(first.value, Repeated)
+
+
+async def test_an_answer_is_charged_in_full_and_the_next_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    limits = RateLimits(lambda _: LIMITS, refusals_per_minute=2)
+    await limits.tokens(ONE)
+    await limits.charge(ONE, 99)
+    await limits.tokens(ONE)
+    await limits.charge(ONE, 401)  # five minutes' worth in one minute
+    with pytest.raises(RateLimited):
+        await limits.tokens(ONE)
+    clock.now += 90  # the window slid past half of it: still too much
+    with pytest.raises(RateLimited):
+        await limits.tokens(ONE)
+    clock.now += 60
+    await limits.tokens(ONE)
+    await limits.tokens(OTHER)
+
+
+async def test_documents_are_counted_and_too_many_at_once_will_never_do(
+    limits: RateLimits,
+) -> None:
+    with pytest.raises(TooLarge):
+        await limits.documents(ONE, 11)
+    await limits.documents(ONE, 10)
+    with pytest.raises(RateLimited):
+        await limits.documents(ONE, 1)
+    await limits.documents(OTHER, 1)
+
+
+async def test_requests_without_a_known_key_are_limited_by_address(limits: RateLimits) -> None:
+    for _ in range(2):
+        await limits.refusal("192.0.2.1")
+    with pytest.raises(RateLimited):
+        await limits.refusal("192.0.2.1")
+    await limits.refusal("192.0.2.2")
