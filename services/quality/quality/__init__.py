@@ -1,0 +1,1 @@
+"""The quality service: a canary prober and an answer evaluator."""

@@ -1,0 +1,63 @@
+"""An encoder that scores answers, behind one interface; the weights are the operator's."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, Protocol
+
+from quality.evaluation import Sample, Unscored, Verdict
+
+DetectorKind = Literal["hhem", "lettucedetect"]
+
+
+class Detector(Protocol):
+    """A model. `score` is called from one thread, never from two."""
+
+    def score(self, sample: Sample) -> float:
+        """How far the answer follows from its sources, 0 to 1.
+
+        Raises `Unscored("too_long")` instead of reading only a part.
+        """
+        ...
+
+
+class DetectorEvaluator:
+    """A detector as an evaluator: one thread computes, and a threshold makes the label."""
+
+    def __init__(self, name: str, detector: Detector, threshold: float) -> None:
+        """From `threshold` up an answer is supported."""
+        self.name = name
+        self._detector = detector
+        self._threshold = threshold
+        self._compute = ThreadPoolExecutor(1, thread_name_prefix="detector")
+
+    async def evaluate(self, sample: Sample) -> Verdict:
+        """The detector's verdict; raises `Unscored`."""
+        loop = asyncio.get_running_loop()
+        score = await loop.run_in_executor(self._compute, self._detector.score, sample)
+        return Verdict("supported" if score >= self._threshold else "unsupported", score)
+
+
+def load(kind: DetectorKind, folder: Path, most_tokens: int, threads: int) -> Detector:
+    """The detector in `folder`. Raises `OSError` or `ValueError` where it is not a usable one.
+
+    Nothing is fetched, and no code that lies beside the weights is run.
+    """
+    if not folder.is_dir():
+        raise OSError(f"there is no folder {folder.name} with a detector's weights")
+    import torch  # two seconds and 200 MB: only for who has a detector
+
+    torch.set_num_threads(threads)
+    if kind == "hhem":
+        from quality.hhem import HHEM
+
+        return HHEM(folder, most_tokens)
+    from quality.lettucedetect import LettuceDetect
+
+    return LettuceDetect(folder, most_tokens)
+
+
+def too_long(tokens: int, most: int) -> None:
+    """Raise `Unscored` where there are more tokens than a detector may read."""
+    if tokens > most:
+        raise Unscored("too_long")
