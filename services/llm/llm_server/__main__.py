@@ -22,6 +22,8 @@ def parameters(settings: LLMSettings) -> xllamacpp.CommonParams:
     params.ctx_shift = False
     params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.threads
+    # Threads that wait sleep. The other parts need the cores, and the model is no slower for it.
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
     # A prompt is read in steps this long. Between steps other requests get their next token, and
     # work whose client left ends; shorter steps read a prompt more slowly.
     params.n_batch = params.n_ubatch = 256

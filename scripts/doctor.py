@@ -1,0 +1,47 @@
+"""Looks at this machine before `docker compose up` pulls anything; says how to mend what is wrong.
+
+Standard library only. Exit codes: 0 the stack can come up, 1 something would stop it, 2 usage.
+"""
+
+import argparse
+import os
+import sys
+from itertools import chain
+from pathlib import Path
+
+from diagnosis.checks import engine, gpu, machine
+from diagnosis.finding import Level
+
+ROOT = Path(__file__).resolve().parent.parent
+PROFILES = ("cpu", "gpu", "gpu-embedding")
+
+
+def variables() -> dict[str, str]:
+    """What Compose will see: the lines of `.env`, under the environment."""
+    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
+    written = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+    return written | dict(os.environ)
+
+
+def main() -> int:
+    """Print every finding; the exit status."""
+    seen = variables()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--profile", choices=PROFILES, default=seen["COMPOSE_PROFILES"])
+    parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
+    given = parser.parse_args()
+    findings = chain(engine(), machine(given.profile, seen))
+    if given.profile != "cpu":
+        settings = ROOT / "services/llm/vllm/gpu.yaml"
+        findings = chain(findings, gpu(given.profile, seen, settings, given.config))
+    print(f"profile {given.profile}")
+    stops = 0
+    for finding in findings:
+        print(finding)
+        stops += finding.level is Level.STOPS
+    print("the stack can come up" if not stops else f"{stops} to mend first")
+    return 1 if stops else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tries to break the walls of a running stack, from inside its containers."""

@@ -1,0 +1,48 @@
+"""What was tried, and how it ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Verdict(StrEnum):
+    """Whether a wall holds. `UNPROVEN`: its control shows that the probe itself does not work."""
+
+    HOLDS = "holds"
+    OPEN = "open"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One attempt on one service's wall, with what was seen."""
+
+    service: str
+    wall: str
+    verdict: Verdict
+    evidence: str
+
+
+_MARKS = {
+    Verdict.HOLDS: "[green]✓[/]",
+    Verdict.OPEN: "[red]OPEN[/]",
+    Verdict.UNPROVEN: "[yellow]?[/]",
+}
+
+
+def show(findings: Sequence[Finding], console: Console, every: bool) -> None:
+    """A table of services by walls, and the evidence: of what does not hold, or of everything."""
+    walls = list(dict.fromkeys(finding.wall for finding in findings))
+    table = Table("service", *walls)
+    for service in dict.fromkeys(finding.service for finding in findings):
+        row = {one.wall: _MARKS[one.verdict] for one in findings if one.service == service}
+        table.add_row(service, *(row.get(wall, "") for wall in walls))
+    console.print(table)
+    for finding in findings:
+        if every or finding.verdict is not Verdict.HOLDS:
+            line = f"{finding.service} · {finding.wall} · {finding.verdict}: {finding.evidence}"
+            console.print(Text(line), soft_wrap=True)

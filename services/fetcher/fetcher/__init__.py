@@ -1,0 +1,1 @@
+"""Brings models into a volume, checked, before anything else starts."""

@@ -1,0 +1,101 @@
+"""A TCP relay: bytes both ways, half-closes kept, and a bound on how many at once."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+_CHUNK = 64 * 1024
+_CONNECT_SECONDS = 5.0
+_UNREACHABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nRetry-After: 2\r\nContent-Length: %d\r\n\r\n%b"
+)
+_BODY = (
+    b'{"error":{"type":"unavailable","message":"the service behind this port does not answer",'
+    b'"request_id":"-","part":"%b"}}'
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A port to listen on, and the address that it leads to."""
+
+    port: int
+    host: str
+    target: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Route":
+        """`8080=retriever:8080`. Raises `ValueError` for anything else."""
+        port, _, address = text.partition("=")
+        host, _, target = address.partition(":")
+        if not host:
+            raise ValueError(f"a route is PORT=HOST:PORT, not {text!r}")
+        return cls(int(port), host, int(target))
+
+
+class Relay:
+    """Serves one route. The far end is fixed here: no byte from either side can choose another."""
+
+    def __init__(self, route: Route, most: int) -> None:
+        """`most` bounds the connections that are open at once; one more is closed unread."""
+        self._route = route
+        self._most = most
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str) -> asyncio.Server:
+        """Listen at `host`."""
+        return await asyncio.start_server(self._accepted, host, self._route.port)
+
+    async def close(self, seconds: float) -> None:
+        """Let what is open end by itself, for so many seconds at most, then cut it."""
+        if self._open:
+            _, late = await asyncio.wait(self._open, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= self._most:
+            writer.close()
+            return
+        task = asyncio.create_task(self._relay(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far: asyncio.StreamWriter | None = None
+        try:
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    answers, far = await asyncio.open_connection(
+                        self._route.host, self._route.target
+                    )
+            except (OSError, TimeoutError):
+                await self._refuse(writer)
+                return
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_pump(reader, far))
+                both.create_task(_pump(answers, writer))
+        except* (OSError, asyncio.CancelledError):
+            pass  # either side left, or the process ends
+        finally:
+            for end in (writer, far):
+                if end is not None:
+                    end.close()
+
+    async def _refuse(self, writer: asyncio.StreamWriter) -> None:
+        """HTTP is all that goes through here, so whoever asks is told in its words."""
+        body = _BODY % self._route.host.encode()
+        writer.write(_UNREACHABLE % (len(body), body))
+        with suppress(OSError):
+            await writer.drain()
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Copy until the source ends, then tell the sink so; a slow sink slows the source."""
+    while chunk := await source.read(_CHUNK):
+        sink.write(chunk)
+        await sink.drain()
+    if sink.can_write_eof():
+        sink.write_eof()

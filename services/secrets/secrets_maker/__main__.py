@@ -1,0 +1,25 @@
+"""`python -m secrets_maker`: make what is missing, say where it is, end."""
+
+import sys
+from pathlib import Path
+
+from secrets_maker.make import make
+from secrets_maker.plan import PLAN
+
+_WORDS = """\
+The admin's API key is a file that only the retriever reads. To see it:
+    docker compose exec retriever cat /run/secrets/api-key"""
+
+
+def main() -> None:
+    """Make the secrets of the plan in the volumes mounted here."""
+    try:
+        made = make(PLAN, Path("/masters"), Path("/volumes"))
+    except OSError as error:
+        sys.exit(f"secrets: {error.strerror}: {Path(str(error.filename)).name}")
+    print(f"made {', '.join(made)}" if made else "all secrets are there")  # noqa: T201
+    print(_WORDS)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

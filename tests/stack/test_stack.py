@@ -1,0 +1,146 @@
+"""What a person gets from `docker compose up`, asked from outside."""
+
+import json
+import subprocess
+import time
+from typing import Any
+
+import pytest
+import yaml
+from compose_file import ROOT
+from compose_rules import violations
+from compose_stack import PORT, Stack
+from rig import PORTS
+
+PROJECT = "com.docker.compose.project=bulkhead"
+QUESTION = "Which port does the embedding service listen on?"
+
+
+def ask(stack: Stack) -> tuple[str, dict[str, Any]]:
+    """A streamed answer: its words, and its last chunk before `[DONE]`."""
+    body = {"messages": [{"role": "user", "content": QUESTION}], "stream": True, "max_tokens": 48}
+    words, ending = "", {}
+    with stack.api.stream("POST", "/v1/chat/completions", json=body, timeout=180) as reply:
+        assert reply.status_code == 200, reply.read()
+        for line in reply.iter_lines():
+            if line.startswith("data: {"):
+                ending = json.loads(line[6:])
+                for choice in ending.get("choices", []):
+                    words += choice["delta"].get("content") or ""
+    return words, ending
+
+
+def test_what_compose_itself_renders_holds_every_rule(stack: Stack) -> None:
+    """Without the override: the file that people run."""
+    for profile in ("cpu", "gpu", "gpu-embedding"):
+        command = ["docker", "compose", "--profile", profile, "config", "--format", "json"]
+        config = json.loads(subprocess.check_output(command, cwd=ROOT))
+        assert violations(config) == []
+
+
+def test_a_document_goes_in_is_found_and_is_quoted_in_a_streamed_answer(stack: Stack) -> None:
+    assert stack.readiness()["status"] == "ready", "`up --wait` came back too early"
+    job = stack.api.ingest({"text": PORTS, "title": "Ports", "source": "ports.md"})
+    assert job["state"] == "succeeded", job
+
+    found = stack.api.post("/v1/search", json={"query": QUESTION, "top_k": 1}).json()["results"]
+    assert found[0]["source"] == "ports.md" and "8081" in found[0]["text"]
+
+    words, ending = ask(stack)
+    assert words.strip()
+    for citation in ending["citations"]:
+        text = stack.api.text(citation["document_id"])
+        assert text[citation["start"] : citation["end"]] == citation["quote"]
+    assert ending["citations"], f"no citation in: {words}"
+
+
+def test_nothing_but_the_retriever_is_published_and_only_on_loopback(stack: Stack) -> None:
+    told = subprocess.check_output(
+        ["docker", "ps", "--format", "{{.Ports}}", "--filter", f"label={PROJECT}"],
+        text=True,
+    )
+    published = [port for line in told.splitlines() for port in line.split(", ") if "->" in port]
+    assert published == [f"127.0.0.1:{PORT}->8080/tcp"]
+
+
+def test_the_log_says_where_the_key_is_and_not_what_it_is(stack: Stack) -> None:
+    log = stack.compose("logs", "secrets")
+    assert "docker compose exec retriever cat /run/secrets/api-key" in log
+    assert stack.api.headers["Authorization"].removeprefix("Bearer ") not in stack.compose("logs")
+
+
+def test_vllm_knows_every_option_of_both_its_settings_files(stack: Stack) -> None:
+    options = stack.compose("exec", "-T", "llm-cpu", "vllm", "serve", "--help=all", seconds=600)
+    for path in sorted((ROOT / "services/llm/vllm").glob("*.yaml")):
+        for key in yaml.safe_load(path.read_text()):
+            assert f"--{key} " in options or f"--{key}," in options, f"{path.name}: {key}"
+
+
+def test_our_images_have_no_installer_and_no_compiler(stack: Stack) -> None:
+    script = (
+        "for tool in pip pip3 cc gcc uv; do command -v $tool; done; "
+        "python -m pip --version 2>/dev/null; /usr/local/bin/python -m pip --version 2>/dev/null; :"
+    )
+    for service in ("retriever", "embedding", "ingress"):
+        assert stack.compose("exec", "-T", service, "sh", "-c", script) == "", service
+
+
+def test_a_killed_retriever_loses_no_document(stack: Stack) -> None:
+    stack.until_ready()
+    documents = [{"text": f"{PORTS} Number {n}.", "source": f"{n}.md"} for n in range(40)]
+    job = stack.api.post("/v1/documents", json={"documents": documents}).json()
+
+    stack.kill("retriever")
+
+    stack.until_ready()
+    done = stack.api.finished(job["id"])
+    assert done["state"] == "succeeded" and done["counts"]["total"] == 40, done
+
+
+def test_a_killed_ingress_comes_back(stack: Stack) -> None:
+    stack.kill("ingress")
+    stack.until_ready(60)
+
+
+@pytest.mark.parametrize(
+    ("service", "part", "status"),
+    [("embedding", "embedding", 200), ("qdrant", "qdrant", 503), ("llm-cpu", "llm", 200)],
+)
+def test_a_killed_part_is_named_the_rest_works_and_it_comes_back(
+    stack: Stack, service: str, part: str, status: int
+) -> None:
+    stack.until_ready()
+    restarts = stack.inspect(service)["RestartCount"]
+    job = stack.api.post(
+        "/v1/documents",
+        json={"documents": [{"text": f"{PORTS} Told by {service}.", "source": f"{service}.md"}]},
+    ).json()
+
+    stack.kill(service)
+
+    stack.until(lambda: stack.readiness()["parts"][part]["state"] == "down", 30)
+    assert stack.api.get("/readyz").status_code == status
+    assert stack.api.get("/v1/documents").status_code == 200
+    search = stack.api.post("/v1/search", json={"query": QUESTION})
+    assert search.status_code == (503 if part == "qdrant" else 200), search.text
+    stack.until_ready()
+    assert stack.inspect(service)["RestartCount"] > restarts
+    state = stack.api.finished(job["id"])["state"]
+    assert state in ("succeeded", "failed"), "a job is never lost"
+
+
+def test_data_and_secrets_survive_down_and_up_and_a_stop_loses_no_job(stack: Stack) -> None:
+    text = " ".join(f"Sentence {n} of a long document about cranes." for n in range(400))
+    reply = stack.api.post("/v1/documents", json={"documents": [{"text": text, "title": "Cranes"}]})
+    assert reply.status_code == 202
+    before = time.monotonic()
+    stack.compose("down")
+    assert time.monotonic() - before < 25, "each container has ten seconds"
+
+    stack.compose("up", "--detach", seconds=300)
+    stack.until(lambda: stack.readiness()["parts"]["embedding"]["state"] == "up", 300)
+    stack.until(lambda: stack.api.get("/readyz").status_code == 200, 60)
+
+    assert stack.api.finished(reply.json()["id"])["state"] == "succeeded"
+    titles = {one["title"] for one in stack.api.get("/v1/documents").json()["data"]}
+    assert {"Cranes", "Ports"} <= titles

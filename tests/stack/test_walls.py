@@ -1,0 +1,42 @@
+"""Every wall of every container, tried by scripts/sandbox_check.py, each with its control."""
+
+import pytest
+from compose_stack import Stack
+
+from sandbox.scorecard import Finding, Verdict
+from sandbox_check import EXPECTED_OPEN, check
+
+SERVICES = {"embedding", "ingress", "llm-cpu", "qdrant", "retriever"}
+# Without a way to the internet there is nothing to compare with; everything else has its control.
+NEEDS_INTERNET = {"internet"}
+
+
+@pytest.fixture(scope="module")
+def findings(stack: Stack) -> list[Finding]:
+    stack.until(lambda: stack.api.get("/readyz").status_code == 200, 120)
+    return check("bulkhead")
+
+
+def test_every_wall_holds_and_every_probe_breaks_a_plain_container(findings: list[Finding]) -> None:
+    assert {finding.service for finding in findings} == SERVICES
+    weak = [
+        finding
+        for finding in findings
+        if finding.verdict is not Verdict.HOLDS
+        and (finding.service, finding.wall) not in EXPECTED_OPEN
+        and finding.wall not in NEEDS_INTERNET
+    ]
+    assert weak == []
+    assert not [one for one in findings if one.wall == "internet" and one.verdict is Verdict.OPEN]
+
+
+def test_who_talks_to_whom_is_reached_and_nobody_else(findings: list[Finding]) -> None:
+    """The positive half: were nothing reached at all, the walls would prove nothing."""
+    said = {one.service: one.evidence for one in findings if one.wall == "neighbours"}
+    assert "reaches retriever:8080" in said["ingress"]
+    assert "reaches embedding:8081" in said["retriever"]
+    assert "not embedding:8081" in said["qdrant"] and "not embedding:8081" in said["ingress"]
+
+
+def test_the_stack_still_answers_after_all_that(stack: Stack, findings: list[Finding]) -> None:
+    stack.until_ready()

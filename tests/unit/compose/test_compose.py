@@ -1,0 +1,156 @@
+"""compose.yaml holds every rule for every service, and each rule notices when it is broken."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from compose_file import ROOT, Json, defaults, environment, rendered, services
+from compose_rules import violations
+
+import bootstrap
+
+Break = Callable[[Json], Any]
+
+
+def test_every_service_holds_every_rule() -> None:
+    assert violations(rendered()) == []
+
+
+BREAKS: list[tuple[str, Break, str]] = [
+    ("retriever", lambda s: s.update(read_only=False), "root is writable"),
+    ("retriever", lambda s: s.update(user="0:0"), "runs as root"),
+    ("retriever", lambda s: s.pop("user"), "not UID:GID"),
+    ("qdrant", lambda s: s.update(cap_drop=[]), "does not drop"),
+    ("qdrant", lambda s: s.update(cap_add=["NET_RAW"]), "adds capabilities"),
+    ("secrets", lambda s: s.update(cap_add=["CHOWN", "DAC_OVERRIDE"]), "adds capabilities"),
+    ("embedding", lambda s: s.update(security_opt=["seccomp=unconfined"]), "security options"),
+    ("embedding", lambda s: s.update(privileged=True), "privileged is set"),
+    ("embedding", lambda s: s.update(ipc="host"), "ipc is set"),
+    ("embedding", lambda s: s.update(tmpfs=["/tmp:size=1m,nosuid,nodev"]), "tmpfs /tmp lacks"),
+    ("embedding", lambda s: s.update(tmpfs=["/tmp:noexec,nosuid,nodev"]), "tmpfs /tmp lacks"),
+    ("llm-cpu", lambda s: s.update(image="vllm/vllm-openai:latest"), "no tag with a digest"),
+    ("retriever", lambda s: s["build"].update(args={"PYTHON_IMAGE": "python:3"}), "base image"),
+    ("qdrant", lambda s: s.pop("mem_limit"), "no mem_limit"),
+    ("qdrant", lambda s: s.update(memswap_limit="4g"), "may swap"),
+    ("qdrant", lambda s: s.pop("pids_limit"), "no pids_limit"),
+    ("qdrant", lambda s: s.pop("cpus"), "no cpus"),
+    ("qdrant", lambda s: s.update(ulimits={"nofile": 5}), "dump core"),
+    ("qdrant", lambda s: s.pop("logging"), "log may grow"),
+    ("ingress", lambda s: s.pop("healthcheck"), "no healthcheck"),
+    ("ingress", lambda s: s.pop("init"), "nobody reaps"),
+    ("ingress", lambda s: s.update(restart="no"), "restart is"),
+    ("models-cpu", lambda s: s.update(restart="always"), "one-shot restarts"),
+    ("ingress", lambda s: s.update(ports=["0.0.0.0:8080:8080"]), "bound to 0.0.0.0"),
+    ("qdrant", lambda s: s.update(ports=["127.0.0.1:6333:6333"]), "publishes port"),
+    ("qdrant", lambda s: s["environment"].update(QDRANT__SERVICE__API_KEY="x"), "like a secret"),
+    ("qdrant", lambda s: s["volumes"].append("retriever-secrets:/x:ro"), "secrets of another"),
+    ("qdrant", lambda s: s["volumes"].append("secret-masters:/x:ro"), "masters"),
+    ("qdrant", lambda s: s["volumes"].append("/var/run/docker.sock:/x"), "of the host"),
+    ("llm-cpu", lambda s: s.update(volumes=["models:/models:ro"]), "not mounted nocopy"),
+    ("llm-cpu", lambda s: s.update(volumes=["models:/models"]), "can write models"),
+    ("qdrant", lambda s: s["networks"].append("egress"), "can leave"),
+    ("qdrant", lambda s: s["networks"].append("retriever-llm"), "somebody else is on it"),
+    ("qdrant", lambda s: s.update(network_mode="host", networks=[]), "networks of its own"),
+    ("secrets", lambda s: s.pop("network_mode"), "needs no network"),
+    ("qdrant", lambda s: s.update(depends_on=["secrets"]), "without conditions"),
+    (
+        "qdrant",
+        lambda s: s.update(depends_on={"secrets": {"condition": "service_started"}}),
+        "under service_started",
+    ),
+]
+
+
+@pytest.mark.parametrize(("service", "break_it", "words"), BREAKS)
+def test_a_broken_rule_is_named_with_its_service(service: str, break_it: Break, words: str) -> None:
+    config = rendered()
+    break_it(services(config)[service])
+
+    found = violations(config)
+
+    assert any(words in problem for problem in found), found
+
+
+@pytest.mark.parametrize("change", [{"internal": False}, {"driver_opts": {}}])
+def test_a_network_that_leads_out_is_named(change: Json) -> None:
+    config = rendered()
+    config["networks"]["retriever-qdrant"] |= change
+
+    assert any(problem.startswith("retriever-qdrant: leads") for problem in violations(config))
+
+
+def test_the_default_needs_no_gpu_and_no_account() -> None:
+    assert defaults()["COMPOSE_PROFILES"] == "cpu"
+    config = rendered()
+    started = [
+        name
+        for name, service in services(config).items()
+        if "cpu" in service.get("profiles", ["cpu"])
+    ]
+
+    assert sorted(started) == [
+        "embedding",
+        "ingress",
+        "llm-cpu",
+        "models-cpu",
+        "qdrant",
+        "retriever",
+        "secrets",
+    ]
+    assert environment(services(config)["models-cpu"])["FETCHER_LLM_REVISION"] == "bundled"
+    assert not any("deploy" in services(config)[name] for name in started)
+
+
+def test_each_kind_of_model_server_answers_at_the_same_name() -> None:
+    for name in ("llm-cpu", "llm-gpu"):
+        attached = services(rendered())[name]["networks"]
+        assert attached == {"retriever-llm": {"aliases": ["llm"]}}
+
+
+def test_one_setting_chooses_the_model_for_fetcher_and_server() -> None:
+    chosen = {"LLM_MODEL": "some/model", "LLM_REVISION": "a" * 40}
+    config = services(rendered(chosen))
+
+    for profile in ("cpu", "gpu"):
+        told = environment(config[f"models-{profile}"])
+        assert (told["FETCHER_LLM_MODEL"], told["FETCHER_LLM_REVISION"]) == ("some/model", "a" * 40)
+        command = config[f"llm-{profile}"]["command"]
+        assert command == ["--config", "/etc/vllm.yaml", "--served-model-name", "some/model"]
+
+
+def test_a_model_for_embedding_or_reranking_is_read_from_the_volume() -> None:
+    plain = environment(services(rendered())["embedding"])
+    assert plain["EMBEDDING_MODEL"] == plain["EMBEDDING_RERANKER"] == ""
+
+    chosen = {"EMBEDDING_MODEL": "some/encoder", "RERANKER_MODEL": "some/reranker"}
+    told = environment(services(rendered(chosen))["embedding"])
+    assert told["EMBEDDING_MODEL"] == "/models/embedding"
+    assert told["EMBEDDING_MODEL_ID"] == "some/encoder"
+    assert told["EMBEDDING_RERANKER"] == "/models/reranker"
+
+
+def test_the_gpu_is_reserved_by_device() -> None:
+    config = services(rendered({"GPU_DEVICE": "1"}))
+    for name in ("llm-gpu", "embedding-gpu"):
+        (device,) = config[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}
+
+
+def test_dockerfiles_and_compose_name_the_same_base_and_the_same_torch() -> None:
+    base = services(rendered())["retriever"]["build"]["args"]["PYTHON_IMAGE"]
+    for dockerfile in sorted((ROOT / "services").glob("*/Dockerfile")):
+        text = dockerfile.read_text(encoding="utf-8")
+        assert re.findall(r"^ARG PYTHON_IMAGE=(.+)$", text, re.MULTILINE) == [base], dockerfile
+        assert set(re.findall(r"\btorch==\S+", text)) <= {bootstrap.TORCH}, dockerfile
+
+
+def test_every_image_is_built_from_a_lock_and_runs_without_an_installer() -> None:
+    for dockerfile in sorted((ROOT / "services").glob("*/Dockerfile")):
+        text = dockerfile.read_text(encoding="utf-8")
+        last = text.rsplit("\nFROM ", 1)[1]
+        assert "pip install" not in last and " install -r" not in last, dockerfile
+        assert "rm -rf" in last and "/pip*" in last, dockerfile
+        for line in re.findall(r"install .*-r .*", text):
+            assert "--require-hashes" in line, dockerfile
+        assert re.search(r"^USER \d+:\d+$", last, re.MULTILINE), dockerfile

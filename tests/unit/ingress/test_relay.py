@@ -1,0 +1,127 @@
+"""The relay between two real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from serving import free_port
+
+from ingress.relay import Relay, Route
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def relaying(handler: Handler, most: int = 8) -> AsyncIterator[tuple[int, Relay]]:
+    """A relay to a far end that does as `handler` says; the port to connect to."""
+    far = await asyncio.start_server(handler, "127.0.0.1", 0)
+    target = far.sockets[0].getsockname()[1]
+    relay = Relay(Route(free_port(), "127.0.0.1", target), most)
+    server = await relay.start("127.0.0.1")
+    try:
+        yield server.sockets[0].getsockname()[1], relay
+    finally:
+        server.close()
+        await relay.close(0)
+        far.close()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(65536):
+        writer.write(chunk)
+        await writer.drain()
+    writer.write(b" end")
+    writer.close()
+
+
+async def test_megabytes_pass_both_ways_unchanged_and_half_closes_are_kept() -> None:
+    sent = bytes(range(256)) * 16384
+    async with relaying(echo) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def send() -> None:
+            writer.write(sent)
+            await writer.drain()
+            writer.write_eof()
+
+        _, answer = await asyncio.gather(send(), reader.read(-1))
+        assert answer == sent + b" end"
+        writer.close()
+
+
+async def test_a_client_that_leaves_is_seen_by_the_far_end() -> None:
+    left = asyncio.Event()
+
+    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        left.set()
+        writer.close()
+
+    async with relaying(waits) as (port, _):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"a question")
+        writer.close()
+        await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_a_dead_far_end_is_said_in_words_of_http() -> None:
+    relay = Relay(Route(free_port(), "127.0.0.1", free_port()), 8)
+    server = await relay.start("127.0.0.1")
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+
+    head, _, body = (await asyncio.wait_for(reader.read(-1), 5)).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert b'"type":"unavailable"' in body and b'"part":"127.0.0.1"' in body
+    writer.close()
+    server.close()
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_go_on() -> None:
+    async with relaying(echo, most=2) as (port, _):
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in pairs:
+            writer.write(b"x")
+            assert await asyncio.wait_for(reader.read(1), 5) == b"x"
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(1), 5) == b""
+        writer.close()
+
+        pairs[0][1].write(b"y")
+        assert await asyncio.wait_for(pairs[0][0].read(1), 5) == b"y"
+        for _, writer in pairs:
+            writer.close()
+
+
+async def test_at_the_end_a_stream_gets_its_time_and_a_stuck_one_is_cut() -> None:
+    go = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await go.wait()
+        writer.write(b"the end of the answer")
+        writer.close()
+
+    async with relaying(slow) as (port, relay):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        closing = asyncio.create_task(relay.close(5))
+        await asyncio.sleep(0)
+        go.set()
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(-1), 5) == b"the end of the answer"
+        await closing
+
+        go.clear()
+        _, stuck = await asyncio.open_connection("127.0.0.1", port)
+        stuck.write(b"x")
+        await asyncio.wait_for(relay.close(0.1), 5)
+        stuck.close()
+
+
+@pytest.mark.parametrize("text", ["", "8080", "8080=retriever", "x=retriever:8080", "80=:80"])
+def test_a_route_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"route|invalid literal"):
+        Route.parse(text)
