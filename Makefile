@@ -4,10 +4,10 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve ask ingest test lint lock clean
+.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test test-stack lint lock clean
 
 help:  ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup:  ## Make .venv, if anything it is made from changed
 	@$(PYTHON) scripts/bootstrap.py
@@ -21,11 +21,27 @@ serve: setup  ## Start the stack and keep it up until Ctrl-C (LOGS=1 shows what 
 ask: setup  ## Ask the running stack: make ask Q="…"
 	@$(RUN) scripts/ask.py
 
-ingest: setup  ## Hand a folder of documents to the running stack: make ingest DIR=…
+ingest: setup  ## Hand a folder of documents to the running stack: make ingest DIR=… (WATCH=1 stays)
 	@$(RUN) scripts/ingest.py
 
+up: doctor  ## Start the stack in containers, and wait until it can answer
+	@docker compose up --detach --wait
+	@docker compose logs --no-log-prefix secrets
+
+down:  ## Stop the containers; documents, models and secrets stay
+	@docker compose down
+
+doctor:  ## Look at this machine before anything is pulled for the containers
+	@$(PYTHON) scripts/doctor.py
+
+sandbox-check: setup  ## Try to break every wall of the running containers
+	@$(RUN) scripts/sandbox_check.py
+
 test: lint  ## Lint, check the types, run every test that needs no container engine
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n auto --dist loadfile
+
+test-stack: setup  ## Start compose.yaml on this machine's engine and test it from outside and inside
+	@$(RUN) -m pytest tests/stack
 
 lint: setup  ## ruff and mypy --strict
 	@$(RUN) -m ruff check .

@@ -26,6 +26,18 @@ class NotReachable(RetrieverError):
     """Nothing answers at the retriever's address, or it stopped in the middle."""
 
 
+class Missing(RetrieverError):
+    """What was asked for is not there."""
+
+
+class Busy(RetrieverError):
+    """The retriever, or a part of it, cannot take the call now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Counts(BaseModel):
     """Documents by what became of them, and the chunks written so far."""
 
@@ -34,12 +46,13 @@ class Counts(BaseModel):
     replaced: int
     unchanged: int
     failed: int
+    cancelled: int = 0
     chunks: int
 
     @property
     def done(self) -> int:
         """Documents that are through, well or badly."""
-        return self.added + self.replaced + self.unchanged + self.failed
+        return self.added + self.replaced + self.unchanged + self.failed + self.cancelled
 
 
 class DocumentError(BaseModel):
@@ -61,6 +74,28 @@ class Job(BaseModel):
     def final(self) -> bool:
         """Whether the state can no longer change."""
         return self.state not in ("queued", "running")
+
+
+class ErrorPage(BaseModel):
+    """A page of what went wrong in a job."""
+
+    data: list[DocumentError]
+    next_cursor: int | None
+
+
+class Document(BaseModel):
+    """A document that is indexed."""
+
+    id: str
+    source: str
+    metadata: dict[str, Any]
+
+
+class DocumentPage(BaseModel):
+    """A page of documents."""
+
+    data: list[Document]
+    next_cursor: str | None
 
 
 class Citation(BaseModel):
@@ -138,8 +173,12 @@ class Retriever:
     def __exit__(self, *error: object) -> None:
         self._http.close()
 
-    def upload(self, files: Sequence[tuple[str, Path]]) -> Job:
+    def upload(
+        self, files: Sequence[tuple[str, Path]], metadata: dict[str, str] | None = None
+    ) -> Job:
         """Hand in files, each as (the name to keep it under, where it is); their job.
+
+        `metadata` is noted with each of them.
 
         Raises OSError where a file cannot be read.
         """
@@ -148,8 +187,42 @@ class Retriever:
             for name, path in files:
                 kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
                 fields.append(("files", (name, opened.enter_context(path.open("rb")), kind)))
-            with self._call("POST", "/v1/documents", files=fields) as response:
+            data = {"metadata": json.dumps(metadata)} if metadata else {}
+            with self._call("POST", "/v1/documents", files=fields, data=data) as response:
                 return _parsed(Job, response.read())
+
+    def errors(self, job: Job) -> Iterator[DocumentError]:
+        """Every document of a job that failed; the job itself shows the first of many."""
+        if len(job.errors) == job.counts.failed:
+            yield from job.errors
+            return
+        cursor: int | None = 0
+        while cursor is not None:
+            path, query = f"/v1/jobs/{job.id}/errors", {"cursor": cursor, "limit": 1000}
+            with self._call("GET", path, params=query) as response:
+                page = _parsed(ErrorPage, response.read())
+            yield from page.data
+            cursor = page.next_cursor
+
+    def documents(self) -> list[Document]:
+        """Every document that the key may see."""
+        found: list[Document] = []
+        query: dict[str, Any] = {"limit": 1000}
+        while True:
+            with self._call("GET", "/v1/documents", params=query) as response:
+                page = _parsed(DocumentPage, response.read())
+            found += page.data
+            if page.next_cursor is None:
+                return found
+            query["cursor"] = page.next_cursor
+
+    def delete(self, document_id: str) -> None:
+        """Delete a document; one that is gone already is no error."""
+        try:
+            with self._call("DELETE", f"/v1/documents/{document_id}"):
+                pass
+        except Missing:
+            return
 
     def follow(self, job: Job) -> Iterator[Job]:
         """The job's states as the server tells them, the last final; a lost stream is taken up."""
@@ -201,13 +274,18 @@ class Retriever:
         text = self._texts[citation.document_id]
         return citation.quote != "" and text[citation.start : citation.end] == citation.quote
 
+    def call(self, kind: type[Reply], method: str, path: str, **request: Any) -> Reply:
+        """One call of the API: its reply as a `kind`."""
+        with self._call(method, path, **request) as response:
+            return _parsed(kind, response.read() or b"{}")
+
     @contextmanager
     def _call(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
         """A response that is a yes, still unread; what goes wrong in between in our words."""
         try:
             with self._http.stream(method, path, **request) as response:
                 if not response.is_success:
-                    raise RetrieverError(_refusal(response))
+                    raise _refused(response)
                 yield response
         except httpx.TimeoutException as error:
             raise NotReachable(f"no answer from {self._http.base_url} in time") from error
@@ -232,6 +310,14 @@ def _events(response: httpx.Response) -> Iterator[tuple[str, bytes]]:
             elif not line and data:
                 yield event_id, b"\n".join(data)
                 data = []
+
+
+def _refused(response: httpx.Response) -> RetrieverError:
+    words = _refusal(response)
+    if response.status_code in (429, 503):
+        asked = response.headers.get("retry-after", "")
+        return Busy(words, float(asked) if asked.isdecimal() else 0.0)
+    return Missing(words) if response.status_code == 404 else RetrieverError(words)
 
 
 def _refusal(response: httpx.Response) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -17,14 +18,16 @@ NOT_UP = 2
 
 
 @contextmanager
-def connected(console: Console) -> Iterator[Retriever]:
-    """A client of the stack on this machine, with its admin key.
+def connected(
+    console: Console, url: str | None = None, key_file: Path | None = None
+) -> Iterator[Retriever]:
+    """A client of the stack on this machine with its operator's key, or of `url` with another key.
 
     What goes wrong in the body is one line, and ends the command: with 2 where no stack is up, with
     1 where it said no.
     """
     try:
-        with Retriever(retriever_url(), read_key(state().key)) as retriever:
+        with Retriever(url or retriever_url(), read_key(key_file or state().key)) as retriever:
             yield retriever
     except (FileNotFoundError, NotReachable) as error:
         reason = "no key yet" if isinstance(error, FileNotFoundError) else str(error)

@@ -1,21 +1,21 @@
 """The demo: this project's own documents in, three questions out, every citation checked."""
 
+import json
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.text import Text
 
 from client import Retriever, RetrieverError
 from embedded.parts import ROOT
-from ingest import find, ingest
 from screen import show_answer
+from upload import find, ingest
 
 FOLDERS = ("docs", "examples/documents")
-QUESTIONS = (
-    "Why was release 2026.8 rolled back?",
-    "When does the nightly backup start?",
-    "What happens when the embedding service is down?",
-)
+# The page greets with the same ones.
+EXAMPLES = ROOT / "services/retriever/retriever/web/examples.json"
+QUESTIONS: tuple[str, ...] = tuple(json.loads(EXAMPLES.read_text(encoding="utf-8")))
 
 
 def run(retriever: Retriever, console: Console) -> list[str]:
@@ -51,14 +51,19 @@ def _ingest(retriever: Retriever, console: Console) -> list[str]:
     return [f"ingesting {source}: {message}" for source, message in failures]
 
 
-def show_next_steps(url: str, key: Path, console: Console) -> None:
-    """How to go on from here: the same calls from the shell and from Python."""
-    secret = key.relative_to(ROOT) if key.is_relative_to(ROOT) else key
+def show_next_steps(url: str, key_file: Path, key: str, console: Console) -> None:
+    """How to go on from here: in a browser, from the shell and from Python.
+
+    The link carries the key in its fragment, which a browser sends to no server.
+    """
+    page = f"{url}/#key={quote(key, safe='')}"
+    secret = key_file.relative_to(ROOT) if key_file.is_relative_to(ROOT) else key_file
     console.print(
         f"""
+In a browser       {page}
 Ask your own       make ask Q="…"
 Add documents      make ingest DIR=…
-API, in a browser  {url}/docs
+The API            {url}/docs
 
 From a shell:
   curl {url}/v1/search -H "Authorization: Bearer $(cat {secret})" \\

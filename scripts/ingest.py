@@ -1,8 +1,6 @@
-"""`make ingest DIR=…`: hand a folder's documents in, and follow them until they are indexed."""
+"""`make ingest DIR=…`: hand a folder's documents in, or keep the retriever in step with it."""
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,105 +8,24 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from client import NotReachable, Retriever, RetrieverError
 from connect import NOT_UP, connected
-from screen import ingestion_bar, one_line, show_problems, terminal
+from screen import one_line, terminal
+from upload import KINDS, find, ingest
+from watch import Mirror, keep_in_step
 
-KINDS = frozenset({".md", ".markdown", ".txt", ".html", ".htm", ".xhtml", ".pdf", ".docx"})
-# Below the retriever's limit of 64 MiB for a request body, with room for what frames the files.
-BATCH_BYTES = 48 * 2**20
-BATCH_FILES = 200
 MOST_SKIPPED_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a folder holds: files to hand in, and files of a kind that is not read."""
-
-    files: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-
-
-def find(folder: Path) -> Found:
-    """The documents under `folder` in the order of their names; hidden files are not looked at."""
-    found = Found()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                path = Path(parent, name)
-                kept = found.files if path.suffix.lower() in KINDS else found.skipped
-                kept.append(path)
-    return found
-
-
-def batches(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, Path]]]:
-    """The files in requests of at most BATCH_BYTES and BATCH_FILES; a larger file goes alone.
-
-    Raises OSError where a file is gone.
-    """
-    batch: list[tuple[str, Path]] = []
-    held = 0
-    for name, path in files:
-        size = path.stat().st_size
-        if batch and (held + size > BATCH_BYTES or len(batch) == BATCH_FILES):
-            yield batch
-            batch, held = [], 0
-        batch.append((name, path))
-        held += size
-    if batch:
-        yield batch
-
-
-def readable(
-    files: Sequence[tuple[str, Path]],
-) -> tuple[list[tuple[str, Path]], list[tuple[str, str]]]:
-    """The files that can be opened, and for the others (name, why not)."""
-    usable, problems = [], []
-    for name, path in files:
-        try:
-            with path.open("rb"):
-                usable.append((name, path))
-        except OSError as error:
-            problems.append((name, error.strerror or str(error)))
-    return usable, problems
-
-
-def ingest(
-    retriever: Retriever, files: Sequence[tuple[str, Path]], console: Console
-) -> list[tuple[str, str]]:
-    """Hand in `files`, as (name to keep, where it is), and follow them until they are indexed.
-
-    Gives (name, why) for each that failed; a request that is refused fails its files. Raises
-    NotReachable where the retriever is gone.
-    """
-    usable, problems = readable(files)
-    done = len(problems)
-    chunks = 0
-    with ingestion_bar(console) as bar:
-        task = bar.add_task("ingesting", total=len(files), completed=done, chunks=0)
-        for batch in batches(usable):
-            try:
-                job = accepted = retriever.upload(batch)
-                for job in retriever.follow(accepted):
-                    counts = job.counts
-                    bar.update(task, completed=done + counts.done, chunks=chunks + counts.chunks)
-                chunks += job.counts.chunks
-                problems += [(error.source, error.message) for error in job.errors]
-            except NotReachable:
-                raise
-            except RetrieverError as error:
-                problems += [(name, str(error)) for name, _ in batch]
-            done += len(batch)
-            bar.update(task, completed=done, chunks=chunks)
-    show_problems(problems, console)
-    return problems
 
 
 def main(
     folder: Annotated[
         Path | None, typer.Argument(envvar="DIR", help="A folder of documents.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option(envvar="WATCH", help="Stay, and follow every change of the folder.")
+    ] = False,
+    prefix: Annotated[
+        str, typer.Option(envvar="PREFIX", help="Put before each path, to tell folders apart.")
+    ] = "",
 ) -> None:
     """Ingest the documents of a folder into the running stack."""
     console = terminal()
@@ -119,17 +36,32 @@ def main(
     if not folder.is_dir():
         console.print(Text(f"ingest: {folder} is not a folder"))
         raise typer.Exit(1)
+    files = [] if watch else _to_hand_in(folder, prefix, console)
+    with connected(console) as retriever:
+        if watch:
+            _follow(Mirror(retriever, folder, prefix, console), console)
+            return
+        problems = ingest(retriever, files, console)
+    console.print(f"  {len(files) - len(problems)} of {len(files)} documents are in")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _to_hand_in(folder: Path, prefix: str, console: Console) -> list[tuple[str, Path]]:
     found = find(folder)
     _tell_skipped(found.skipped, folder, console)
     if not found.files:
         kinds = " ".join(sorted(KINDS))
         console.print(Text(f"ingest: {folder} holds no document ({kinds})"))
         raise typer.Exit(1)
-    files = [(path.relative_to(folder).as_posix(), path) for path in found.files]
-    with connected(console) as retriever:
-        problems = ingest(retriever, files, console)
-    console.print(f"  {len(files) - len(problems)} of {len(files)} documents are in")
-    raise typer.Exit(1 if problems else 0)
+    return [(prefix + path.relative_to(folder).as_posix(), path) for path in found.files]
+
+
+def _follow(mirror: Mirror, console: Console) -> None:
+    console.print(Text(f"  keeping {mirror.folder} in step; Ctrl-C ends it"))
+    try:
+        keep_in_step(mirror, console)
+    except KeyboardInterrupt:
+        console.print("  stopped; what is in stays in")
 
 
 def _tell_skipped(skipped: Sequence[Path], folder: Path, console: Console) -> None:

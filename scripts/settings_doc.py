@@ -14,9 +14,14 @@ from pydantic import HttpUrl
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from bulkhead.telemetry.setup import TelemetrySettings
 from embedded.parts import ROOT
 from embedding.settings import EmbeddingSettings
+from fetcher.settings import FetcherSettings
 from llm_server.settings import LLMSettings
+from mcp_database.settings import DatabaseSettings
+from mcp_filesystem.settings import FilesystemSettings
+from quality.settings import QualitySettings
 from retriever.settings import RetrieverSettings
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -25,6 +30,11 @@ SERVICES: dict[str, type[BaseSettings]] = {
     "Retriever": RetrieverSettings,
     "Embedding": EmbeddingSettings,
     "Model server of the embedded mode": LLMSettings,
+    "Filesystem tool server": FilesystemSettings,
+    "Database tool server": DatabaseSettings,
+    "Model fetcher of the compose stack": FetcherSettings,
+    "Quality": QualitySettings,
+    "Telemetry of every service": TelemetrySettings,
 }
 
 # What a default is that is found at start: its value belongs to one machine.
@@ -33,9 +43,19 @@ COMPUTED = {
     "EMBEDDING_MODEL_ID": "the model's own name",
     "LLM_MODEL_PATH": "the bundled model, SmolLM2-135M-Instruct",
     "LLM_THREADS": "the cores at hand",
+    "RETRIEVER_TOOL_SERVERS": "none",
+    "MCP_DATABASE_QUERIES_FILE": "the queries of the sample database",
+    "QUALITY_CANARIES": "the bundled questions about the demo's documents",
 }
 
-_KINDS = {str: "text", int: "whole number", float: "number", Path: "path", HttpUrl: "address"}
+_KINDS = {
+    str: "text",
+    bool: "`true` or `false`",
+    int: "whole number",
+    float: "number",
+    Path: "path",
+    HttpUrl: "address",
+}
 _BOUNDS = (
     ("at least", Ge, "ge"),
     ("above", Gt, "gt"),
@@ -47,8 +67,9 @@ _HEAD = """\
 # Settings
 
 Every setting of a service is an environment variable. Its prefix names the service: `RETRIEVER_`,
-`EMBEDDING_` or `LLM_`. A service reads its settings once, when it starts. A value outside its type
-or bounds ends the start with one line that names the variable.
+`EMBEDDING_`, `LLM_`, `FETCHER_`, `QUALITY_` or `MCP_…_`; those with `OTEL_` are OpenTelemetry's
+own, and every service reads them. A service reads its settings once, when it starts. A value
+outside its type or bounds ends the start with one line that names the variable.
 
 `make serve` and `make demo` hand their environment on to the services, so
 `RETRIEVER_TOP_K=6 make serve` works. They set `RETRIEVER_DATA_DIR` and `RETRIEVER_API_KEY_FILE`
@@ -85,6 +106,8 @@ def kind(field: FieldInfo) -> str:
     annotation = _without_none(field.annotation)
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if get_origin(annotation) is dict:
+        return "JSON object"
     return _KINDS[annotation] + _bounds(field.metadata)
 
 
@@ -99,9 +122,9 @@ def default(name: str, field: FieldInfo) -> str:
         return COMPUTED[name]
     if field.is_required():
         return "none, it must be set"
-    if field.default is None:
+    if field.default is None or field.default == "":
         return "none"
-    shown = f"`{field.default}`"
+    shown = f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
     mebibytes, rest = divmod(field.default, 2**20) if name.endswith("_BYTES") else (0, 0)
     return f"{shown} ({mebibytes} MiB)" if mebibytes and not rest else shown
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 import demo as demonstration
 from client import Retriever
-from embedded import preflight
+from embedded import preflight, tools
 from embedded.errors import Interrupted, StackError
 from embedded.parts import ROOT, parts, retriever_url, state
 from embedded.readiness import await_ready
@@ -43,7 +43,7 @@ def serve(
     console = terminal()
 
     def tell(key: str) -> Outcome:
-        demonstration.show_next_steps(retriever_url(), state().key, console)
+        demonstration.show_next_steps(retriever_url(), state().key, key, console)
         console.print("The stack is up. Ctrl-C ends it.")
         return Outcome()
 
@@ -65,7 +65,7 @@ def demo(
         outcome = Outcome(1 if problems else 0, sys.stdin.isatty() and sys.stdout.isatty())
         if once or not outcome.stays:
             return replace(outcome, stays=False)
-        demonstration.show_next_steps(retriever_url(), state().key, console)
+        demonstration.show_next_steps(retriever_url(), state().key, key, console)
         console.print("The stack stays up. Ctrl-C ends it.")
         return outcome
 
@@ -80,6 +80,7 @@ def run(body: Callable[[str], Outcome], console: Console, printer: Printer | Non
         wanted = parts(kept)
         preflight.check(wanted, kept)
         key = preflight.ensure_key(kept.key)
+        tools.prepare(kept)
         logs = kept.logs.relative_to(ROOT) if kept.logs.is_relative_to(ROOT) else kept.logs
         console.print(Text(f"Starting the stack; what its parts print is in {logs}/"))
         with Supervisor(wanted, kept.logs, printer) as supervisor:

@@ -1,5 +1,6 @@
-"""What runs: a process each for the model, the embeddings and the retriever."""
+"""What runs: a process each for the model, the embeddings, the tool servers, the retriever."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,29 @@ class State:
         return self.folder / "logs"
 
     @property
+    def files(self) -> Path:
+        """What the filesystem tool server serves."""
+        return self.folder / "files"
+
+    def signing_key(self, server: str) -> Path:
+        """The key that signs the tokens of a tool server."""
+        return self.folder / f"{server}-signing-key"
+
+    def token(self, server: str) -> Path:
+        """A token for people's own MCP clients, made anew at every start."""
+        return self.folder / f"{server}-token"
+
+    @property
+    def postgres(self) -> Path:
+        """PostgreSQL's data; its passwords lie beside it."""
+        return self.folder / "postgres"
+
+    @property
+    def passwords(self) -> Path:
+        """The passwords of PostgreSQL's roles."""
+        return self.folder / "postgres-passwords"
+
+    @property
     def retriever(self) -> Path:
         """Documents, index and queue."""
         return self.folder / "retriever"
@@ -35,7 +59,10 @@ class State:
 
 @dataclass(frozen=True)
 class Part:
-    """A process to run: its command, what it is told, and where it says that it is ready."""
+    """A process to run: its command, what it is told, and where it says that it is ready.
+
+    A part that speaks no HTTP has no `health`: the one that uses it says when it is there.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -56,7 +83,24 @@ def state(environment: Mapping[str, str] = os.environ) -> State:
 
 def retriever_url(environment: Mapping[str, str] = os.environ) -> str:
     """Where the retriever listens, by RETRIEVER_PORT."""
-    return f"http://127.0.0.1:{_port(environment, 'RETRIEVER_PORT', 8080)}"
+    return f"http://127.0.0.1:{port_of(environment, 'RETRIEVER_PORT', 8080)}"
+
+
+def tool_servers(kept: State, environment: Mapping[str, str] = os.environ) -> str:
+    """The tool servers of this machine, as RETRIEVER_TOOL_SERVERS takes them."""
+    ports = {
+        "filesystem": port_of(environment, "MCP_FILESYSTEM_PORT", 8090),
+        "database": port_of(environment, "MCP_DATABASE_PORT", 8091),
+    }
+    return json.dumps(
+        {
+            name: {
+                "url": f"http://127.0.0.1:{port}/mcp",
+                "signing_key_file": str(kept.signing_key(f"mcp-{name}")),
+            }
+            for name, port in ports.items()
+        }
+    )
 
 
 def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part]:
@@ -64,15 +108,26 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
 
     Each inherits `environment`, so any setting of a service can be given to the command that
     starts the stack; only what ties the parts together is set here. A neighbour whose address is
-    given, as RETRIEVER_LLM_URL or RETRIEVER_EMBEDDING_URL, runs elsewhere and is not started.
+    given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL or RETRIEVER_TOOL_SERVERS, runs elsewhere
+    and is not started.
     """
-    llm = _port(environment, "LLM_PORT", 8000)
-    embedding = _port(environment, "EMBEDDING_PORT", 8081)
-    retriever = _port(environment, "RETRIEVER_PORT", 8080)
+    llm = port_of(environment, "LLM_PORT", 8000)
+    embedding = port_of(environment, "EMBEDDING_PORT", 8081)
+    retriever = port_of(environment, "RETRIEVER_PORT", 8080)
+    filesystem = port_of(environment, "MCP_FILESYSTEM_PORT", 8090)
+    database = port_of(environment, "MCP_DATABASE_PORT", 8091)
+    postgres = port_of(environment, "MCP_DATABASE_POSTGRES_PORT", 5433)
     ties = {
         "LLM_PORT": str(llm),
         "EMBEDDING_PORT": str(embedding),
         "RETRIEVER_PORT": str(retriever),
+        "MCP_FILESYSTEM_PORT": str(filesystem),
+        "MCP_DATABASE_PORT": str(database),
+        "MCP_DATABASE_POSTGRES_PORT": str(postgres),
+        "MCP_DATABASE_PASSWORD_DIR": str(kept.passwords),
+        "MCP_DATABASE_SIGNING_KEY_FILE": str(kept.signing_key("mcp-database")),
+        "MCP_FILESYSTEM_ROOT": str(kept.files),
+        "MCP_FILESYSTEM_SIGNING_KEY_FILE": str(kept.signing_key("mcp-filesystem")),
         "RETRIEVER_DATA_DIR": str(kept.retriever),
         "RETRIEVER_API_KEY_FILE": str(kept.key),
         "PYTHONUNBUFFERED": "1",
@@ -80,6 +135,7 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     addresses = {
         "RETRIEVER_LLM_URL": f"http://127.0.0.1:{llm}/v1",
         "RETRIEVER_EMBEDDING_URL": f"http://127.0.0.1:{embedding}",
+        "RETRIEVER_TOOL_SERVERS": tool_servers(kept, environment),
     }
     told = {**addresses, **environment, **ties}
 
@@ -89,12 +145,21 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     wanted = [part("retriever", "retriever", retriever, "/readyz")]
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
+    if "RETRIEVER_TOOL_SERVERS" not in environment:
+        script = str(ROOT / "scripts" / "postgres.py")
+        command = (sys.executable, script, str(kept.postgres), "--port", str(postgres))
+        wanted[:0] = [
+            Part("postgres", command, postgres, "", told),
+            part("mcp-filesystem", "mcp_filesystem", filesystem, "/healthz"),
+            part("mcp-database", "mcp_database", database, "/readyz"),
+        ]
     if "RETRIEVER_LLM_URL" not in environment:
         wanted.insert(0, part("llm", "llm_server", llm, "/health"))
     return wanted
 
 
-def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+def port_of(environment: Mapping[str, str], name: str, default: int) -> int:
+    """The port that variable `name` tells. Raises `StackError` when it is none."""
     told = environment.get(name, str(default))
     if not (told.isdecimal() and 1 <= int(told) <= 65535):
         raise StackError(f"{name} is {told!r}; it must be a port, 1 to 65535")

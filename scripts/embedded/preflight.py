@@ -63,14 +63,14 @@ def _by_whom(port: int) -> str:
     return ""
 
 
-def ensure_key(path: Path) -> str:
-    """The API key in `path`, made on first use: 256 random bits that only the owner may read."""
+def ensure_key(path: Path, prefix: str = "bh_") -> str:
+    """The key in `path`, made on first use: 256 random bits that only the owner may read."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return read_key(path)
-    key = f"bh_{secrets.token_urlsafe(32)}"
+    key = f"{prefix}{secrets.token_urlsafe(32)}"
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(f"{key}\n")
     return key

@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.2
 def await_ready(parts: Sequence[Part], console: Console, seconds: float = READY_SECONDS) -> None:
     """Show each part becoming ready; NotReady, with what it last said, after `seconds`."""
     started = time.monotonic()
-    waiting = {part.name: part for part in parts}
+    waiting = {part.name: part for part in parts if part.health}
     said: dict[str, str] = {}
     with (
         httpx.Client(timeout=3.0, trust_env=False) as http,

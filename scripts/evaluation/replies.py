@@ -50,10 +50,29 @@ class Found(BaseModel):
     source: str
 
 
+class LegScores(BaseModel):
+    """A chunk's score on each leg of the search that brought it."""
+
+    dense: float | None = None
+    sparse: float | None = None
+
+
+class FoundChunk(Found):
+    """A search result with its words: `text` begins at `start` of its document's text."""
+
+    chunk_id: str
+    title: str
+    start: int
+    end: int
+    text: str
+    score: float
+    scores: LegScores
+
+
 class SearchReply(BaseModel):
     """Reply of POST /v1/search; timings in milliseconds by stage."""
 
-    results: list[Found]
+    results: list[FoundChunk]
     degraded: list[str]
     timings: dict[str, float] = {}
 

@@ -91,8 +91,18 @@ class FakeRetriever:
         ]
         best = sorted((row for row in scored if row[0]), reverse=True)
         return [
-            {"chunk_id": f"{source}#{n}", "document_id": source.replace("/", "~"), "source": source}
-            for _, source in best
+            {
+                "chunk_id": f"{source}#{n}",
+                "document_id": source.replace("/", "~"),
+                "source": source,
+                "title": "T",
+                "start": 0,
+                "end": len(self.documents[source]["text"]),
+                "text": self.documents[source]["text"],
+                "score": float(shared),
+                "scores": {"dense": 0.5, "sparse": float(shared), "rerank": None},
+            }
+            for shared, source in best
             for n in range(2)
         ][:top_k]
 

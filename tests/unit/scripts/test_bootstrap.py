@@ -12,7 +12,7 @@ import pytest
 import bootstrap
 from bootstrap import ROOT, SetupError
 
-LOCKS = [ROOT / "requirements.lock", *sorted(ROOT.glob("services/*/requirements.lock"))]
+LOCKS = [ROOT / "requirements.lock", *sorted(ROOT.glob("*/*/requirements.lock"))]
 
 
 def pins(lock: Path) -> dict[str, set[str]]:
@@ -156,7 +156,9 @@ def test_the_installers_own_lines_are_cut_out_of_the_lock_with_their_hashes() ->
 def test_every_lock_pins_with_hashes_and_names_no_address(lock: Path) -> None:
     text = lock.read_text()
     blocks = re.split(r"\n(?=[A-Za-z0-9])", text)[1:]
-    assert blocks and all("--hash=sha256:" in block for block in blocks)
+    own = lock.with_name("pyproject.toml").read_text()
+    assert blocks or "dependencies = []" in own  # the standard library is enough for some
+    assert all("--hash=sha256:" in block for block in blocks)
     assert not re.search(r"://|--index-url|--find-links|(?<![\w.])/(?:home|root|tmp|work)", text)
 
 

@@ -15,6 +15,7 @@ from starlette.datastructures import UploadFile
 from typer.testing import CliRunner, Result
 
 import ingest
+import upload
 from client import NotReachable, Retriever
 
 FINAL = {"succeeded", "partial", "failed"}
@@ -135,7 +136,7 @@ def test_a_document_that_fails_is_named_and_the_others_go_in(
 def test_files_go_in_several_requests_under_the_limit(
     told: Told, at: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "BATCH_BYTES", 10)
+    monkeypatch.setattr(upload, "BATCH_BYTES", 10)
     for name, size in {"b.txt": 4, "c.txt": 6, "d.txt": 30, "e.txt": 1}.items():
         (folder / name).write_text("x" * size)
     assert ingested(folder).exit_code == 0
@@ -146,7 +147,7 @@ def test_files_go_in_several_requests_under_the_limit(
 def test_a_request_that_is_refused_fails_its_files_and_no_others(
     told: Told, at: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "BATCH_FILES", 1)
+    monkeypatch.setattr(upload, "BATCH_FILES", 1)
     told.refuses = "a.md"
     result = ingested(folder)
     assert result.exit_code == 1

@@ -46,8 +46,10 @@ def test_no_default_holds_a_path_of_this_machine() -> None:
 
 
 def test_every_service_listens_on_loopback_alone_by_default() -> None:
-    hosts = [owner.model_fields["host"].default for owner in settings_doc.SERVICES.values()]
-    assert hosts == ["127.0.0.1"] * 3
+    services = [owner.model_fields for owner in settings_doc.SERVICES.values()]
+    hosts = [fields["host"].default for fields in services if "port" in fields]
+    assert len(hosts) >= 3
+    assert set(hosts) == {"127.0.0.1"}
 
 
 def test_a_computed_default_needs_words(monkeypatch: pytest.MonkeyPatch) -> None:

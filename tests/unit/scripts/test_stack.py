@@ -1,6 +1,7 @@
 """The embedded stack with small processes in the place of its parts: start, watch, end."""
 
 import io
+import json
 import os
 import signal
 import socket
@@ -15,11 +16,14 @@ from rich.console import Console
 from serving import free_port
 
 import stack
+from bulkhead.auth import Role
+from bulkhead.tool_tokens import TokenVerifier
 from embedded import preflight
 from embedded.errors import Interrupted, NotReady, PartEnded, PortTaken, StackError
 from embedded.parts import Part, State, parts
 from embedded.readiness import await_ready
 from embedded.supervisor import Running, Supervisor
+from embedded.tools import SERVERS, prepare
 
 # Serves 200 on every path, as soon as it can.
 SERVER = """
@@ -238,7 +242,8 @@ def test_an_empty_key_is_refused(tmp_path: Path) -> None:
 
 def test_ports_of_the_environment_reach_every_part_that_needs_them(tmp_path: Path) -> None:
     given = {"LLM_PORT": "9000", "EMBEDDING_PORT": "9081", "LLM_THREADS": "1"}
-    llm, embedding, retriever = parts(State(tmp_path), given)
+    by_name = {part.name: part for part in parts(State(tmp_path), given)}
+    llm, embedding, retriever = (by_name[name] for name in ("llm", "embedding", "retriever"))
     assert (llm.port, embedding.port, retriever.port) == (9000, 9081, 8080)
     assert retriever.environment["RETRIEVER_LLM_URL"] == "http://127.0.0.1:9000/v1"
     assert retriever.environment["RETRIEVER_EMBEDDING_URL"] == "http://127.0.0.1:9081"
@@ -248,8 +253,38 @@ def test_ports_of_the_environment_reach_every_part_that_needs_them(tmp_path: Pat
 def test_a_model_server_that_runs_elsewhere_is_used_and_not_started(tmp_path: Path) -> None:
     elsewhere = {"RETRIEVER_LLM_URL": "http://10.0.0.7:8000/v1"}
     wanted = parts(State(tmp_path), elsewhere)
-    assert [part.name for part in wanted] == ["embedding", "retriever"]
+    assert "llm" not in [part.name for part in wanted]
     assert wanted[-1].environment["RETRIEVER_LLM_URL"] == "http://10.0.0.7:8000/v1"
+
+
+def test_the_tool_servers_are_started_with_their_database_and_told_to_the_retriever(
+    tmp_path: Path,
+) -> None:
+    wanted = parts(State(tmp_path), {"MCP_DATABASE_PORT": "9091"})
+    assert [part.name for part in wanted] == [
+        "llm", "postgres", "mcp-filesystem", "mcp-database", "embedding", "retriever",
+    ]  # fmt: skip
+    told = json.loads(wanted[-1].environment["RETRIEVER_TOOL_SERVERS"])
+    assert told["database"]["url"] == "http://127.0.0.1:9091/mcp"
+    assert told["filesystem"]["url"] == "http://127.0.0.1:8090/mcp"
+    elsewhere = parts(State(tmp_path), {"RETRIEVER_TOOL_SERVERS": "{}"})
+    assert [part.name for part in elsewhere] == ["llm", "embedding", "retriever"]
+
+
+def test_a_start_makes_keys_tokens_and_files_for_their_owner_alone(tmp_path: Path) -> None:
+    kept = State(tmp_path / ".data")
+    prepare(kept)
+    (kept.files / "docs" / "security.md").write_text("mine")
+    keys = [kept.signing_key(server).read_text() for server in SERVERS]
+    prepare(kept)
+    assert [kept.signing_key(server).read_text() for server in SERVERS] == keys
+    assert (kept.files / "docs" / "security.md").read_text() == "mine"
+    for server in SERVERS:
+        for path in (kept.signing_key(server), kept.token(server)):
+            assert path.stat().st_mode & 0o777 == 0o600
+        verifier = TokenVerifier(kept.signing_key(server).read_text().strip().encode(), server)
+        principal = verifier.verify(kept.token(server).read_text().strip())
+        assert (principal.tenant, principal.role) == ("default", Role.READER)
 
 
 @pytest.mark.parametrize("told", ["0", "70000", "http", ""])

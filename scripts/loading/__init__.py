@@ -1,0 +1,1 @@
+"""Loads a retriever, or any OpenAI-compatible endpoint, and judges what came back."""

@@ -1,0 +1,315 @@
+"""Compare relevance gates, grounding weights and prompts on a judged collection.
+
+All three ask a running stack for what the search finds, and try the rest here:
+
+    python scripts/sweep_answers.py gate --data squad --foreign cranfield
+    python scripts/sweep_answers.py prompts --data squad
+    python scripts/eval.py answers --data squad --out answers.json
+    python scripts/sweep_answers.py grounding answers.json --data squad
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import openai
+import typer
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from evaluation import answers as answering
+from evaluation.beir import Dataset, load
+from evaluation.bootstrap import Estimate, estimate
+from evaluation.client import RetrieverClient
+from evaluation.errors import EvaluationError
+from evaluation.runner import ingest
+from evaluation.squad import MARKER, contains_gold
+from retriever.answer.cite import CitingStream
+from retriever.answer.flow import BACKGROUND
+from retriever.answer.ground import REPEATED, Evidence
+from retriever.answer.prompt import STOP, in_document_order, render
+from retriever.answer.retriever import to_document
+from retriever.index.model import Hit, Scores
+from retriever.settings import RetrieverSettings
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_show_locals=False)
+
+Data = Annotated[Path, typer.Option(help="Folder in the BEIR layout.")]
+Url = Annotated[str, typer.Option(help="Address of the retriever.")]
+KeyFile = Annotated[Path, typer.Option(help="File that holds the API key.")]
+Questions = Annotated[int, typer.Option(min=1, help="Questions of each kind.")]
+
+ADDRESS, KEY_FILE = "http://127.0.0.1:8080", Path(".data/api-key")
+# Not from the environment: what is compared are the defaults with other values.
+DEFAULTS = RetrieverSettings.model_fields
+LANGUAGE: str = DEFAULTS["language"].default
+THRESHOLD: float = DEFAULTS["support_threshold"].default
+TOP_K: int = DEFAULTS["top_k"].default
+
+Row = tuple[str, ...]
+Messages = list[BaseMessage]
+
+
+async def found(client: RetrieverClient, question: answering.Question) -> list[Hit]:
+    """What an answer would rest on: the chunks that the flow asks for, best first."""
+    body = {"query": question.text, "top_k": BACKGROUND, "filters": question.filters}
+    return [
+        Hit(
+            chunk_id=result.chunk_id,
+            document_id=result.document_id,
+            title=result.title,
+            source=result.source,
+            page=None,
+            start=result.start,
+            end=result.end,
+            text=result.text,
+            score=result.score,
+            scores=Scores(dense=result.scores.dense, sparse=result.scores.sparse),
+        )
+        for result in (await client.search(body)).results
+    ]
+
+
+def evidence(
+    question: str, hits: Sequence[Hit], shown: int, threshold: float, repeated: float
+) -> Evidence:
+    """The evidence as the flow prepares it."""
+    return Evidence(question, hits[:shown], hits, LANGUAGE, threshold, repeated)
+
+
+# --- the relevance gate
+
+GATES = [
+    (weight, least)
+    for weight, leasts in {
+        0.0: (0.30, 0.40, 0.50),
+        0.5: (0.45, 0.55, 0.65),
+        1.0: (0.70, 0.80, 0.90),
+    }.items()
+    for least in leasts
+]
+"""What a share of the question's words counts beside the cosine, and the least sum that passes."""
+
+
+async def gates(client: RetrieverClient, kinds: dict[str, list[answering.Question]]) -> list[Row]:
+    """For every gate, the share of each kind of question that passes it."""
+    measured: dict[str, list[tuple[float, float]]] = {}
+    for kind, questions in kinds.items():
+        for question in questions:
+            hits = await found(client, question)
+            cosines = [hit.scores.dense or 0.0 for hit in hits[:TOP_K]]
+            words = evidence(question.text, hits, TOP_K, THRESHOLD, REPEATED).coverage_of_question()
+            measured.setdefault(kind, []).append((max(cosines, default=0.0), words))
+
+    def passing(pairs: Sequence[tuple[float, float]], weight: float, least: float) -> str:
+        passed = sum(cosine + weight * words >= least for cosine, words in pairs)
+        return f"{passed / len(pairs):.2f}"
+
+    return [
+        (
+            f"{weight}",
+            f"{least:.2f}",
+            *(passing(pairs, weight, least) for pairs in measured.values()),
+        )
+        for weight, least in GATES
+    ]
+
+
+@app.command("gate")
+def gate_command(
+    data: Data,
+    foreign: Annotated[Path, typer.Option(help="Another collection, whose questions are foreign.")],
+    questions: Questions = 200,
+    url: Url = ADDRESS,
+    key_file: KeyFile = KEY_FILE,
+) -> None:
+    """How many answerable, left-out and foreign questions pass each relevance gate."""
+    dataset, other = load(data), load(foreign)
+    kinds = {
+        "answerable": answering.answerable(dataset, questions, 0),
+        "left out": answering.left_out(dataset, questions, 0),
+        "foreign": answering.foreign(dataset, other, questions, 0),
+    }
+    rows = _run(url, key_file, dataset, lambda client: gates(client, kinds))
+    _show(("words count", "least", *kinds), rows)
+
+
+# --- the grounding check
+
+WEIGHTS, THRESHOLDS = (0.0, 0.25, 0.5, 1.0), (0.5, 0.6, 0.7)
+
+
+async def groundings(
+    client: RetrieverClient, dataset: Dataset, records: list[dict[str, Any]]
+) -> list[Row]:
+    """For every weight and threshold, how many right and wrong answers get a citation."""
+    outcomes: dict[tuple[float, float], dict[bool, list[bool]]] = {
+        key: {True: [], False: []} for key in product(WEIGHTS, THRESHOLDS)
+    }
+    for record in records:
+        question = answering.Question(
+            "answerable",
+            record["id"],
+            record["question"],
+            (),
+            frozenset(),
+            {"collection": dataset.name},
+        )
+        hits = await found(client, question)
+        words = MARKER.sub("", record["answer"])
+        for (weight, threshold), cited in outcomes.items():
+            stream = CitingStream(evidence(question.text, hits, TOP_K, threshold, weight))
+            stream.feed(words)
+            stream.end()
+            cited[record["contains_gold"]].append(bool(stream.citations))
+    return [
+        (f"{weight}", f"{threshold}", *(_share(cited[right]) for right in (True, False)))
+        for (weight, threshold), cited in outcomes.items()
+    ]
+
+
+@app.command("grounding")
+def grounding_command(
+    answers: Annotated[Path, typer.Argument(help="What `eval.py answers --out` wrote.")],
+    data: Data,
+    url: Url = ADDRESS,
+    key_file: KeyFile = KEY_FILE,
+) -> None:
+    """How many answers with and without gold get a citation, by the check's two constants."""
+    told = json.loads(answers.read_text(encoding="utf-8"))
+    records = [r for r in told["records"] if r["kind"] == "answerable" and not r["abstained"]]
+    dataset = load(data)
+    rows = _run(url, key_file, dataset, lambda client: groundings(client, dataset, records))
+    _show(("repeated words count", "threshold", "cited, with gold", "cited, without"), rows)
+
+
+# --- the prompt
+
+Layout = Callable[[Messages, str], Messages]
+
+
+def _short_system(messages: Messages, _: str) -> Messages:
+    return [SystemMessage("Answer from the sources, briefly."), *messages[1:]]
+
+
+def _one_sentence(messages: Messages, _: str) -> Messages:
+    return [messages[0], HumanMessage(f"{messages[1].text}\nAnswer in one sentence.")]
+
+
+def _question_first(messages: Messages, question: str) -> Messages:
+    sources = messages[1].text.removesuffix(f"\n\nQuestion: {question}")
+    return [messages[0], HumanMessage(f"Question: {question}\n\n{sources}")]
+
+
+LAYOUTS: dict[str, Layout] = {
+    "the product's": lambda messages, _: messages,
+    "a short system message": _short_system,
+    "'Answer in one sentence' at the end": _one_sentence,
+    "the question first": _question_first,
+}
+ORDERS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
+    "document": in_document_order,
+    "best first": list,
+    "best last": lambda found: list(reversed(found)),
+}
+CHUNKS = (1, 2, 4)
+MOST_TOKENS = 96
+
+PROMPTS = [
+    *((name, "document", TOP_K) for name in LAYOUTS),
+    *(("the product's", order, TOP_K) for order in ORDERS if order != "document"),
+    *(("the product's", "document", chunks) for chunks in CHUNKS if chunks != TOP_K),
+]
+"""Layout, order and number of chunks; one of the three differs from the product's at a time."""
+
+
+async def prompts(
+    client: RetrieverClient, model: ChatOpenAI, questions: list[answering.Question]
+) -> list[Row]:
+    """For every prompt, the share of answers that hold gold, and the tokens they took."""
+    rights: dict[tuple[str, str, int], list[bool]] = {prompt: [] for prompt in PROMPTS}
+    tokens: dict[tuple[str, str, int], list[int]] = {prompt: [] for prompt in PROMPTS}
+    for question in questions:
+        hits = await found(client, question)
+        for prompt in PROMPTS:
+            layout, order, chunks = prompt
+            sources = ORDERS[order]([to_document(hit) for hit in hits[:chunks]])
+            messages = LAYOUTS[layout](render(question.text, sources, []), question.text)
+            reply = await model.ainvoke(messages, stop=list(STOP), max_tokens=MOST_TOKENS)
+            rights[prompt].append(contains_gold(reply.text, question.gold_answers))
+            tokens[prompt].append(
+                reply.usage_metadata["input_tokens"] if reply.usage_metadata else 0
+            )
+    return [
+        (
+            layout,
+            order,
+            f"{chunks}",
+            _share(rights[layout, order, chunks]),
+            f"{sum(tokens[layout, order, chunks]) / len(questions):.0f}",
+        )
+        for layout, order, chunks in PROMPTS
+    ]
+
+
+@app.command("prompts")
+def prompts_command(
+    data: Data,
+    questions: Questions = 60,
+    url: Url = ADDRESS,
+    key_file: KeyFile = KEY_FILE,
+    llm_url: Annotated[str, typer.Option(help="The model server.")] = "http://127.0.0.1:8000/v1",
+) -> None:
+    """How often the answer holds gold, by layout of the prompt, order and number of chunks."""
+    dataset = load(data)
+    asked = answering.answerable(dataset, questions, 0)
+    model = ChatOpenAI(
+        model="any", base_url=llm_url, api_key=SecretStr("none"), temperature=0, timeout=300
+    )
+    rows = _run(url, key_file, dataset, lambda client: prompts(client, model, asked))
+    _show(("prompt", "order", "chunks", "holds gold", "prompt tokens"), rows)
+
+
+def _run(
+    url: str,
+    key_file: Path,
+    dataset: Dataset,
+    measure: Callable[[RetrieverClient], Coroutine[Any, Any, list[Row]]],
+) -> list[Row]:
+    """Index the collection, where it is not yet, and measure."""
+
+    async def run(key: str) -> list[Row]:
+        async with RetrieverClient(url, key, timeout=300) as client:
+            await ingest(client, dataset, lambda _: None)
+            return await measure(client)
+
+    try:
+        return asyncio.run(run(key_file.read_text(encoding="utf-8").strip()))
+    except (EvaluationError, OSError, openai.OpenAIError) as error:
+        Console(stderr=True).print(str(error), style="bold red", markup=False)
+        raise typer.Exit(1) from error
+
+
+def _share(outcomes: Sequence[bool]) -> str:
+    """The share with its 95% bootstrap interval."""
+    found: Estimate = estimate([float(outcome) for outcome in outcomes])
+    if found.value is None:
+        return "-"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}) of {found.n}"
+
+
+def _show(columns: Row, rows: Sequence[Row]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(Console().width, 100)).print(table)
+
+
+if __name__ == "__main__":
+    app()

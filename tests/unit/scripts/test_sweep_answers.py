@@ -1,0 +1,72 @@
+"""The comparisons behind the answers' constants, against a scripted retriever over HTTP."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from typer.testing import CliRunner
+
+from sweep_answers import LAYOUTS, app
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def rows(table: str) -> dict[tuple[str, str], list[str]]:
+    """The cells of each row by its first two."""
+    lines = [line for line in table.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    return {(row[0], row[1]): row[2:] for row in cells}
+
+
+def test_a_gate_is_judged_by_what_passes_it(
+    collection: Path, retriever: Any, key_file: Path
+) -> None:
+    address = ("--url", retriever.url, "--key-file", key_file)
+    table = rows(run("gate", "--data", collection, "--foreign", collection, *address))
+
+    # Every chunk found has a cosine of .5; left out, the moon's and the chess board's questions
+    # still find nothing, or a chunk without their words.
+    assert table["0.0", "0.50"][0] == "1.00"
+    assert float(table["1.0", "0.90"][0]) > float(table["1.0", "0.90"][1])
+    assert all(float(cell) <= 1 for cells in table.values() for cell in cells)
+
+
+def test_a_grounding_check_is_judged_by_which_answers_it_cites(
+    collection: Path, retriever: Any, key_file: Path, tmp_path: Path
+) -> None:
+    question = "Who visited the Moon in 1969?"
+    told = [
+        ("The Moon was visited by Neil Armstrong in 1969. [1]", True),
+        ("Fishermen celebrate their harbour with lanterns.", False),
+    ]
+    records = [
+        {"kind": "answerable", "id": "q1", "question": question, "answer": answer}
+        | {"abstained": False, "contains_gold": gold}
+        for answer, gold in told
+    ]
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"records": records}))
+
+    address = ("--url", retriever.url, "--key-file", key_file)
+    table = rows(run("grounding", answers, "--data", collection, *address))
+
+    right, wrong = table["0.25", "0.6"]
+    assert right.startswith("1.000")
+    assert wrong.startswith("0.000")
+
+
+def test_the_prompts_differ_in_one_thing_each() -> None:
+    messages: list[BaseMessage] = [
+        SystemMessage("Rules."),
+        HumanMessage("<source>\na\n</source>\n\nQuestion: Why?"),
+    ]
+    made = {name: [m.text for m in layout(messages, "Why?")] for name, layout in LAYOUTS.items()}
+    assert made["the product's"] == [m.text for m in messages]
+    assert made["a short system message"][1] == messages[1].text
+    assert made["the question first"][1] == "Question: Why?\n\n<source>\na\n</source>"
+    assert made["'Answer in one sentence' at the end"][1].startswith(messages[1].text)
