@@ -77,7 +77,7 @@ class Counted(SentenceTransformerBackend):
 
 def serve_embedding(port: int) -> None:
     """The embedding service with the real model, in a process of its own."""
-    settings = EmbeddingSettings()
+    settings = EmbeddingSettings(cache_texts=0)  # the same texts are embedded more than once here
     backend = Counted(settings)
     app = create_embedding(settings, backend)
     app.get("/bench/fill")(backend.fill)
