@@ -10,8 +10,9 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from client import Job
 from evaluation.errors import ApiError
-from evaluation.replies import ChatChunk, ChatReply, Job, ModelList, SearchReply
+from evaluation.replies import ChatChunk, ChatReply, ModelList, SearchReply
 
 Json = dict[str, Any]
 Reply = TypeVar("Reply", bound=BaseModel)

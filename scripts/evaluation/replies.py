@@ -1,46 +1,6 @@
 """The parts of the retriever's replies that are measured; fields not named here are ignored."""
 
-from typing import Literal
-
 from pydantic import BaseModel
-
-
-class JobCounts(BaseModel):
-    """Documents by outcome, and the chunks that were written."""
-
-    total: int = 0
-    added: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    pending: int = 0
-    chunks: int = 0
-
-    @property
-    def done(self) -> int:
-        """Documents that are through, well or badly."""
-        return self.added + self.replaced + self.unchanged + self.failed
-
-
-class JobError(BaseModel):
-    """Why one document failed."""
-
-    source: str | None = None
-    message: str
-
-
-class Job(BaseModel):
-    """An ingestion job."""
-
-    id: str
-    state: Literal["queued", "running", "succeeded", "partial", "failed", "cancelled"]
-    counts: JobCounts
-    errors: list[JobError]
-
-    @property
-    def final(self) -> bool:
-        """Whether the state can no longer change."""
-        return self.state not in ("queued", "running")
 
 
 class Found(BaseModel):

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from client import Counts, Job
 from evaluation.beir import CorpusDocument, Dataset
 from evaluation.client import RetrieverClient
 from evaluation.errors import ApiError, EvaluationError, MeasurementError
-from evaluation.replies import Found, Job, JobCounts
+from evaluation.replies import Found
 
 BATCH = 64
 # Jobs in flight: enough that the server never waits for us, few enough for its queue.
@@ -27,7 +28,7 @@ class Failure:
     message: str
 
 
-async def ingest(client: RetrieverClient, dataset: Dataset, advance: Advance) -> JobCounts:
+async def ingest(client: RetrieverClient, dataset: Dataset, advance: Advance) -> Counts:
     """Index a collection and wait until every job is over; documents that are there are unchanged.
 
     Blank documents are left out (the caller reports `dataset.blank`). Raises ApiError where any
@@ -36,7 +37,7 @@ async def ingest(client: RetrieverClient, dataset: Dataset, advance: Advance) ->
     bodies = [_document(dataset, document) for document in dataset.corpus.values() if document.body]
     slots = asyncio.Semaphore(JOBS)
 
-    async def index(batch: list[dict[str, Any]]) -> JobCounts:
+    async def index(batch: list[dict[str, Any]]) -> Counts:
         async with slots:
             job = await client.ingest(batch)
             seen = 0
@@ -54,8 +55,8 @@ async def ingest(client: RetrieverClient, dataset: Dataset, advance: Advance) ->
     finally:
         for task in tasks:
             task.cancel()
-    fields = JobCounts.model_fields
-    return JobCounts(**{field: sum(getattr(count, field) for count in counts) for field in fields})
+    fields = Counts.model_fields
+    return Counts(**{field: sum(getattr(count, field) for count in counts) for field in fields})
 
 
 async def ask_all(
