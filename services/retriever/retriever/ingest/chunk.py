@@ -19,6 +19,7 @@ text.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -77,11 +78,17 @@ class Chunker:
         marks = list(headings(text)) if markdown else []
         trail = _Trail(marks)
         splitter = self._markdown if markdown else self._text
-        return [
-            Chunk(start, start + len(piece), trail.above(start))
+        spans = [
+            (start, start + len(piece))
             for block in _blocks(text, [mark.offset for mark in marks])
             for start, piece in self._fit(splitter, text[block], block.start)
             if piece.strip()
+        ]
+        # Where a chunk repeats all of the one before, that one says nothing of its own.
+        return [
+            Chunk(start, end, trail.above(start))
+            for (start, end), (following, _) in zip_longest(spans, spans[1:], fillvalue=(-1, -1))
+            if start != following
         ]
 
     def _fit(
