@@ -44,7 +44,7 @@ class Window:
         self.page.goto(f"{self.url}/#key={key}")
         if view:
             self.page.get_by_role("link", name=view, exact=True).click()
-        self.page.locator("#state:not([data-state=unknown])").wait_for()
+        self.page.locator("#state:not([data-state=checking])").wait_for()
         return self
 
     def ask(self, question: str) -> Locator:

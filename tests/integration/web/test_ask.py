@@ -178,20 +178,28 @@ def test_steps_tool_citations_and_a_trace_show_where_the_api_has_them(
     filled: Api, window: Window
 ) -> None:
     step = {
+        "id": "call-1",
         "server": "database",
         "tool": "run_query",
         "arguments": {"sql": "SELECT 1"},
         "duration_ms": 12.3,
-        "outcome": "ok",
+        "outcome": "done",
+        "detail": "",
+        "text": "1 row\nrows: 17\n",
     }
+    refused = {**step, "id": "call-2", "outcome": "refused", "detail": "Asked twice.", "text": ""}
     citation = {
         "marker": "1",
+        "document_id": "call-1",
         "server": "database",
         "tool": "run_query",
+        "arguments": {"sql": "SELECT 1"},
+        "start": 6,
+        "end": 14,
         "quote": "rows: 17",
         "score": 1,
     }
-    last = {"citations": [citation], "steps": [step], "trace_id": "4bf92f3577b34da6"}
+    last = {"citations": [citation], "steps": [step, refused], "trace_id": "4bf92f3577b34da6"}
     delta = {"content": "There are 17. [1]"}
     chunks: list[dict[str, Any]] = [{"step": step}, {"choices": [{"delta": delta}]}, last]
     body = "".join(f"data: {json.dumps({'id': 'c1', 'choices': [], **one})}\n\n" for one in chunks)
@@ -203,16 +211,25 @@ def test_steps_tool_citations_and_a_trace_show_where_the_api_has_them(
     )
     window.page.route(
         "**/web/config.json",
-        lambda route: route.fulfill(json={"grafana_url": "http://grafana:3000/", "examples": []}),
+        lambda route: route.fulfill(
+            json={"grafana_url": "http://grafana:3000/", "tools": True, "examples": []}
+        ),
     )
-    answer = window.open().ask("How many rows?")
+    window.open().page.locator("#options summary").click()
+    window.page.get_by_label("Use tools").check()
+    with window.page.expect_request("**/v1/chat/completions") as asked:
+        answer = window.ask("How many rows?")
+    assert asked.value.post_data_json["rag"] == {"mode": "hybrid", "tools": True}
     expect(answer.locator("> .steps")).to_contain_text("SELECT 1")
     answer.get_by_text("What happened").click()
     expect(answer.locator(".panel .steps")).to_contain_text("database · run_query")
+    expect(answer.locator(".panel .steps")).to_contain_text("Asked twice.")
     link = answer.get_by_role("link", name="4bf92f3577b34da6")
     assert (link.get_attribute("href") or "").startswith("http://grafana:3000/explore?")
     answer.locator(".cite").click()
     expect(window.page.locator("#reader mark")).to_have_text("rows: 17")
+    expect(window.page.locator("#reader-text")).to_contain_text("1 row")
+    expect(window.page.locator("#reader-about")).to_contain_text("SELECT 1")
 
 
 def test_a_model_server_that_is_down_gets_an_error_that_says_what_to_do(

@@ -30,6 +30,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",  # kept, and asked about each time: the answer is 304
 }
+# Named with the first answer, so that no module waits for the one that imports it.
+_MODULES = ", ".join(
+    f"<web/{module.name}>; rel=modulepreload" for module in sorted(FOLDER.glob("*.js"))
+)
 
 
 class Page(StaticFiles):
@@ -42,6 +46,8 @@ class Page(StaticFiles):
         """A file with its ETag, or 304; raises `HTTPException` 404 and 405."""
         response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)
+        if response.headers.get("content-type", "").startswith("text/html"):
+            response.headers["Link"] = _MODULES
         return response
 
 
@@ -50,6 +56,7 @@ class PageConfig(BaseModel):
 
     grafana_url: str | None
     max_document_bytes: int
+    tools: bool
     examples: list[str]
 
 
@@ -58,6 +65,7 @@ def add_page(app: FastAPI, settings: RetrieverSettings) -> None:
     config = PageConfig(
         grafana_url=str(settings.grafana_url) if settings.grafana_url else None,
         max_document_bytes=min(settings.max_document_bytes, settings.max_body_bytes),
+        tools=bool(settings.tool_servers),
         examples=json.loads((FOLDER / "examples.json").read_text(encoding="utf-8")),
     )
 

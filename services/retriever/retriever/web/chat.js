@@ -1,32 +1,36 @@
 // The conversation: ask, stream, stop, go on.
-import { Answer } from "./answer.js";
+import { Answer, unmarked } from "./answer.js";
 import { call } from "./api.js";
 import { announce, byId, el } from "./dom.js";
-import { stepItem } from "./happened.js";
-import { Problem, toProblem } from "./problem.js";
+import { Problem } from "./problem.js";
 import { events } from "./sse.js";
 import { look } from "./status.js";
 
-const MOST_TURNS = 198; // the API takes 200 messages; the retriever drops the oldest that do not fit
+const MOST_TURNS = 99; // the API takes 200 messages; the retriever drops the oldest that do not fit
 let turns = [];
 let stop = null;
 
 /** Wire the composer up. */
 export function setUpChat() {
   const question = byId("question");
-  byId("composer").addEventListener("submit", (event) => {
+  const send = () => {
+    const text = question.value.trim();
+    if (stop || !text) return;
+    question.value = "";
+    ask(text);
+  };
+  byId("composer").onsubmit = (event) => {
     event.preventDefault();
     if (stop) stop.abort();
-    else if (question.value.trim()) ask(take(question));
-  });
-  question.addEventListener("keydown", (event) => {
+    else send();
+  };
+  question.onkeydown = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    if (!stop && question.value.trim()) ask(take(question));
-  });
-  question.addEventListener("input", () => grow(question));
+    send();
+  };
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && stop && !event.defaultPrevented) stop.abort();
+    if (event.key === "Escape" && !event.defaultPrevented) stop?.abort();
   });
   addEventListener("scroll", noteScroll, { passive: true });
   byId("fresh").onclick = startOver;
@@ -37,49 +41,46 @@ export async function ask(question) {
   if (stop) return;
   stop = new AbortController();
   busy(true);
-  const turn = el("article", { className: "asked" }, el("h2", { className: "unseen" }, "Question"), el("p", {}, question));
-  const again = () => {
+  const asked = el("article.asked", el("h2.unseen", "Question"), el("p", question));
+  const answer = new Answer(() => {
     if (stop) return;
-    turn.remove();
+    asked.remove();
     answer.element.remove();
-    turns = turns.filter((one) => one.of !== answer);
+    turns = turns.filter((one) => one.answer !== answer);
     ask(question);
-  };
-  const answer = new Answer(again);
-  byId("conversation").append(turn, answer.element);
+  });
+  byId("conversation").append(asked, answer.element);
   byId("greeting").hidden = true;
   following = true;
   try {
     answer.end(await stream(question, answer));
-    remember(question, answer);
   } catch (error) {
     if (error.name === "AbortError") answer.stopped();
-    else fail(answer, toProblem(error));
-    if (answer.text && answer.element.isConnected) remember(question, answer);
-  } finally {
-    stop = null;
-    busy(false);
-    follow();
+    else {
+      answer.failed(error);
+      look();
+    }
   }
+  if (answer.text && answer.element.isConnected) {
+    turns.push({ question, answer });
+    byId("fresh").hidden = false;
+  }
+  stop = null;
+  busy(false);
+  follow();
 }
 
-/** The answer's words go into `answer`; what else the chunks say is returned. */
+/** The answer's words and steps go into `answer`; what else the chunks say is returned. */
 async function stream(question, answer) {
-  const messages = [...turns.slice(-MOST_TURNS).map(({ role, content }) => ({ role, content })), { role: "user", content: question }];
-  const response = await call("v1/chat/completions", {
-    json: { messages, stream: true, rag: options() },
-    signal: stop.signal,
-  });
+  const messages = [...turns.slice(-MOST_TURNS).flatMap(said), { role: "user", content: question }];
+  const json = { messages, stream: true, rag: options() };
+  const response = await call("v1/chat/completions", { json, signal: stop.signal });
   const extras = {};
-  const steps = el("ol", { className: "steps" });
-  for await (const { data } of events(response)) {
+  for await (const data of events(response)) {
     if (data === "[DONE]") return extras;
     const { choices = [], error, step, ...fields } = JSON.parse(data);
     if (error) throw Problem.from(error);
-    if (step) {
-      if (!steps.isConnected) answer.said.before(steps);
-      steps.append(stepItem(step));
-    }
+    if (step) answer.step(step);
     Object.assign(extras, fields);
     for (const { delta, finish_reason: reason } of choices) {
       if (reason) extras.finish_reason = reason;
@@ -87,51 +88,30 @@ async function stream(question, answer) {
     }
     follow();
   }
-  throw new Problem("The answer broke off.", { type: "broke_off" });
+  throw new Problem("The answer broke off.", "broke_off");
 }
 
-function options() {
-  const rag = { mode: byId("mode").value };
-  if (byId("top-k").value) rag.top_k = Number(byId("top-k").value);
-  if (byId("rerank").checked) rag.rerank = true;
-  if (byId("tools").checked && !byId("tools-field").hidden) rag.tools = true;
-  return rag;
-}
+const options = () => ({
+  mode: byId("mode").value,
+  top_k: Number(byId("top-k").value) || undefined, // undefined is not sent
+  rerank: byId("rerank").checked || undefined,
+  tools: byId("tools").checked || undefined,
+});
 
 /** What the next question leans on. Markers are left out: their numbers are this answer's own. */
-function remember(question, answer) {
-  turns.push(
-    { role: "user", content: question, of: answer },
-    { role: "assistant", content: answer.text.replace(/ ?\[\d{1,3}\]/g, ""), of: answer },
-  );
-  byId("fresh").hidden = false;
-}
-
-function fail(answer, problem) {
-  answer.failed(problem);
-  look();
-}
+const said = ({ question, answer }) => [
+  { role: "user", content: question },
+  { role: "assistant", content: unmarked(answer.text) },
+];
 
 function startOver() {
-  if (stop) stop.abort();
+  stop?.abort();
   turns = [];
   byId("conversation").replaceChildren();
   byId("greeting").hidden = false;
   byId("fresh").hidden = true;
   byId("question").focus();
   announce("A new conversation.");
-}
-
-function take(question) {
-  const text = question.value.trim();
-  question.value = "";
-  grow(question);
-  return text;
-}
-
-function grow(question) {
-  question.style.blockSize = "auto";
-  question.style.blockSize = `${question.scrollHeight}px`;
 }
 
 function busy(answering) {

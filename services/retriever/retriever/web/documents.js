@@ -1,133 +1,110 @@
 // The documents: list, filter, search in their texts, open, delete.
 import { call, fetchJson } from "./api.js";
-import { announce, button, byId, confirmed, count, el } from "./dom.js";
-import { problemBox, toProblem } from "./problem.js";
-import { openCitation } from "./reader.js";
+import { announce, byId, confirmed, count, dotted, el } from "./dom.js";
+import { watchJobs } from "./jobs.js";
+import { problemBox } from "./problem.js";
+import { nameOf, opening } from "./reader.js";
 
 const PAGE = 50;
-const WHOLE_PAGE = 1000; // what a filter by name reads at a time, as it has to see them all
 let cursor = null;
 let loading = Promise.resolve();
 
+const sought = () => byId("sought").value.trim();
+const found = (words) => { byId("found").textContent = words; };
+
 /** Wire the search and the list up. */
 export function setUpDocuments() {
-  const sought = byId("sought");
-  byId("find").addEventListener("submit", (event) => {
+  byId("find").onsubmit = (event) => {
     event.preventDefault();
-    if (sought.value.trim()) search(sought.value.trim());
-  });
-  sought.addEventListener("input", () => {
+    if (sought()) search(sought());
+  };
+  byId("sought").oninput = () => {
     showPassages(null);
     filter();
-  });
-  byId("more").onclick = () => load(PAGE);
+  };
+  byId("more").onclick = () => load();
 }
 
-/** Read the list anew. */
-export function reload() {
-  return alone(async () => {
-    const { data, next_cursor: following } = await fetchJson(`v1/documents?limit=${PAGE}`);
-    cursor = following;
-    byId("list").replaceChildren(...data.map(row));
-    shown();
-    if (byId("sought").value.trim()) setTimeout(filter);
-  });
+/** Look anew at the documents, and at the jobs under way. */
+export function refresh() {
+  load(true);
+  watchJobs(() => load(true));
 }
 
-const load = (limit) => alone(async () => {
-  const { data, next_cursor: following } = await fetchJson(`v1/documents?limit=${limit}&cursor=${encodeURIComponent(cursor)}`);
-  cursor = following;
-  byId("list").append(...data.map(row));
-  shown();
-});
-
-/** One change of the list after the other. */
-function alone(work) {
-  loading = loading.then(work).catch((error) => {
-    byId("list").replaceChildren(el("li", {}, problemBox(toProblem(error), reload)));
+/** Read on, or `anew`; one change of the list after the other. */
+function load(anew) {
+  loading = loading.then(async () => {
+    const from = anew ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const { data, next_cursor: next } = await fetchJson(`v1/documents?limit=${PAGE}${from}`);
+    cursor = next;
+    if (anew) byId("list").replaceChildren();
+    byId("list").append(...data.map(row));
+    filter();
+  }).catch((error) => {
+    cursor = null;
+    byId("list").replaceChildren(el("li", problemBox(error, refresh)));
     byId("more").hidden = true;
   });
   return loading;
 }
 
-function shown() {
-  const rows = byId("list").querySelectorAll("li").length;
-  byId("more").hidden = cursor === null;
-  byId("found").textContent = rows ? `${count(rows, "document")}${cursor ? ", and more" : ""}` : "There are no documents yet. Drop files above.";
-}
-
-/** Keep only the documents whose name holds what is typed; this reads the whole list. */
-async function filter() {
-  const sought = byId("sought");
-  const wanted = () => sought.value.trim().toLowerCase();
-  while (wanted() && cursor) await load(WHOLE_PAGE);
-  let kept = 0;
-  for (const item of byId("list").children) {
-    item.hidden = !(item.dataset.name ?? "").includes(wanted());
-    kept += item.hidden ? 0 : 1;
-  }
-  if (wanted()) byId("found").textContent = `${count(kept, "document")} with this in the name. Enter searches the texts.`;
-  else shown();
+/** Keep the documents whose name holds what is typed, of those that are loaded. */
+function filter() {
+  const items = [...byId("list").children];
+  for (const item of items) item.hidden = !item.dataset.name?.includes(sought().toLowerCase());
+  byId("more").hidden = !cursor;
+  const kept = count(items.filter((item) => !item.hidden).length, "document");
+  if (sought()) found(`${kept} with this in the name${cursor ? ", of those loaded" : ""}. Enter searches the texts.`);
+  else found(items.length ? `${kept}${cursor ? ", and more" : ""}` : "There are no documents yet. Drop files above.");
 }
 
 async function search(query) {
-  byId("found").textContent = "Searching…";
+  found("Searching…");
   try {
     const { results, degraded } = await fetchJson("v1/search", { json: { query, top_k: 20 } });
     showPassages(results.map(passage));
-    const without = degraded.length ? ` Found without ${degraded.join(", ")}.` : "";
-    byId("found").textContent = `${count(results.length, "passage")}, best first.${without}`;
+    found(`${count(results.length, "passage")}, best first.${degraded.length ? ` Found without ${degraded.join(", ")}.` : ""}`);
   } catch (error) {
-    showPassages([el("li", {}, problemBox(toProblem(error), () => search(query)))]);
-    byId("found").textContent = "";
+    showPassages([el("li", problemBox(error, () => search(query)))]);
+    found("");
   }
 }
 
+/** Show passages in the place of the list, or with `null` the list again. */
 function showPassages(items) {
-  byId("passages").hidden = items === null;
-  byId("list").hidden = items !== null;
-  byId("more").hidden = items !== null || cursor === null;
+  byId("passages").hidden = !items;
+  byId("list").hidden = Boolean(items);
+  byId("more").hidden = Boolean(items) || !cursor;
   byId("passages").replaceChildren(...(items ?? []));
 }
 
-function passage(hit) {
-  const where = hit.page ? `${hit.title || hit.source}, page ${hit.page}` : hit.title || hit.source;
-  return el("li", { className: "passage" },
-    button(where, (event) => openCitation(hit, event.currentTarget), { className: "name link" }),
-    el("span", { className: "muted" }, hit.score.toFixed(3)),
-    el("p", { className: "quote" }, hit.text));
-}
-
-const KINDS = { "application/pdf": "PDF", "text/html": "HTML", "text/markdown": "Markdown", "text/plain": "Text" };
+const link = (place) => opening("button.name.link", place, nameOf(place));
+const passage = (hit) => el("li", link(hit), el("span.muted", hit.score.toFixed(3)), el("p.muted", hit.text));
 
 function row(one) {
-  const kind = KINDS[one.media_type] ?? (/word/.test(one.media_type) ? "Word" : "");
-  const about = [
-    one.title === one.source ? "" : one.source,
-    kind,
-    one.pages ? count(one.pages, "page") : "",
+  const name = one.title || one.source;
+  const about = dotted(
+    one.title !== one.source && one.source,
+    one.pages && count(one.pages, "page"),
     count(one.chunks, "chunk"),
-    new Date(one.created_at).toLocaleDateString(),
-  ].filter(Boolean).join(" · ");
-  const item = el("li", {},
-    button(one.title || one.source, (event) => openCitation({ document_id: one.id, title: one.title }, event.currentTarget), { className: "name link" }),
-    button("Delete", remove, { className: "quiet", ariaLabel: `Delete ${one.title || one.source}` }),
-    el("p", { className: "muted" }, about, " ", ...one.groups.map((group) => el("span", { className: "group" }, group))));
+    new Date(one.created_at).toLocaleDateString());
+  const item = el("li",
+    link({ ...one, document_id: one.id }),
+    el("button.quiet", { onclick: remove, ariaLabel: `Delete ${name}` }, "Delete"),
+    el("p.muted", about, one.groups.map((group) => el("span.group", group))));
   item.dataset.name = `${one.title} ${one.source}`.toLowerCase();
 
   async function remove() {
-    const sure = await confirmed(`Delete “${one.title || one.source}”?`, `Its text and ${count(one.chunks, "chunk")} are removed. This cannot be undone.`);
-    if (!sure) return;
+    if (!(await confirmed(`Delete “${name}”? Its text and ${count(one.chunks, "chunk")} are removed. This cannot be undone.`))) return;
     try {
       await call(`v1/documents/${encodeURIComponent(one.id)}`, { method: "DELETE" });
     } catch (error) {
-      const problem = toProblem(error);
-      if (problem.status !== 404) return void item.append(problemBox(problem));
+      if (error.status !== 404) return void item.append(problemBox(error));
     }
-    announce(`Deleted ${one.title || one.source}.`);
+    announce(`Deleted ${name}.`);
     byId("sought").focus();
     item.remove();
-    shown();
+    filter();
   }
   return item;
 }

@@ -4,23 +4,18 @@
 export const byId = (id) => document.getElementById(id);
 
 /**
- * A new element. `props` are set as properties where the element has them, else as attributes;
- * a function under `onclick` and its like listens. Children are nodes, or strings shown as they are.
+ * A new element: `el("p.muted", { title: "more" }, "words")`. The properties may be left out.
+ * Children are nodes, strings shown as they are, lists of these, or nothing.
  */
-export function el(tag, props = {}, ...children) {
+export function el(name, ...content) {
+  const [tag, ...classes] = name.split(".");
   const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) {
-    if (value === undefined || value === null) continue;
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
+  made.classList.add(...classes);
+  if (tag === "button") made.type = "button";
+  if (content[0]?.constructor === Object) Object.assign(made, content.shift());
+  made.append(...content.flat().filter(Boolean));
   return made;
 }
-
-/** A button that does something on this page. */
-export const button = (label, onclick, props = {}) =>
-  el("button", { type: "button", onclick, ...props }, label);
 
 let told = 0;
 
@@ -33,18 +28,15 @@ export function announce(words) {
 export function closable(dialog) {
   dialog.querySelector("[data-close]").onclick = () => dialog.close();
   dialog.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      event.preventDefault();
-      event.stopPropagation();
-      dialog.close();
-    }
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    dialog.close();
   });
 }
 
 /** Ask before something that cannot be undone; whether the answer was yes. */
-export function confirmed(title, text) {
+export function confirmed(text) {
   const dialog = byId("confirm");
-  byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = text;
   dialog.returnValue = "no";
   dialog.showModal();
@@ -54,13 +46,15 @@ export function confirmed(title, text) {
 }
 
 /** `12 chunks`, `1 chunk`. */
-export const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+export const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 
 /** Milliseconds as a person reads them. */
 export const duration = (ms) =>
-  ms >= 10000 ? `${(ms / 1000).toFixed(1)} s` : ms >= 1000 ? `${(ms / 1000).toFixed(2)} s`
-    : ms >= 10 ? `${ms.toFixed(0)} ms` : `${ms.toFixed(1)} ms`;
+  ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`;
 
 /** Bytes as a person reads them. */
 export const size = (bytes) =>
   bytes >= 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
+
+/** The parts that are there, with dots between them. */
+export const dotted = (...parts) => parts.filter(Boolean).join(" · ");

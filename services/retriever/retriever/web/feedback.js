@@ -1,45 +1,40 @@
 // Thumbs up and down, and a comment.
 import { call } from "./api.js";
-import { announce, button, el } from "./dom.js";
-import { problemBox, toProblem } from "./problem.js";
+import { announce, el } from "./dom.js";
+import { problemBox } from "./problem.js";
 
 /** The two votes on the answer `id`, and the place where the comment is asked for. */
 export function feedback(id) {
   if (!id) return [];
-  const more = el("div", { className: "comment", hidden: true });
-  const vote = (name, label) =>
-    button(label, (event) => cast(event.currentTarget), { className: "quiet", ariaPressed: "false", name });
-  const votes = [vote("up", "Helpful"), vote("down", "Not helpful")];
+  const input = el("input", { maxLength: 4000, ariaLabel: "Comment", placeholder: "What was good or wrong? (optional)" });
+  const form = el("form", input, el("button", { type: "submit" }, "Send"));
+  const more = el("div.comment", { hidden: true });
+  const votes = [["up", "Helpful"], ["down", "Not helpful"]].map(([name, label]) => {
+    const vote = el("button.quiet", { name, ariaPressed: "false", onclick: () => cast(vote) }, label);
+    return vote;
+  });
 
-  async function cast(pressed) {
-    if (await sent(pressed.name, "")) ask(pressed);
-  }
-
-  async function sent(name, comment) {
-    try {
-      await call("v1/feedback", { json: { response_id: id, vote: name, comment } });
-    } catch (error) {
-      more.hidden = false;
-      more.replaceChildren(problemBox(toProblem(error)));
-      return false;
-    }
-    for (const one of votes) one.ariaPressed = String(one.name === name);
-    announce("Your vote is kept.");
-    return true;
-  }
-
-  function ask(pressed) {
-    const input = el("input", { type: "text", maxLength: 4000, ariaLabel: "Comment", placeholder: "What was good or wrong? (optional)" });
-    const form = el("form", {}, input, el("button", { type: "submit" }, "Send"));
+  async function cast(vote) {
+    if (!(await sent(vote, "", form))) return;
+    input.focus();
     form.onsubmit = async (event) => {
       event.preventDefault();
-      if (!(await sent(pressed.name, input.value.trim()))) return;
-      more.replaceChildren(el("p", { className: "muted" }, "Thank you. Vote and comment are kept."));
-      pressed.focus();
+      if (await sent(vote, input.value.trim(), el("p.muted", "Thank you. Vote and comment are kept."))) vote.focus();
     };
+  }
+
+  async function sent(vote, comment, then) {
     more.hidden = false;
-    more.replaceChildren(form);
-    input.focus();
+    try {
+      await call("v1/feedback", { json: { response_id: id, vote: vote.name, comment } });
+    } catch (error) {
+      more.replaceChildren(problemBox(error));
+      return false;
+    }
+    for (const one of votes) one.ariaPressed = String(one === vote);
+    announce("Your vote is kept.");
+    more.replaceChildren(then);
+    return true;
   }
 
   return [...votes, more];

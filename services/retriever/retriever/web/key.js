@@ -14,23 +14,21 @@ export function takeFromAddress() {
   if (offered.trim()) sessionStorage.setItem(NAME, offered.trim());
 }
 
-/** Ask for a key. `problem` says what was wrong with the one at hand; `then` runs with a new one. */
+/** Ask for a key. `problem` says what was wrong with the one at hand. */
 export function askForKey(problem = "") {
-  const dialog = byId("key-dialog");
-  const said = byId("key-problem");
-  said.textContent = problem;
-  said.hidden = !problem;
-  if (!dialog.open) dialog.showModal();
+  byId("key-problem").textContent = problem;
+  byId("key-problem").hidden = !problem;
+  if (!byId("key-dialog").open) byId("key-dialog").showModal();
 }
 
 /** Wire the dialog up; `changed` runs when there is a new key. */
 export function onKeyChange(changed) {
   const dialog = byId("key-dialog");
   closable(dialog);
-  dialog.querySelector("form").addEventListener("submit", () => {
+  dialog.querySelector("form").onsubmit = () => {
     sessionStorage.setItem(NAME, byId("key").value.trim());
     byId("key").value = "";
     changed();
-  });
+  };
   byId("change-key").onclick = () => askForKey();
 }

@@ -1,27 +1,20 @@
 // The page: takes the key, wires the views up, shows the one that the address names.
-import { setUpChat, ask } from "./chat.js";
-import { reload, setUpDocuments } from "./documents.js";
-import { byId } from "./dom.js";
-import { greet } from "./greeting.js";
-import { watchJobs } from "./jobs.js";
+import { fetchJson } from "./api.js";
+import { ask, setUpChat } from "./chat.js";
+import { refresh, setUpDocuments } from "./documents.js";
+import { byId, el } from "./dom.js";
 import { askForKey, key, onKeyChange, takeFromAddress } from "./key.js";
 import { setUpReader } from "./reader.js";
 import { watchState } from "./status.js";
 import { setUpUpload } from "./upload.js";
 
-const VIEWS = ["ask", "documents"];
-
 takeFromAddress();
 const config = await fetch("web/config.json").then((response) => response.json()).catch(() => ({}));
-const examples = config.examples ?? [];
 
 setUpReader();
 setUpChat();
 setUpDocuments();
-setUpUpload(config, () => {
-  reload();
-  watchJobs(reload);
-});
+setUpUpload(config);
 onKeyChange(start);
 watchState(config);
 addEventListener("hashchange", () => {
@@ -31,29 +24,29 @@ addEventListener("hashchange", () => {
   else showView();
 });
 document.addEventListener("keydown", (event) => {
-  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || document.querySelector("dialog:modal")) return;
+  if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
+  if (event.target.matches("input, textarea, select") || document.querySelector("dialog:modal")) return;
   event.preventDefault();
-  (byId("ask-view").hidden ? byId("sought") : byId("question")).focus();
+  byId(byId("ask-view").hidden ? "sought" : "question").focus();
 });
 start();
 
 function start() {
-  greet(examples, ask);
+  const examples = config.examples ?? [];
+  byId("examples").replaceChildren(...examples.map((one) => el("li", el("button", { onclick: () => ask(one) }, one))));
   showView();
-  if (!key()) askForKey();
+  if (!key()) return askForKey();
+  // Where this call fails, the state at the top and the first question say what is wrong.
+  fetchJson("v1/documents?limit=1").then(({ data }) => { byId("empty").hidden = data.length > 0; }, () => {});
 }
 
 function showView() {
-  const named = location.hash.slice(1);
-  const view = VIEWS.includes(named) ? named : VIEWS[0];
-  for (const one of VIEWS) byId(`${one}-view`).hidden = one !== view;
+  const documents = location.hash === "#documents";
+  byId("documents-view").hidden = !documents;
+  byId("ask-view").hidden = documents;
   for (const link of document.querySelectorAll("nav a")) {
-    link.ariaCurrent = link.hash === `#${view}` ? "page" : null;
+    link.ariaCurrent = (link.hash === "#documents") === documents ? "page" : null;
   }
-  if (view === "ask") byId("question").focus({ preventScroll: true });
-  else if (key()) {
-    reload();
-    watchJobs(reload);
-  }
+  if (!documents) byId("question").focus({ preventScroll: true });
+  else if (key()) refresh();
 }

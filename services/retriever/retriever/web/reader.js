@@ -1,7 +1,7 @@
 // A document's text, opened at the words that were quoted.
 import { call, fetchJson } from "./api.js";
-import { byId, closable, count, el } from "./dom.js";
-import { problemBox, toProblem } from "./problem.js";
+import { byId, closable, dotted, el } from "./dom.js";
+import { problemBox } from "./problem.js";
 import { blocks, exactText, utf16 } from "./text.js";
 
 const WIDE = matchMedia("(min-width: 70rem)"); // there the answer stays in sight beside the text
@@ -19,23 +19,33 @@ export function setUpReader() {
   });
 }
 
-/** Open what a citation or a chunk points to. `from` gets the focus back. */
-export async function openCitation(place, from) {
+/** Where a citation or a chunk is from: a document's title and page, or a tool. */
+export function nameOf({ tool, server, title, source, page }) {
+  return tool ? dotted(server, tool) : `${title || source}${page ? `, page ${page}` : ""}`;
+}
+
+/** A button that opens what a citation or a chunk points to. */
+export function opening(name, place, ...content) {
+  const button = el(name, { onclick: () => open(place, button) }, content);
+  return button;
+}
+
+/** Open `place`; `from` gets the focus back. */
+export async function open(place, from) {
   opener = from;
   const mine = ++latest;
-  show(place.title || place.source || place.tool || "", "");
-  if (!place.document_id || place.tool) return showQuote(place);
-  say(el("p", { className: "muted" }, "Loading the text…"));
+  if (place.tool) return showResult(place);
+  show(place.title || place.source || "", "");
+  say(el("p.muted", "Loading the text…"));
   const path = `v1/documents/${encodeURIComponent(place.document_id)}`;
   try {
     const [about, text] = await Promise.all([fetchJson(path), call(`${path}/text`).then(exactText)]);
-    if (mine !== latest) return undefined;
+    if (mine !== latest) return;
     show(about.title || about.source, described(about, place));
     lay(text, place);
   } catch (error) {
-    if (mine === latest) showProblem(toProblem(error), place);
+    if (mine === latest) showProblem(error, place.quote);
   }
-  return undefined;
 }
 
 function show(title, about) {
@@ -51,39 +61,38 @@ function show(title, about) {
 
 const say = (...content) => byId("reader-text").replaceChildren(...content);
 
-function showQuote(place) {
-  byId("reader-about").textContent = [place.server, place.tool].filter(Boolean).join(" · ");
-  say(el("p", { className: "block" }, el("mark", {}, place.quote ?? "")));
+/** A tool's result, where the call's step brought it; else the quoted words alone. */
+function showResult({ server, tool, arguments: given, text, quote, ...place }) {
+  show(dotted(server, tool), given ? JSON.stringify(given) : "");
+  if (text) lay(text, place);
+  else lay(quote, { start: 0, end: Infinity });
 }
 
-function showProblem(problem, place) {
-  const gone = problem.status === 404;
-  if (gone) problem.message = "The document is gone: it was deleted or replaced since.";
-  say(problemBox(problem), ...(place.quote ? [el("p", {}, "The words that were quoted:"), el("blockquote", {}, place.quote)] : []));
+function showProblem(problem, quote) {
+  if (problem.status === 404) problem.message = "The document is gone: it was deleted or replaced since.";
+  say(problemBox(problem));
+  if (quote) byId("reader-text").append(el("p.notice", `The words that were quoted: “${quote}”`));
 }
 
-function described(about, place) {
-  const page = place.page && (about.pages ? `page ${place.page} of ${about.pages}` : `page ${place.page}`);
-  const shared = about.groups.length ? `for ${about.groups.join(", ")}` : "for everyone with a key";
-  const source = about.source === about.title ? "" : about.source;
-  return [page, source, count(about.characters, "character"), shared].filter(Boolean).join(" · ");
+function described(about, { page }) {
+  return dotted(
+    page && `page ${page}${about.pages ? ` of ${about.pages}` : ""}`,
+    about.source !== about.title && about.source,
+    about.groups.length ? `for ${about.groups.join(", ")}` : "for everyone with a key");
 }
 
 /** The text block by block: the browser lays out only those in sight. */
 function lay(text, place) {
-  const [start, end] = place.end === undefined ? [0, 0] : utf16(text, [place.start, place.end]);
-  let first = null;
-  const made = blocks(text).map(([from, to]) => {
-    const [begin, stop] = [Math.max(start, from), Math.min(end, to)];
-    if (begin >= stop) return el("p", { className: "block" }, text.slice(from, to));
-    const mark = el("mark", {}, text.slice(begin, stop));
-    first ??= mark;
-    return el("p", { className: "block" }, text.slice(from, begin), mark, text.slice(stop, to));
+  const [start, end] = place.end === undefined ? [0, 0] : [utf16(text, place.start), utf16(text, place.end)];
+  let at = 0;
+  const made = blocks(text).map((block) => {
+    const [from, to] = [start - at, end - at].map((index) => Math.min(Math.max(index, 0), block.length));
+    at += block.length;
+    return el("p.block", block.slice(0, from), from < to && el("mark", block.slice(from, to)), block.slice(to));
   });
-  say(...(text ? made : [el("p", { className: "muted" }, "This document holds no text.")]));
+  say(...(text ? made : [el("p.muted", "This document holds no text.")]));
   byId("reader-text").scrollTop = 0;
-  if (!first) return;
-  const centre = () => first.scrollIntoView({ block: "center" });
+  const centre = () => byId("reader-text").querySelector("mark")?.scrollIntoView({ block: "center" });
   centre();
   requestAnimationFrame(centre); // once more, now that the blocks around it have their real heights
 }

@@ -1,24 +1,21 @@
 // How the stack is doing, and where else to look.
-import { button, byId, el } from "./dom.js";
+import { byId, el } from "./dom.js";
+import { PARTS } from "./problem.js";
 
 const EVERY = 15000; // ms between two looks
-const NAMES = { qdrant: "Search index", embedding: "Embedding service", llm: "Model server" };
-const WITHOUT = {
-  qdrant: "Nothing can be searched or added until it is back.",
-  embedding: "Questions are answered by words alone; uploads wait until it is back.",
-  llm: "Questions get no answer; searching in Documents works.",
-};
-const WORDS = { ready: "Ready", degraded: "Degraded", unavailable: "Unavailable", unreachable: "Not reachable", unknown: "Checking…" };
+const NAMES = { qdrant: "Search index", embedding: "Embedding service", llm: "Model server", audit: "Audit log" };
+const WORDS = { ready: "Ready", degraded: "Degraded", unavailable: "Unavailable", unreachable: "Not reachable", checking: "Checking…" };
 
-let page = { grafana_url: null };
-let known = { status: "unknown", parts: {} };
+let grafana = "";
+let known = { status: "checking", parts: {} };
 let timer = 0;
 
 /** Begin to look; `config` is what the retriever says about this page. */
 export function watchState(config) {
-  page = config;
+  grafana = /^https?:/.test(config.grafana_url) ? config.grafana_url.replace(/\/$/, "") : "";
+  byId("tools-field").hidden = !config.tools;
   document.addEventListener("visibilitychange", () => document.hidden || look());
-  byId("parts").addEventListener("toggle", (event) => event.newState === "open" && look());
+  byId("parts").ontoggle = (event) => event.newState === "open" && look();
   look();
 }
 
@@ -38,33 +35,25 @@ export async function look() {
 }
 
 function show() {
-  const state = byId("state");
-  const status = known.status in WORDS ? known.status : "unknown";
+  const { status } = known;
   const missing = down().map((name) => NAMES[name] ?? name).join(", ");
-  state.dataset.state = status;
-  state.textContent = status === "ready" || !missing ? WORDS[status] : `${WORDS[status]}: ${missing}`;
-  byId("tools-field").hidden = !Object.keys(known.parts).some((name) => name.startsWith("mcp"));
-  const items = Object.entries(known.parts).map(([name, part]) =>
-    el("li", {},
-      el("span", { className: `dot ${part.state}` }),
-      el("strong", {}, NAMES[name] ?? name), ` is ${part.state}`,
-      part.state === "up" ? null : el("p", { className: "muted" }, [part.detail && `Why: ${part.detail}.`, WITHOUT[name]].filter(Boolean).join(" "))));
+  byId("state").dataset.state = status;
+  byId("state").textContent = missing ? `${WORDS[status]}: ${missing}` : WORDS[status];
+  const items = Object.entries(known.parts).map(([name, { state, detail }]) =>
+    el(`li.${state}`, el("strong", NAMES[name] ?? name), ` is ${state}`,
+      state !== "up" && el("p.muted", detail && `Why: ${detail}. `, PARTS[name])));
   byId("parts").replaceChildren(
-    el("h2", {}, "State of the stack"),
+    el("h2", "State of the stack"),
     known.status === "unreachable"
-      ? el("p", {}, "The retriever does not answer. Start it with make serve; this page looks again by itself.")
-      : el("ul", {}, ...items),
-    el("p", { className: "links" }, el("a", { href: "docs" }, "API"), grafana() && el("a", { href: grafana(), rel: "noopener", target: "_blank" }, "Grafana"), button("Look again", look, { className: "link" })),
-  );
+      ? el("p", "The retriever does not answer. Start it with make serve; this page looks again by itself.")
+      : el("ul", items),
+    el("p.links", el("a", { href: "docs" }, "API"), grafana && el("a", { href: grafana, target: "_blank" }, "Grafana"), el("button.link", { onclick: look }, "Look again")));
 }
-
-const grafana = () => (/^https?:/.test(page.grafana_url ?? "") ? page.grafana_url.replace(/\/$/, "") : "");
 
 /** A trace's id; a link to it in Grafana's Explore, where Grafana runs. */
 export function traceLink(id) {
-  if (!grafana()) return id;
+  if (!grafana) return id;
   const query = { refId: "A", queryType: "traceql", query: id, datasource: { type: "tempo", uid: "tempo" } };
   const panes = JSON.stringify({ trace: { datasource: "tempo", queries: [query] } });
-  const href = `${grafana()}/explore?schemaVersion=1&orgId=1&panes=${encodeURIComponent(panes)}`;
-  return el("a", { href, rel: "noopener", target: "_blank" }, id);
+  return el("a", { href: `${grafana}/explore?schemaVersion=1&orgId=1&panes=${encodeURIComponent(panes)}`, target: "_blank" }, id);
 }

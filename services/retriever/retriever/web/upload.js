@@ -1,150 +1,129 @@
 // Files in: one job a file, so that each has its own progress and its own error.
 import { call, fetchJson } from "./api.js";
-import { announce, byId, el, size } from "./dom.js";
+import { refresh } from "./documents.js";
+import { announce, byId, dotted, el, size } from "./dom.js";
 import { Problem, toProblem } from "./problem.js";
 import { events } from "./sse.js";
 import { down } from "./status.js";
 
 const AT_ONCE = 2; // a browser has six connections to a server, and the page needs some itself
 const TRIES = 5;
-const FINAL = new Set(["succeeded", "partial", "failed", "cancelled"]);
-const waiting = [];
-let active = 0;
-let largest = Infinity;
+const OUTCOMES = { added: "Added", replaced: "Replaced the older one", unchanged: "Already there, unchanged" };
+const lanes = Array(AT_ONCE).fill(Promise.resolve());
+let taken = 0;
 
-/** Wire the drop zone up. `changed` runs when documents went in; `config` has the largest size. */
-export function setUpUpload(config, changed) {
-  largest = config.max_document_bytes ?? Infinity;
-  if (largest < Infinity) byId("largest").textContent = `, up to ${size(largest)} each`;
+const pause = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1000));
+
+/** Wire the drop zone up. `config` has the largest size of a file. */
+export function setUpUpload({ max_document_bytes: largest = Infinity }) {
   const files = byId("files");
+  const dragging = (is) => document.body.classList.toggle("dragging", is);
+
+  function take(list) {
+    const groups = byId("groups").value.split(/[\s,;]+/).filter(Boolean);
+    for (const file of list) {
+      const upload = { file, groups, largest, say: line(file.name) };
+      const lane = taken++ % AT_ONCE;
+      lanes[lane] = lanes[lane].then(() => run(upload));
+    }
+  }
+
+  if (largest < Infinity) byId("largest").textContent = `, up to ${size(largest)} each`;
   byId("choose").onclick = () => files.click();
   files.onchange = () => {
-    enqueue([...files.files], changed);
+    take(files.files);
     files.value = "";
   };
   byId("clear-uploads").onclick = () => {
-    for (const row of byId("uploads").querySelectorAll("li[data-state=done], li[data-state=failed]")) row.remove();
+    for (const item of byId("uploads").querySelectorAll("[data-state=done], [data-state=failed]")) item.remove();
     byId("uploads").hidden = !byId("uploads").querySelector("li");
   };
   addEventListener("dragover", (event) => {
-    if (![...event.dataTransfer.types].includes("Files")) return;
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
-    document.body.classList.add("dragging");
+    dragging(true);
   });
-  addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dragging"));
+  addEventListener("dragleave", (event) => event.relatedTarget || dragging(false));
   addEventListener("drop", (event) => {
-    document.body.classList.remove("dragging");
+    dragging(false);
     if (!event.dataTransfer.files.length) return;
     event.preventDefault();
     location.hash = "documents";
-    enqueue([...event.dataTransfer.files], changed);
+    take(event.dataTransfer.files);
   });
 }
 
-function enqueue(files, changed) {
-  const groups = byId("groups").value.split(/[\s,;]+/).filter(Boolean);
-  for (const file of files) {
-    const row = new Row(file.name);
-    waiting.push({ file, groups, row, changed });
-  }
-  while (active < AT_ONCE && waiting.length) next();
+/** A file's line in the list; the function that shows its state there. */
+function line(name) {
+  const words = el("span.muted", "Waiting for the files before it");
+  const item = el("li", el("span.name", name), words);
+  byId("uploads").hidden = false;
+  byId("uploads").querySelector("ul").append(item);
+  return (state, said) => {
+    item.dataset.state = state;
+    words.textContent = said;
+    if (state !== "active") announce(`${name}: ${said}`);
+  };
 }
 
-async function next() {
-  const { file, groups, row, changed } = waiting.shift();
-  active += 1;
+async function run(upload) {
   try {
-    await send(file, groups, row);
-    changed();
+    upload.say(...ended(await send(upload)));
+    refresh();
   } catch (error) {
-    const problem = toProblem(error);
-    row.say("failed", `${problem.message} ${problem.advice}`);
-  } finally {
-    active -= 1;
-    if (waiting.length) next();
-    else if (!active) announce("All uploads have ended.");
+    const { message, advice } = toProblem(error);
+    upload.say("failed", `${message} ${advice}`);
   }
 }
 
-async function send(file, groups, row) {
+/** The job of the file, in its final state. A stream of events that breaks is taken up again. */
+async function send({ file, groups, largest, say }) {
   if (file.size > largest) {
-    throw new Problem(`The file has ${size(file.size)}; the most is ${size(largest)}.`, { type: "too_large" });
+    throw new Problem(`The file has ${size(file.size)}; the most is ${size(largest)}.`, "too_large");
   }
-  row.say("active", "Sending…");
-  const job = await patiently(row, () => {
-    const body = new FormData();
-    body.append("files", file);
-    for (const group of groups) body.append("groups", group);
-    return fetchJson("v1/documents", { method: "POST", body });
-  });
-  row.finish(await followed(job, row));
+  say("active", "Sending…");
+  const body = new FormData();
+  body.append("files", file);
+  for (const group of groups) body.append("groups", group);
+  let job = await patiently(say, () => fetchJson("v1/documents", { method: "POST", body }));
+  for (let tries = 1; ["queued", "running"].includes(job.state); tries += 1) {
+    say("active", progress(job.state));
+    try {
+      const response = await patiently(say, () => call(`v1/jobs/${job.id}/events`));
+      for await (const data of events(response)) {
+        job = JSON.parse(data);
+        say("active", progress(job.state));
+      }
+    } catch (error) {
+      if (tries === TRIES) throw error;
+      await pause(1);
+    }
+  }
+  return job;
 }
 
 /** Do as a limit asks: wait, then try again. */
-async function patiently(row, attempt) {
+async function patiently(say, attempt) {
   for (let tries = 1; ; tries += 1) {
     try {
       return await attempt();
     } catch (error) {
       if (error.type !== "rate_limited" || tries === TRIES) throw error;
-      row.say("active", `Waiting ${error.retryAfter || 1} s: the key's limit is reached.`);
-      await new Promise((wake) => setTimeout(wake, (error.retryAfter || 1) * 1000));
+      const seconds = error.retryAfter || 1;
+      say("active", `Waiting ${seconds} s: the key's limit is reached.`);
+      await pause(seconds);
     }
   }
 }
 
-/** The job in its final state; a stream that breaks is taken up again after the last event. */
-async function followed(job, row) {
-  let seen = job;
-  let last = "0";
-  for (let tries = 0; tries < TRIES && !FINAL.has(seen.state); tries += 1) {
-    row.progress(seen);
-    try {
-      const response = await patiently(row, () => call(`v1/jobs/${job.id}/events`, { headers: { "Last-Event-ID": last } }));
-      for await (const { id, data } of events(response)) {
-        seen = JSON.parse(data);
-        last = id ?? last;
-        tries = 0;
-        row.progress(seen);
-      }
-    } catch (error) {
-      if (tries === TRIES - 1) throw error;
-    }
-    if (!FINAL.has(seen.state)) await new Promise((wake) => setTimeout(wake, 1000));
-  }
-  if (!FINAL.has(seen.state)) throw new Problem("The progress cannot be followed; the job goes on.", { type: "network" });
-  return seen;
+function progress(state) {
+  if (state !== "queued") return "Reading and indexing…";
+  return down().includes("embedding") ? "Accepted. It goes in once the embedding service is back." : "Accepted, waiting its turn…";
 }
 
-/** A file's line in the list of uploads. */
-class Row {
-  constructor(name) {
-    this.name = name;
-    this.words = el("span", { className: "muted" }, "Waiting for the files before it");
-    this.item = el("li", {}, el("span", { className: "name" }, name), this.words);
-    byId("uploads").hidden = false;
-    byId("uploads").querySelector("ul").append(this.item);
-  }
-
-  say(state, words) {
-    this.item.dataset.state = state;
-    this.words.textContent = words;
-    if (state !== "active") announce(`${this.name}: ${words}`);
-  }
-
-  progress({ state }) {
-    if (state === "running") this.say("active", "Reading and indexing…");
-    else if (down().includes("embedding")) this.say("active", "Accepted. It goes in once the embedding service is back.");
-    else this.say("active", "Accepted, waiting its turn…");
-  }
-
-  finish({ state, counts, errors }) {
-    if (state === "cancelled") return this.say("failed", "Cancelled.");
-    if (errors.length) return this.say("failed", errors.map((one) => one.message).join(" "));
-    const outcome = ["added", "replaced", "unchanged"].find((name) => counts[name]) ?? state;
-    const chunks = counts.chunks ? ` · ${counts.chunks} chunks` : "";
-    return this.say("done", `${OUTCOMES[outcome] ?? outcome}${chunks}`);
-  }
+function ended({ state, counts, errors }) {
+  if (state === "cancelled") return ["failed", "Cancelled."];
+  if (errors.length) return ["failed", errors.map((one) => one.message).join(" ")];
+  const outcome = Object.keys(OUTCOMES).find((name) => counts[name]);
+  return ["done", dotted(OUTCOMES[outcome] ?? state, counts.chunks && `${counts.chunks} chunks`)];
 }
-
-const OUTCOMES = { added: "Added", replaced: "Replaced the older one", unchanged: "Already there, unchanged" };
