@@ -122,8 +122,8 @@ def test_without_a_good_key_the_page_asks_for_one(
 def test_an_empty_stack_greets_with_three_questions(api: Api, window: Window) -> None:
     greeting = window.open().page.locator("#greeting")
     expect(greeting).to_contain_text("no documents yet")
-    expect(greeting.locator(".examples button")).to_have_count(3)
-    greeting.locator(".examples button").first.click()
+    expect(greeting.locator("#examples button")).to_have_count(3)
+    greeting.locator("#examples button").first.click()
     expect(window.page.locator(".asked")).to_contain_text("release 2026.8")
     expect(window.page.locator(".answer.abstained")).to_be_visible()
 
