@@ -17,8 +17,8 @@ from image_sizes import BUDGETS, added
 PROJECT = "com.docker.compose.project=bulkhead"
 QUESTION = "Which port does the embedding service listen on?"
 BACKUPS = (
-    "# Backups\n\nThe nightly backup starts at 02:15 and takes 40 minutes. Restores are tested on the "
-    "first Monday of every month."
+    "# Backups\n\nThe nightly backup starts at 02:15 and takes 40 minutes. "
+    "Restores are tested on the first Monday of every month."
 )
 ABOUT_BACKUPS = (
     "When does the nightly backup start?",
