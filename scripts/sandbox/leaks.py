@@ -8,9 +8,11 @@ from sandbox.scorecard import Finding, Verdict
 
 CANARY = "bh_canary-that-is-no-secret"
 
+_EVERY = "cat /proc/[0-9]*/{} 2>/dev/null | tr '\\0' '\\n'"  # of each process
+
 _PLACES: dict[str, Callable[[Container], str]] = {
-    "/proc/1/environ": lambda one: inside(one, "tr '\\0' '\\n' < /proc/1/environ").output,
-    "/proc/1/cmdline": lambda one: inside(one, "tr '\\0' ' ' < /proc/1/cmdline").output,
+    "environments": lambda one: inside(one, _EVERY.format("environ")).output,
+    "command lines": lambda one: inside(one, _EVERY.format("cmdline")).output,
     "docker inspect": lambda one: json.dumps(one.facts),
     "its image": lambda one: docker("history", "--no-trunc", one.image).output,
     "its log": lambda one: docker("logs", one.id, check=False).output,
@@ -31,7 +33,7 @@ class Leaks:
 
     def __init__(self, containers: Sequence[Container], image: str) -> None:
         self._known = secrets(containers)
-        control = beside(image, "tr '\\0' '\\n' < /proc/1/environ", [f"--env=CANARY={CANARY}"])
+        control = beside(image, _EVERY.format("environ"), [f"--env=CANARY={CANARY}"])
         self._proves = bool(self._known) and CANARY in control.output
 
     def try_service(self, container: Container) -> Finding:

@@ -24,7 +24,10 @@ def _reached(output: str) -> set[str]:
 
 
 def try_neighbours(source: Container, containers: Sequence[Container]) -> Finding:
-    """From a container to each other by address: reached on a shared network, and only there."""
+    """From a container to each other by address: reached on a shared network, and only there.
+
+    A Unix socket in a volume is an edge, too, and an edge has two ends.
+    """
     wanted = {
         f"{place.address}/{port}": (f"{target.service}:{port}", network in source.places)
         for target in containers
@@ -37,9 +40,27 @@ def try_neighbours(source: Container, containers: Sequence[Container]) -> Findin
         to: ("reaches " if to in reached else "not ") + name for to, (name, _) in wanted.items()
     }
     wrong = [seen[to] for to, (_, shared) in wanted.items() if (to in reached) is not shared]
+    for path, others in _sockets(source, containers):
+        seen[path] = f"shares {path} with {' and '.join(others) or 'nobody'}"
+        if len(others) != 1:
+            wrong.append(seen[path])
     verdict = Verdict.OPEN if wrong else Verdict.HOLDS
     words = dict.fromkeys(wrong or seen.values())  # a neighbour of two networks is named once
     return Finding(source.service, "neighbours", verdict, ", ".join(words))
+
+
+def _sockets(source: Container, containers: Sequence[Container]) -> Iterator[tuple[str, list[str]]]:
+    """Each Unix socket in what is mounted into a container, and who else has it mounted."""
+    for mount in source.facts["Mounts"]:
+        shared = [
+            other.service
+            for other in containers
+            if other is not source
+            and any(one["Source"] == mount["Source"] for one in other.facts["Mounts"])
+        ]
+        look = f"find {mount['Destination']} -maxdepth 3 -type s 2>/dev/null"
+        for path in inside(source, look).output.splitlines():
+            yield path, shared
 
 
 class Outside:

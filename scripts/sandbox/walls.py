@@ -34,10 +34,12 @@ WALLS = (
     ),
     Wall(
         "root",
-        "for at in / /etc /usr /app /var; do [ ! -d $at ] || touch $at/.probe; done 2>&1"
-        "; rm -f /.probe /etc/.probe",
+        # What is mounted to be read only is tried along with the root, where it is there.
+        "for at in / /etc /usr /app /var /files /models /run/secrets; do [ ! -d $at ]"
+        " || ! touch $at/.probe || echo wrote $at; done 2>&1; rm -f /.probe /etc/.probe",
         lambda result: (
             result.output.count("Read-only file system") >= 4
+            and "wrote" not in result.output
             and "Permission denied" not in result.output
         ),
         ("--user=0",),

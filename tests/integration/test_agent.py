@@ -392,7 +392,11 @@ def test_a_server_that_is_down_at_start_is_done_without_and_used_when_it_comes(
         reply = asked(api)
         assert outcomes(reply) == [("list_notes", "error")]
         assert reply["retrieval"]["degraded"] == ["mcp-desk"]
+        ready = api.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert ready.json()["parts"]["mcp-desk"]["state"] == "down"
         with desk_serving(desk, folder, port):
+            assert api.get("/readyz").json()["parts"]["mcp-desk"]["state"] == "up"
             llm.play(Turn(calls=[call("list_notes")]), Turn("I do not know."))
             assert outcomes(asked(api)) == [("list_notes", "done")]
 

@@ -14,6 +14,7 @@ from compose_stack import PORT, Stack
 from rig import Api
 
 _HERE = Path(__file__).parent
+_FILES = ["-f", "compose.yaml", "-f", "tests/stack/compose.scripted.yaml"]
 _STANDIN = ["-f", "tests/stack/compose.standin.yaml"]
 _START_SECONDS = 900
 
@@ -33,7 +34,7 @@ def stack() -> Iterator[Stack]:
     image = ["docker", "image", "inspect", "standin/python:3.11"]
     there = subprocess.run(image, capture_output=True).returncode == 0
     with Api(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as api:
-        running = Stack(["-f", "compose.yaml", *(_STANDIN if there else [])], api)
+        running = Stack([*_FILES, *(_STANDIN if there else [])], api)
         running.compose("build", seconds=_START_SECONDS)
         running.compose("up", "--detach", "--wait", seconds=_START_SECONDS)
         key = running.compose("exec", "-T", "retriever", "cat", "/run/secrets/api-key").strip()

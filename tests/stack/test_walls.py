@@ -6,7 +6,17 @@ from compose_stack import Stack
 from sandbox.scorecard import Finding, Verdict
 from sandbox_check import EXPECTED_OPEN, check
 
-SERVICES = {"embedding", "ingress", "llm-cpu", "qdrant", "retriever"}
+SERVICES = {
+    "embedding",
+    "ingress",
+    "llm-cpu",
+    "mcp-database",
+    "mcp-filesystem",
+    "postgres",
+    "qdrant",
+    "retriever",
+}
+SOCKET = "/run/mcp-filesystem/mcp.sock"
 # Without a way to the internet there is nothing to compare with; everything else has its control.
 NEEDS_INTERNET = {"internet"}
 
@@ -36,6 +46,22 @@ def test_who_talks_to_whom_is_reached_and_nobody_else(findings: list[Finding]) -
     assert "reaches retriever:8080" in said["ingress"]
     assert "reaches embedding:8081" in said["retriever"]
     assert "not embedding:8081" in said["qdrant"] and "not embedding:8081" in said["ingress"]
+    assert "reaches mcp-database:8091" in said["retriever"]
+    assert "reaches postgres:5432" in said["mcp-database"]
+    assert "not postgres:5432" in said["retriever"] and "not qdrant:6333" in said["mcp-database"]
+
+
+def test_the_file_server_has_a_socket_for_the_retriever_and_no_network(
+    findings: list[Finding],
+) -> None:
+    said = {one.service: one.evidence for one in findings if one.wall == "neighbours"}
+    assert f"shares {SOCKET} with mcp-filesystem" in said["retriever"]
+    assert f"shares {SOCKET} with retriever" in said["mcp-filesystem"]
+    assert "reaches" not in said["mcp-filesystem"]
+    assert [name for name, words in said.items() if SOCKET in words] == [
+        "mcp-filesystem",
+        "retriever",
+    ]
 
 
 def test_the_stack_still_answers_after_all_that(stack: Stack, findings: list[Finding]) -> None:

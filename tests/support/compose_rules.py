@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 
 from compose_file import Json, environment, mounts, names, networks, published, services
 
-ONE_SHOTS = {"secrets", "models-cpu", "models-gpu"}
+ONE_SHOTS = {"secrets", "models-cpu", "models-gpu", "sample-database"}
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 EXEC_TMPFS = {("llm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}  # compiles kernels at start
 OPEN_NETWORKS = {"egress": {"models-cpu", "models-gpu"}, "front": {"ingress"}}
 PUBLISHED = {"ingress"}
-NO_NETWORK = {"secrets"}
+NO_NETWORK = {"secrets", "mcp-filesystem"}
+GROUPS = {"retriever": ["10006"]}  # whose socket the filesystem server's is
+SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
+SOCKETS = {"mcp-filesystem-socket": ("mcp-filesystem", "retriever")}  # who listens, who calls
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
 Rule = Callable[[str, Json], Iterator[str]]
@@ -28,7 +31,9 @@ def violations(config: Json) -> list[str]:
         for rule in RULES
         for problem in rule(name, service)
     ]
-    return found + list(_network_rules(config)) + list(_waits(config))
+    for rule_of_all in (_network_rules, _socket_rules, _waits):
+        found += rule_of_all(config)
+    return found
 
 
 def _image(name: str, service: Json) -> Iterator[str]:
@@ -48,6 +53,8 @@ def _user(name: str, service: Json) -> Iterator[str]:
     user = str(service.get("user", ""))
     if not re.fullmatch(r"\d+:\d+", user):
         yield f"user {user!r} is not UID:GID"
+    elif service.get("group_add", []) != GROUPS.get(name, []):
+        yield f"is in further groups: {service.get('group_add')}"
     elif (user.startswith("0:") or user.endswith(":0")) and name not in ROOT_USER:
         yield "runs as root"
 
@@ -77,13 +84,19 @@ def _files(name: str, service: Json) -> Iterator[str]:
     for mount in mounts(service):
         if not re.fullmatch(r"[a-z][a-z0-9-]+", mount.source):
             yield f"mounts {mount.source!r} of the host"
-        if mount.read_only and not mount.nocopy:
+        if mount.read_only and not mount.nocopy and (name, mount.source) not in SEEDED:
             yield f"may take {mount.source} from its writer: it is not mounted nocopy"
         if mount.source.endswith("-secrets") and name != "secrets":
             if not mount.read_only:
                 yield f"can write its secrets in {mount.target}"
             if mount.source != f"{name}-secrets":
                 yield f"sees the secrets of another: {mount.source}"
+        if mount.source.endswith("-socket"):
+            listener, caller = SOCKETS[mount.source]
+            if name not in (listener, caller):
+                yield f"reaches a socket that is not for it: {mount.source}"
+            if name != listener and not mount.read_only:
+                yield f"can replace the socket in {mount.source}"
         if mount.source == "secret-masters" and name != "secrets":
             yield "sees the masters of all secrets"
         if mount.source == "models" and not (mount.read_only or name.startswith("models-")):
@@ -123,10 +136,12 @@ def _life(name: str, service: Json) -> Iterator[str]:
 
 def _environment(name: str, service: Json) -> Iterator[str]:
     for key, value in environment(service).items():
-        if _SECRET_NAME.search(key) and not key.endswith("_FILE"):
+        if not _SECRET_NAME.search(key):
+            continue
+        if not key.endswith(("_FILE", "_DIR")):
             yield f"{key} looks like a secret in the environment"
-        if key.endswith("_FILE") and value and not value.startswith("/run/secrets/"):
-            yield f"{key} is no file of /run/secrets"
+        elif value and not f"{value}/".startswith("/run/secrets/"):
+            yield f"{key} does not lie in /run/secrets"
 
 
 def _ports(name: str, service: Json) -> Iterator[str]:
@@ -167,6 +182,18 @@ def _network_rules(config: Json) -> Iterator[str]:
         ]
         if strangers:
             yield f"{network}: somebody else is on it: {strangers}"
+
+
+def _socket_rules(config: Json) -> Iterator[str]:
+    """A socket's volume is in memory and bounded: it is a folder that somebody can write."""
+    for name, volume in config["volumes"].items():
+        if name.endswith("-socket"):
+            options = (volume or {}).get("driver_opts", {})
+            words = set(options.get("o", "").split(","))
+            if options.get("type") != "tmpfs" or not {"noexec", "nosuid", "nodev"} <= words:
+                yield f"{name}: is no tmpfs without execution"
+            if not any(word.startswith("size=") for word in words):
+                yield f"{name}: has no size"
 
 
 def _edge(network: str, a: frozenset[str], b: frozenset[str]) -> bool:

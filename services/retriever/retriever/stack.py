@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from retriever.agent.toolbox import Toolbox
 from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient
-from retriever.clients.mcp import McpServer
+from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.clients.quality import QualityClient
 from retriever.database import Database, check_version
 from retriever.feedback import Feedback
@@ -66,6 +66,7 @@ class Stack:
     feedback: Feedback
     bm25: BM25
     toolbox: Toolbox
+    tool_servers: Sequence[McpServer]
     quality: QualityClient | None = None
     """None where no answer is to be evaluated."""
     runner: Runner | None = None
@@ -79,6 +80,7 @@ class Stack:
             "qdrant": _part(self.vectors.exists()),
             "embedding": _part(self.embedding.model()),
             "llm": _part(self.llm.check()),
+            **{f"mcp-{one.name}": _part(one.check()) for one in self.tool_servers},
         }
         states = dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
         states["audit"] = (
@@ -256,6 +258,7 @@ def _assemble(
         feedback=Feedback(database),
         bm25=bm25,
         toolbox=toolbox,
+        tool_servers=neighbours.tool_servers,
     )
 
 
@@ -324,8 +327,8 @@ async def _opened(stack: Stack) -> tuple[EmbeddingModel, str]:
 async def _part(check: Awaitable[object]) -> Part:
     try:
         await asyncio.wait_for(check, 2.0)
-    except Unavailable as error:
-        return Part(state="down", detail=error.message)
+    except (Unavailable, ToolServerError) as error:
+        return Part(state="down", detail=str(error))
     except TimeoutError:
         return Part(state="down", detail="no answer within 2 s")
     return Part(state="up")

@@ -1,5 +1,6 @@
 """compose.yaml holds every rule for every service, and each rule notices when it is broken."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from compose_rules import violations
 import bootstrap
 
 Break = Callable[[Json], Any]
+DOCKERFILES = sorted([*ROOT.glob("services/*/Dockerfile"), *ROOT.glob("mcp_tools/*/Dockerfile")])
 
 
 def test_every_service_holds_every_rule() -> None:
@@ -53,6 +55,25 @@ BREAKS: list[tuple[str, Break, str]] = [
     ("qdrant", lambda s: s["networks"].append("retriever-llm"), "somebody else is on it"),
     ("qdrant", lambda s: s.update(network_mode="host", networks=[]), "networks of its own"),
     ("secrets", lambda s: s.pop("network_mode"), "needs no network"),
+    ("mcp-filesystem", lambda s: s.update(network_mode="bridge"), "needs no network"),
+    ("mcp-filesystem", lambda s: s["volumes"].append("models:/m:ro"), "not mounted nocopy"),
+    ("mcp-filesystem", lambda s: s["volumes"].append("./docs:/files/docs:ro"), "of the host"),
+    ("mcp-database", lambda s: s["networks"].append("retriever-qdrant"), "somebody else is on"),
+    ("mcp-database", lambda s: s.update(volumes=["postgres-secrets:/x:ro"]), "of another"),
+    ("mcp-database", lambda s: s["environment"].update(PGPASSWORD="x"), "like a secret"),
+    (
+        "mcp-database",
+        lambda s: s["environment"].update(MCP_DATABASE_PASSWORD_DIR="/tmp"),
+        "does not lie in /run/secrets",
+    ),
+    ("postgres", lambda s: s.update(environment={"POSTGRES_PASSWORD": "x"}), "like a secret"),
+    ("postgres", lambda s: s.update(group_add=["0"]), "further groups"),
+    ("embedding", lambda s: s["volumes"].append("mcp-filesystem-socket:/s:ro"), "not for it"),
+    (
+        "retriever",
+        lambda s: s["volumes"].append("mcp-filesystem-socket:/s:nocopy"),
+        "can replace the socket",
+    ),
     ("qdrant", lambda s: s.update(depends_on=["secrets"]), "without conditions"),
     (
         "qdrant",
@@ -80,6 +101,25 @@ def test_a_network_that_leads_out_is_named(change: Json) -> None:
     assert any(problem.startswith("retriever-qdrant: leads") for problem in violations(config))
 
 
+@pytest.mark.parametrize("options", ["uid=10006,noexec,nosuid,nodev", "size=64k,nosuid,nodev"])
+def test_a_socket_whose_folder_is_unbounded_is_named(options: str) -> None:
+    config = rendered()
+    config["volumes"]["mcp-filesystem-socket"]["driver_opts"]["o"] = options
+
+    assert any(problem.startswith("mcp-filesystem-socket:") for problem in violations(config))
+
+
+def test_the_retriever_is_told_of_both_tool_servers_as_they_listen() -> None:
+    config = services(rendered())
+    told = json.loads(environment(config["retriever"])["RETRIEVER_TOOL_SERVERS"])
+    files, database = environment(config["mcp-filesystem"]), environment(config["mcp-database"])
+
+    assert told["filesystem"]["uds"] == files["MCP_FILESYSTEM_UDS"]
+    assert told["database"]["url"] == f"http://{database['MCP_DATABASE_ALLOWED_HOSTS']}/mcp"
+    for name, server in told.items():
+        assert server["signing_key_file"] == f"/run/secrets/mcp-{name}-signing-key"
+
+
 def test_the_default_needs_no_gpu_and_no_account() -> None:
     assert defaults()["COMPOSE_PROFILES"] == "cpu"
     config = rendered()
@@ -93,9 +133,13 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
         "embedding",
         "ingress",
         "llm-cpu",
+        "mcp-database",
+        "mcp-filesystem",
         "models-cpu",
+        "postgres",
         "qdrant",
         "retriever",
+        "sample-database",
         "secrets",
     ]
     assert environment(services(config)["models-cpu"])["FETCHER_LLM_REVISION"] == "bundled"
@@ -139,14 +183,14 @@ def test_the_gpu_is_reserved_by_device() -> None:
 
 def test_dockerfiles_and_compose_name_the_same_base_and_the_same_torch() -> None:
     base = services(rendered())["retriever"]["build"]["args"]["PYTHON_IMAGE"]
-    for dockerfile in sorted((ROOT / "services").glob("*/Dockerfile")):
+    for dockerfile in DOCKERFILES:
         text = dockerfile.read_text(encoding="utf-8")
         assert re.findall(r"^ARG PYTHON_IMAGE=(.+)$", text, re.MULTILINE) == [base], dockerfile
         assert set(re.findall(r"\btorch==\S+", text)) <= {bootstrap.TORCH}, dockerfile
 
 
 def test_every_image_is_built_from_a_lock_and_runs_without_an_installer() -> None:
-    for dockerfile in sorted((ROOT / "services").glob("*/Dockerfile")):
+    for dockerfile in DOCKERFILES:
         text = dockerfile.read_text(encoding="utf-8")
         last = text.rsplit("\nFROM ", 1)[1]
         assert "pip install" not in last and " install -r" not in last, dockerfile

@@ -20,6 +20,7 @@ SEEN: list[tuple[str, str, bool]] = [
     ("root", EROFS, True),
     ("root", f"{EROFS}\ntouch: cannot touch 'e': Permission denied", False),
     ("root", EROFS.replace("Read-only file system", "Permission denied"), False),
+    ("root", f"{EROFS}\nwrote /files", False),
     ("root", "", False),
     ("capabilities", f"{'0' * 16} {'0' * 16} unshare: Operation not permitted", True),
     ("capabilities", f"{'0' * 16} {'0' * 16} 0", False),

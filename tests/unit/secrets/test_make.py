@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from compose_file import mounts, rendered, services
 
+from mcp_database.settings import DatabaseAddress
 from secrets_maker.make import make
-from secrets_maker.plan import PLAN, QDRANT, RETRIEVER
+from secrets_maker.plan import PLAN, QDRANT, READING_ROLES, RETRIEVER
 
 
 class Volumes:
@@ -24,8 +26,9 @@ class Volumes:
 
     def _own(self, handle: int, uid: int, gid: int) -> None:
         assert os.fstat(handle).st_mode & 0o777 == 0o400, "handed over while others could read it"
-        name = Path(f"/proc/self/fd/{handle}").readlink().name
-        self.owned[name.removeprefix(".").removesuffix(".new")] = uid
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        name = path.name.removeprefix(".").removesuffix(".new")
+        self.owned[f"{path.parent.name}/{name}"] = uid
         assert uid == gid or uid == os.getuid()
 
     def read(self, path: str) -> str:
@@ -44,8 +47,22 @@ def test_each_service_gets_its_own_files_for_its_user_alone(volumes: Volumes) ->
         for copy in secret.copies:
             path = volumes.volumes / copy.service / copy.file
             assert path.stat().st_mode & 0o777 == 0o400
-            assert volumes.owned[copy.file] == copy.uid
-    assert (volumes.owned["api-key"], volumes.owned["qdrant.yaml"]) == (RETRIEVER, QDRANT)
+            assert volumes.owned[f"{copy.service}/{copy.file}"] == copy.uid
+    assert volumes.owned["retriever/api-key"] == RETRIEVER
+    assert volumes.owned["qdrant/qdrant.yaml"] == QDRANT
+
+
+def test_each_reading_role_of_the_sample_database_has_a_password() -> None:
+    roles = DatabaseAddress.model_construct().roles()
+    assert sorted(READING_ROLES) == sorted(roles.values())
+
+
+def test_each_volume_of_secrets_is_in_compose_for_its_user_alone() -> None:
+    config = services(rendered())
+    mounted = {mount.source: mount.target for mount in mounts(config["secrets"])}
+    for copy in {copy for secret in PLAN for copy in secret.copies}:
+        assert mounted[f"{copy.service}-secrets"] == f"/volumes/{copy.service}"
+        assert config[copy.service]["user"] == f"{copy.uid}:{copy.uid}"
 
 
 def test_both_ends_hold_the_same_key_and_two_stacks_never_do(tmp_path: Path) -> None:

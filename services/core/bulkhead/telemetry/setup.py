@@ -6,6 +6,7 @@ is recorded, but trace ids exist, for logs; metrics stand at `/metrics` for Prom
 
 import logging
 import os
+from importlib.util import find_spec
 from typing import Literal
 
 from fastapi import FastAPI
@@ -74,7 +75,8 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
         readers.append(PrometheusMetricReader(scope_info_enabled=False))
         app.add_route("/metrics", _metrics, include_in_schema=False)
     metrics.set_meter_provider(MeterProvider(readers, resource))
-    HTTPXClientInstrumentor().instrument()
+    if find_spec("httpx"):  # a service without it has nothing to trace there
+        HTTPXClientInstrumentor().instrument()
 
 
 def instrument(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx2
 import mcp_types
@@ -20,6 +21,8 @@ from bulkhead.tool_tokens import mint
 TOKEN_SECONDS = 60
 """How long a token lives; one is minted for every connection."""
 _PAGES = 20
+# A server closes a connection that has been idle for 5 s; ours are closed before.
+_LIMITS = httpx2.Limits(keepalive_expiry=2.0)
 _PINNED = {"name", "title", "description", "input_schema", "output_schema", "annotations"}
 
 
@@ -49,7 +52,7 @@ class McpServer:
         self.name = name
         self._url = url
         self._key = key
-        self._transport = _Bounded(httpx2.AsyncHTTPTransport(uds=uds), max_bytes)
+        self._transport = _Bounded(httpx2.AsyncHTTPTransport(uds=uds, limits=_LIMITS), max_bytes)
         self._duration = metrics.get_meter("bulkhead.mcp").create_histogram(
             "mcp.client.operation.duration",
             unit="s",
@@ -79,6 +82,18 @@ class McpServer:
             block.text for block in result.content if isinstance(block, mcp_types.TextContent)
         )
         return Answer(result.structured_content, text, result.is_error)
+
+    async def check(self) -> None:
+        """Raises `ToolServerError` unless the server's `/readyz` says that it can serve."""
+        try:
+            async with httpx2.AsyncClient(transport=self._transport, trust_env=False) as http:
+                reply = await http.get(urljoin(self._url, "/readyz"))
+        except httpx2.HTTPError as error:
+            raise ToolServerError(
+                f"the tool server {self.name} does not answer ({type(error).__name__})"
+            ) from error
+        if reply.status_code != 200:
+            raise ToolServerError(f"the tool server {self.name} cannot serve now")
 
     async def close(self) -> None:
         """Close the connections."""

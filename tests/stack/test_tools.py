@@ -1,0 +1,129 @@
+"""Chats that use the real tool servers in their containers, and what happens without them."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from compose_stack import Stack
+from rig import PORTS
+
+READ = ("filesystem__read_text", {"path": "examples/documents/glossary.md", "limit": 3})
+QUERY = (
+    "database__query",
+    {"sql": "SELECT count(*) AS number FROM harbour.services", "max_rows": 1},
+)
+NETWORK = "bulkhead_retriever-llm"
+
+
+@pytest.fixture(scope="module")
+def scripted(stack: Stack) -> Iterator[Stack]:
+    """The stack with a model at `llm` that calls the tools which its question names."""
+    stack.until_ready()
+    stack.api.ingest({"text": PORTS, "title": "Ports", "source": "ports.md"})
+    vllm = stack.container("llm-cpu")
+    subprocess.run(["docker", "network", "disconnect", NETWORK, vllm], check=True)
+    try:
+        stack.compose("up", "--detach", "--wait", "--no-deps", "llm-scripted")
+        stack.until(lambda: "scripted" in stack.api.get("/v1/models").text, 60)
+        yield stack
+    finally:
+        stack.compose("rm", "--force", "--stop", "llm-scripted")
+        names = ["--alias", "llm", "--alias", "llm-cpu"]
+        subprocess.run(["docker", "network", "connect", *names, NETWORK, vllm], check=True)
+
+
+def chat(stack: Stack, *calls: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """The reply to a question that makes the model call these tools."""
+    orders = "\n".join(f"DO: {name} {json.dumps(arguments)}" for name, arguments in calls)
+    reply = stack.api.ask(f"Which port does it listen on?\n{orders}", rag={"tools": True})
+    assert reply.status_code == 200, reply.text
+    told: dict[str, Any] = reply.json()
+    return told
+
+
+def outcomes(reply: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(f"{step['server']}__{step['tool']}", step["outcome"]) for step in reply["steps"]]
+
+
+def test_an_answer_takes_files_and_rows_from_the_tool_servers(scripted: Stack) -> None:
+    reply = chat(scripted, READ, QUERY)
+
+    assert outcomes(reply) == [(READ[0], "done"), (QUERY[0], "done")], reply["steps"]
+    files, rows = (step["text"] for step in reply["steps"])
+    assert "Glossary" in files
+    assert "62" in rows
+    assert reply["retrieval"]["degraded"] == []
+
+
+@pytest.mark.parametrize(
+    ("server", "down", "other"),
+    [("mcp-filesystem", READ, QUERY), ("mcp-database", QUERY, READ)],
+)
+def test_without_a_tool_server_the_answer_goes_on_and_names_it(
+    scripted: Stack,
+    server: str,
+    down: tuple[str, dict[str, Any]],
+    other: tuple[str, dict[str, Any]],
+) -> None:
+    scripted.compose("stop", server)
+    try:
+        scripted.until(lambda: scripted.readiness()["parts"][server]["state"] == "down", 30)
+        ready = scripted.api.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        reply = chat(scripted, down, other)
+    finally:
+        scripted.compose("start", server)
+
+    assert outcomes(reply) == [(down[0], "error"), (other[0], "done")], reply["steps"]
+    assert reply["retrieval"]["degraded"] == [server]
+    scripted.until_ready(60)
+    assert outcomes(chat(scripted, down)) == [(down[0], "done")]
+
+
+def test_without_postgresql_the_database_server_says_so_and_mends_itself(scripted: Stack) -> None:
+    scripted.compose("stop", "postgres")
+    try:
+        database = "mcp-database"
+        scripted.until(lambda: scripted.readiness()["parts"][database]["state"] == "down", 30)
+        (step,) = chat(scripted, QUERY)["steps"]
+    finally:
+        scripted.compose("start", "postgres")
+
+    assert step["outcome"] == "failed" and "database" in step["detail"], step
+    scripted.until_ready(60)
+    assert outcomes(chat(scripted, QUERY)) == [(QUERY[0], "done")]
+
+
+def test_a_path_out_of_the_root_and_a_write_are_refused_by_the_servers(scripted: Stack) -> None:
+    out = ("filesystem__read_text", {"path": "../run/secrets/signing-key"})
+    write = ("database__query", {"sql": "DELETE FROM harbour.services", "max_rows": 1})
+
+    reply = chat(scripted, out, write)
+
+    assert outcomes(reply) == [(out[0], "failed"), (write[0], "failed")], reply["steps"]
+
+
+def test_the_reading_roles_are_all_that_the_database_server_has(stack: Stack) -> None:
+    """They may not write, whatever they set; the superuser's password is not theirs, nor empty."""
+    script = """
+import asyncio, asyncpg, os, pathlib
+async def login(user, password):
+    try:
+        c = await asyncpg.connect(host="postgres", database="harbour", user=user, password=password)
+    except asyncpg.InvalidPasswordError:
+        return "refused"
+    await c.execute("SET default_transaction_read_only = off")
+    try:
+        await c.execute("DELETE FROM harbour.services")
+        return "wrote"
+    except asyncpg.InsufficientPrivilegeError:
+        return "denied"
+own = pathlib.Path("/run/secrets/harbour_reader").read_text().strip()
+print(sorted(os.listdir("/run/secrets")), asyncio.run(login("harbour_reader", own)),
+      asyncio.run(login("postgres", own)), asyncio.run(login("postgres", "")))
+"""
+    said = stack.compose("exec", "-T", "mcp-database", "python", "-c", script)
+    assert "'postgres'" not in said
+    assert said.strip().endswith("denied refused refused"), said
