@@ -1,9 +1,13 @@
 """File reads per second: our filesystem server against the reference one, on the same files.
 
-Both are called by the SDK's client, one call after another, in short rounds that take turns. What
-is printed is each server's best round: a crowded machine only ever takes from a rate. Ours runs as
-it does in the stack, over HTTP with a token; the reference server,
-`@modelcontextprotocol/server-filesystem` from npm, runs over its own transport, stdio.
+The reference server, `@modelcontextprotocol/server-filesystem` from npm, speaks stdio only: pipes
+to a child process, with no token, no header and no connection to check. Ours speaks HTTP. So ours
+is measured three times: over HTTP on a port and on a Unix socket, as it runs in the stack, and its
+tools alone over stdio, by the same client and the same transport as the reference server.
+
+All are called by the SDK's client, one call after another, in short rounds that take turns. What
+is printed is each server's best round, because a crowded machine only ever takes from a rate, and
+the processor time of the server's own process for one call.
 
     npm install @modelcontextprotocol/server-filesystem
     python scripts/bench_mcp_files.py node_modules/.bin/mcp-server-filesystem [--rounds 20]
@@ -15,17 +19,29 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import httpx2
+import psutil
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.stdio import stdio_server
+from starlette.requests import Request
 
 from bulkhead.auth import Principal, Role
+from bulkhead.mcp.server import PRINCIPAL, create_server
 from bulkhead.tool_tokens import mint, new_signing_key
+from mcp_filesystem.beneath import best_opener
+from mcp_filesystem.folder import Folders
+from mcp_filesystem.settings import FilesystemSettings
+from mcp_filesystem.tools import FileTools
 
 PORT = 19390
 SIZES = {"1 KiB": 2**10, "16 KiB": 2**14, "60 KiB": 60 * 2**10}
@@ -35,7 +51,20 @@ WHO = Principal("bench", "default", frozenset(), Role.READER)
 Read = Callable[[str], Awaitable[str]]
 
 
-async def ours(stack: AsyncExitStack, folder: Path, *, uds: bool) -> Read:
+@dataclass(frozen=True)
+class Server:
+    """A running server: how to read a file by it, and its process."""
+
+    read: Read
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used, in seconds."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+
+async def ours(stack: AsyncExitStack, folder: Path, *, uds: bool) -> Server:
     """Our server over HTTP, on a port or on a Unix socket."""
     key = new_signing_key()
     name = "socket" if uds else "port"
@@ -74,32 +103,80 @@ async def ours(stack: AsyncExitStack, folder: Path, *, uds: bool) -> Read:
     )
 
     async def read(name: str) -> str:
-        result = await client.call_tool("read_text", {"path": name})
-        return str((result.structured_content or {})["text"])
+        return await _text(client, "read_text", name, "text")
 
-    return read
+    return Server(read, psutil.Process(process.pid))
 
 
-async def reference(stack: AsyncExitStack, folder: Path, command: str) -> Read:
-    """The reference server over stdio."""
-    files = str(folder / "files")
-    transport = stdio_client(StdioServerParameters(command=command, args=[files]))
-    client = await stack.enter_async_context(Client(transport))
+async def ours_on_stdio(stack: AsyncExitStack, folder: Path) -> Server:
+    """Our tools over stdio, in a child process that runs `serve_stdio`."""
+    (folder / "stdio").write_text(new_signing_key(), encoding="ascii")
+    client, process = await _child(stack, sys.executable, [__file__, "--serve", str(folder)])
 
     async def read(name: str) -> str:
-        result = await client.call_tool("read_text_file", {"path": f"{files}/{name}"})
-        return str((result.structured_content or {})["content"])
+        return await _text(client, "read_text", name, "text")
 
-    return read
+    return Server(read, process)
 
 
-async def rate(read: Read, name: str, text: str) -> float:
-    """Reads per second of one file; the text must be the file's."""
-    started = time.perf_counter()
+async def reference(stack: AsyncExitStack, folder: Path, command: str) -> Server:
+    """The reference server over stdio."""
+    files = str(folder / "files")
+    client, process = await _child(stack, command, [files])
+
+    async def read(name: str) -> str:
+        return await _text(client, "read_text_file", f"{files}/{name}", "content")
+
+    return Server(read, process)
+
+
+async def _child(
+    stack: AsyncExitStack, command: str, args: list[str]
+) -> tuple[Client, psutil.Process]:
+    """A client of a new child process that speaks MCP over its pipes, and that process."""
+    here = psutil.Process()
+    before = set(here.children())
+    transport = stdio_client(StdioServerParameters(command=command, args=args))
+    client = await stack.enter_async_context(Client(transport))
+    (process,) = set(here.children()) - before
+    return client, process
+
+
+async def _text(client: Client, tool: str, path: str, field: str) -> str:
+    result = await client.call_tool(tool, {"path": path})
+    return str((result.structured_content or {})[field])
+
+
+async def serve_stdio(folder: Path) -> None:
+    """Serve our tools over the pipes of this process, to a caller that nobody checks."""
+    settings = FilesystemSettings(root=folder / "files", signing_key_file=folder / "stdio")
+    folders = Folders(settings.root, settings.tenant, None, best_opener())
+    server = create_server(
+        name="mcp-filesystem",
+        title="files",
+        version="0",
+        instructions="",
+        tools=FileTools(folders, settings).all(),
+        call_seconds=settings.call_seconds,
+        max_result_bytes=settings.max_result_bytes,
+    )
+    request = Request({"type": "http", PRINCIPAL: WHO})
+
+    async def let_in(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        return await call_next(replace(ctx, request=request))
+
+    server.middleware.append(let_in)
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
+
+
+async def measure(server: Server, name: str, text: str) -> tuple[float, float]:
+    """Reads per second of one file, whose text must come, and processor seconds for each."""
+    started, used = time.perf_counter(), server.cpu_seconds()
     for _ in range(CALLS):
-        if await read(name) != text:
+        if await server.read(name) != text:
             raise RuntimeError("a server gave another text")
-    return CALLS / (time.perf_counter() - started)
+    return CALLS / (time.perf_counter() - started), (server.cpu_seconds() - used) / CALLS
 
 
 async def run(command: str, rounds: int) -> None:
@@ -114,29 +191,39 @@ async def run(command: str, rounds: int) -> None:
         async with AsyncExitStack() as stack:
             servers = {
                 "reference, stdio": await reference(stack, folder, command),
+                "ours, stdio": await ours_on_stdio(stack, folder),
                 "ours, HTTP": await ours(stack, folder, uds=False),
                 "ours, Unix socket": await ours(stack, folder, uds=True),
             }
-            for read in servers.values():
-                await rate(read, "1 KiB", texts["1 KiB"])
-            print(f"{'file':8}" + "".join(f"{server:>20}" for server in servers) + "   HTTP/stdio")
+            for server in servers.values():
+                await measure(server, "1 KiB", texts["1 KiB"])
+            print("reads per second, and the server's processor time for one in ms")
+            print(f"{'file':8}" + "".join(f"{name:>22}" for name in servers))
             for name, text in texts.items():
                 taken = [
-                    [await rate(read, name, text) for read in servers.values()]
+                    [await measure(server, name, text) for server in servers.values()]
                     for _ in range(rounds)
                 ]
-                best = [max(column) for column in zip(*taken, strict=True)]
-                shown = "".join(f"{one:20.0f}" for one in best)
-                print(f"{name:8}{shown}{best[1] / best[0]:13.2f}")
+                cells = [_cell(column) for column in zip(*taken, strict=True)]
+                print(f"{name:8}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+def _cell(rounds: Sequence[tuple[float, float]]) -> str:
+    """The best rate, and the mean processor time in ms."""
+    return f"{max(rate for rate, _ in rounds):.0f} ({fmean(used for _, used in rounds) * 1000:.2f})"
 
 
 def main() -> None:
-    """Read the command line and measure."""
+    """Read the command line and measure, or be the server that is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("command", help="The reference server's command.")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--serve", action="store_true", help="Serve `command`, a folder: internal.")
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.command, arguments.rounds))
+    if arguments.serve:
+        asyncio.run(serve_stdio(Path(arguments.command)))
+    else:
+        asyncio.run(run(arguments.command, arguments.rounds))
 
 
 if __name__ == "__main__":

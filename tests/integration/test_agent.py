@@ -13,6 +13,8 @@ from desk import Desk, Office, desk_serving, write_policy
 from rig import KEY, PORTS, Api, Neighbour, running
 from scripted_llm import ScriptedLLM, Turn
 
+from bulkhead.audit import read_head
+from bulkhead.chain import verify
 from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
@@ -426,3 +428,38 @@ def test_a_server_that_speaks_no_mcp_is_done_without(
     wrong.stop()
     assert step["outcome"] == "error"
     assert "127.0.0.1" not in step["detail"]
+
+
+def test_every_tool_call_is_on_record_and_no_argument_or_result_is(
+    settings: RetrieverSettings, llm: ScriptedLLM, desk: Desk
+) -> None:
+    with running(settings) as api:
+        desk.notes["canary-name"] = "The canary-result sings."
+        llm.play(
+            Turn(calls=[call("read_note", name="canary-name"), ("canary__tool", "{}")]),
+            Turn(calls=[call("read_note", name="canary-missing")]),
+            Turn("The canary-answer."),
+        )
+        answered = asked(api)
+        assert outcomes(answered) == [
+            ("read_note", "done"),
+            ("canary__tool", "refused"),
+            ("read_note", "failed"),
+        ]
+    path = settings.data_dir / "audit.jsonl"
+    head = read_head(path)
+    assert head is not None
+    with path.open("rb") as lines:
+        verify(lines, head)
+    assert "canary" not in path.read_text()
+    told = [json.loads(line) for line in path.read_text().splitlines()]
+    calls = [line for line in told if line["action"] == "tool.call"]
+    assert [(line["tool"], line["decision"], line["error"]) for line in calls] == [
+        ("desk/read_note", "allowed", None),
+        ("unknown/unknown", "denied", "refused"),
+        ("desk/read_note", "failed", "failed"),
+    ]
+    (chat,) = [line for line in told if line["action"] == "chat"]
+    assert {(line["key_id"], line["tenant"]) for line in calls} == {("admin", "default")}
+    assert {line["request_id"] for line in calls} == {chat["request_id"]}
+    assert all(len(line["target"]) == 64 for line in calls if line["tool"] != "unknown/unknown")

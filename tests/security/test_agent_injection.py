@@ -210,6 +210,11 @@ CASES = [
 ]
 
 
+def test_the_table_of_injections_has_one_row_for_each_and_every_place_is_used() -> None:
+    assert len(set(ATTACKS.values())) == len(ATTACKS) >= 40
+    assert {place for _, place in CASES} == set(PLACES)
+
+
 @pytest.mark.parametrize(("name", "place"), CASES)
 def test_a_hijacked_model_can_do_nothing(
     ship: Ship, name: str, place: str, caplog: pytest.LogCaptureFixture

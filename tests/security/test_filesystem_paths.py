@@ -125,6 +125,10 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> FileRig:
     return made
 
 
+def test_the_table_of_paths_has_one_row_for_each() -> None:
+    assert len({path for path, _ in PATHS.values()}) == len(PATHS) >= 60
+
+
 @pytest.mark.parametrize(("path", "words"), PATHS.values(), ids=PATHS.keys())
 async def test_a_path_that_is_no_file_below_the_root_is_refused_in_clear_words(
     rig: FileRig, path: str, words: str

@@ -114,6 +114,10 @@ def using(server: ToolServer, tool: str) -> bytes:
     return post(server).sending(message("tools/call", {"name": tool})).wire()
 
 
+def test_the_table_of_http_attacks_has_one_row_for_each() -> None:
+    assert len({one.name for one in ATTACKS}) == len(ATTACKS) >= 50
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_an_attack_over_http_comes_to_what_it_must(server: ToolServer, attack: Attack) -> None:
     check(server, attack)

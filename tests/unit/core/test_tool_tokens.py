@@ -1,5 +1,6 @@
 """Tokens for tool servers; what forgeries come to is in the table of HTTP attacks."""
 
+import time
 from pathlib import Path
 
 import jwt
@@ -43,6 +44,32 @@ def test_a_token_is_worthless_at_another_server_and_under_another_key() -> None:
 def test_an_expired_token_says_so() -> None:
     with pytest.raises(Unauthenticated, match="expired"):
         TokenVerifier(KEY, "mcp-database").verify(mint(KEY, "mcp-database", WHO, -1))
+
+
+def test_a_remembered_token_expires_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = TokenVerifier(KEY, "mcp-database")
+    token = mint(KEY, "mcp-database", WHO, 60)
+    assert verifier.verify(token) == verifier.verify(token) == WHO
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Unauthenticated, match="expired"):
+        verifier.verify(token)
+
+
+def test_a_remembered_token_opens_the_door_to_no_other() -> None:
+    verifier = TokenVerifier(KEY, "mcp-database")
+    head, claims, signature = mint(KEY, "mcp-database", WHO, 60).split(".")
+    verifier.verify(f"{head}.{claims}.{signature}")
+    stranger = mint(new_signing_key().encode(), "mcp-database", WHO, 60)
+    for forged in (
+        f"{head}.{claims}.",
+        f"{head}.{claims}.{signature[::-1]}",
+        f"{head}.{stranger.split('.')[1]}x.{signature}",
+        stranger,
+    ):
+        for _ in range(2):  # a refusal is not remembered as anything else either
+            with pytest.raises(Unauthenticated, match="not valid for this server"):
+                verifier.verify(forged)
 
 
 def test_a_signing_key_has_256_random_bits_or_is_refused(tmp_path: Path) -> None:
