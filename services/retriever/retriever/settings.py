@@ -66,6 +66,9 @@ class RetrieverSettings(ServiceSettings):
         gt=0,
         description="Longest wait for a question's embedding, in seconds; then search is sparse.",
     )
+    query_cache_entries: int = Field(
+        4096, ge=0, description="Embeddings of questions that are kept; 0 keeps none."
+    )
     llm_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8000/v1"), description="Address of an OpenAI-compatible server."
     )

@@ -24,6 +24,7 @@ from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient
 from retriever.clients.mcp import McpServer
 from retriever.clients.quality import QualityClient
+from retriever.clients.query_cache import QueryCache
 from retriever.database import Database, check_version
 from retriever.feedback import Feedback
 from retriever.index.connect import connect
@@ -234,7 +235,10 @@ def _assemble(
     toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
-        embedding_http, settings.embedding_timeout, settings.query_embedding_timeout
+        embedding_http,
+        settings.embedding_timeout,
+        settings.query_embedding_timeout,
+        QueryCache(settings.query_cache_entries),
     )
     llm = LLMClient(llm_http, str(settings.llm_url), neighbours.llm_key, settings.llm_timeout)
     bm25 = BM25(settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms)
