@@ -55,6 +55,13 @@ class RetrieverSettings(ServiceSettings):
         "beyond them 429.",
     )
 
+    concurrent_searches: int = Field(
+        64, ge=1, description="Searches that are served at once, of all keys; beyond them 429."
+    )
+    concurrent_chats: int = Field(
+        256, ge=1, description="Answers that are written at once, of all keys; beyond them 429."
+    )
+
     embedding_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8081"), description="Address of the embedding service."
     )
