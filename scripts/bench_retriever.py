@@ -137,8 +137,8 @@ def stack(folder: Path, port: int, rate: float) -> Iterator[Stack]:
         start(*model)
         start(sys.executable, "-m", "embedding")
         process = start(sys.executable, "-m", "retriever")
-        urls = [f"http://127.0.0.1:{port + n}" for n in range(3)]
-        yield Stack(*urls, psutil.Process(process.pid))
+        retriever, embedding, served = (f"http://127.0.0.1:{port + n}" for n in range(3))
+        yield Stack(retriever, embedding, served, psutil.Process(process.pid))
 
 
 # The measurements
