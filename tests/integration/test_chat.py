@@ -1,13 +1,16 @@
 """The way of a question over HTTP: cited, checked, streamed, cancelled, honest when it fails."""
 
 import json
+import time
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from rig import KEY, PORTS, Api, Neighbour
+from rig import KEY, PORTS, Api, Neighbour, running
 from scripted_llm import ScriptedLLM
+
+from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
 
@@ -217,3 +220,27 @@ def test_a_question_fits_the_models_context_or_is_refused(filled: Api, llm: Scri
     reply = filled.ask(QUESTION, max_tokens=4080)
     assert reply.status_code == 422
     assert "does not fit" in reply.json()["error"]["message"]
+
+
+def test_beyond_its_places_a_chat_is_429_and_searches_go_on(
+    settings: RetrieverSettings, llm: ScriptedLLM
+) -> None:
+    llm.hold = True
+    with running(settings.model_copy(update={"concurrent_chats": 1})) as api:
+        api.ingest({"text": PORTS, "source": "ports.md"})
+        question = {"messages": [{"role": "user", "content": "Which port does it listen on?"}]}
+        streamed = {**question, "stream": True}
+        with api.stream("POST", "/v1/chat/completions", json=streamed) as held:
+            assert held.status_code == 200
+            for _ in range(2):
+                refused = api.post("/v1/chat/completions", json=question)
+                assert refused.status_code == 429
+                assert refused.headers["Retry-After"] == "1"
+                assert refused.json()["error"]["type"] == "rate_limited"
+            assert api.post("/v1/search", json={"query": "port"}).status_code == 200
+        assert llm.cancelled.wait(5)  # who held the place has left
+        llm.hold = False
+        deadline = time.monotonic() + 5
+        while (reply := api.post("/v1/chat/completions", json=question)).status_code == 429:
+            assert time.monotonic() < deadline
+        assert reply.status_code == 200

@@ -1,4 +1,5 @@
-"""How much a key may ask for in a minute: requests, tokens of the model, documents.
+"""How much a key may ask for in a minute: requests, tokens of the model, documents; and how much
+may be under way at once, of all keys together.
 
 The counts are in this process's memory, in sliding windows, and begin anew with it.
 """
@@ -6,7 +7,8 @@ The counts are in this process's memory, in sliding windows, and begin anew with
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
@@ -19,6 +21,8 @@ from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import LIMITED
 
 _MOST = 10**9
+_BUSY_SECONDS = 1
+"""When to come back after finding no place: of so many, some get free each second."""
 
 
 class Limits(BaseModel):
@@ -36,11 +40,18 @@ class Repeated(RateLimited):
 
 
 class RateLimits:
-    """The windows of every key, and of every address whose keys are refused."""
+    """The windows of every key, and of every address whose keys are refused; places for work."""
 
-    def __init__(self, limits: Callable[[Principal], Limits], refusals_per_minute: int) -> None:
-        """`limits` says what a principal's key may use."""
+    def __init__(
+        self,
+        limits: Callable[[Principal], Limits],
+        refusals_per_minute: int,
+        places: Mapping[str, int],
+    ) -> None:
+        """`limits` says what a principal's key may use; `places` how many of a kind of request are
+        served at once."""
         self._limits = limits
+        self._places = dict(places)
         self._storage = MemoryStorage()
         self._windows = SlidingWindowCounterRateLimiter(self._storage)
         self._refusals = RateLimitItemPerMinute(refusals_per_minute)
@@ -73,15 +84,34 @@ class RateLimits:
                 item.key_for("tokens", principal.key_id), sys.maxsize, item.get_expiry(), tokens
             )
 
+    @asynccontextmanager
+    async def place(self, kind: str, principal: Principal) -> AsyncIterator[None]:
+        """Hold one of the places of this kind. Raises `RateLimited` where none is free.
+
+        Nobody waits for a place: beyond what can be served soon, a request that waits only makes
+        all others later, and its client may have left by the time it is served.
+        """
+        if not self._places[kind]:
+            message = f"too many {kind} are under way at once"
+            raise await self._told(kind, principal.key_id, message, _BUSY_SECONDS)
+        self._places[kind] -= 1
+        try:
+            yield
+        finally:
+            self._places[kind] += 1
+
     async def refusal(self, address: str) -> None:
         """Count a request without a known key; raises `RateLimited` when there were too many."""
         if not await self._windows.hit(self._refusals, "refusals", address):
             raise await self._refused(self._refusals, "refusals", address)
 
     async def _refused(self, item: RateLimitItemPerMinute, what: str, who: str) -> RateLimited:
-        LIMITED.add(1, {names.LIMIT: what})
         stats = await self._windows.get_window_stats(item, what, who)
         wait = min(60, max(1, math.ceil(stats.reset_time - time.time())))
-        message = f"at most {item.amount} {what} a minute"
+        return await self._told(what, who, f"at most {item.amount} {what} a minute", wait)
+
+    async def _told(self, what: str, who: str, message: str, wait: int) -> RateLimited:
+        """The refusal, counted."""
+        LIMITED.add(1, {names.LIMIT: what})
         first = await self._windows.hit(RateLimitItemPerMinute(1), "told", what, who)
         return (RateLimited if first else Repeated)(message, wait)

@@ -55,6 +55,13 @@ class RetrieverSettings(ServiceSettings):
         "beyond them 429.",
     )
 
+    concurrent_searches: int = Field(
+        64, ge=1, description="Searches that are served at once, of all keys; beyond them 429."
+    )
+    concurrent_chats: int = Field(
+        256, ge=1, description="Answers that are written at once, of all keys; beyond them 429."
+    )
+
     embedding_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8081"), description="Address of the embedding service."
     )
@@ -65,6 +72,9 @@ class RetrieverSettings(ServiceSettings):
         5.0,
         gt=0,
         description="Longest wait for a question's embedding, in seconds; then search is sparse.",
+    )
+    query_cache_entries: int = Field(
+        4096, ge=0, description="Embeddings of questions that are kept; 0 keeps none."
     )
     llm_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8000/v1"), description="Address of an OpenAI-compatible server."

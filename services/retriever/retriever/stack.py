@@ -24,6 +24,7 @@ from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient
 from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.clients.quality import QualityClient
+from retriever.clients.query_cache import QueryCache
 from retriever.database import Database, check_version
 from retriever.feedback import Feedback
 from retriever.index.connect import connect
@@ -196,9 +197,14 @@ async def open_stack(
         exits.callback(neighbours.keys.close)
         await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
-        llm_http = await exits.enter_async_context(httpx.AsyncClient(limits=_LIMITS))
+        llm_http = await exits.enter_async_context(
+            httpx.AsyncClient(limits=_pool(settings.concurrent_chats))
+        )
         embedding_http = await exits.enter_async_context(
-            httpx.AsyncClient(base_url=str(settings.embedding_url), limits=_LIMITS)
+            httpx.AsyncClient(
+                base_url=str(settings.embedding_url),
+                limits=_pool(settings.concurrent_searches + settings.concurrent_chats),
+            )
         )
         for server in neighbours.tool_servers:
             exits.push_async_callback(server.close)
@@ -213,7 +219,7 @@ async def open_stack(
         stack = _assemble(settings, neighbours, database, llm_http, embedding_http, toolbox)
         if settings.quality_url:
             quality_http = await exits.enter_async_context(
-                httpx.AsyncClient(base_url=str(settings.quality_url), limits=_LIMITS)
+                httpx.AsyncClient(base_url=str(settings.quality_url), limits=_pool(0))
             )
             stack.quality = QualityClient(
                 quality_http,
@@ -236,7 +242,10 @@ def _assemble(
     toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
-        embedding_http, settings.embedding_timeout, settings.query_embedding_timeout
+        embedding_http,
+        settings.embedding_timeout,
+        settings.query_embedding_timeout,
+        QueryCache(settings.query_cache_entries),
     )
     llm = LLMClient(llm_http, str(settings.llm_url), neighbours.llm_key, settings.llm_timeout)
     bm25 = BM25(settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms)
@@ -245,7 +254,11 @@ def _assemble(
     return Stack(
         settings=settings,
         keys=neighbours.keys,
-        limits=RateLimits(neighbours.keys.limits, settings.refusals_per_minute),
+        limits=RateLimits(
+            neighbours.keys.limits,
+            settings.refusals_per_minute,
+            {"searches": settings.concurrent_searches, "chats": settings.concurrent_chats},
+        ),
         audit=neighbours.audit,
         embedding=embedding,
         llm=llm,
@@ -339,6 +352,15 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-# uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
-# sent into a connection that is just being closed fails.
-_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=2.0)
+_BESIDE = 16
+"""Connections to a neighbour for what takes no place: ingestion, readiness, counting tokens."""
+
+
+def _pool(places: int) -> httpx.Limits:
+    """A connection for each place, so that whoever was let in never waits for one.
+
+    uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
+    sent into a connection that is just being closed fails.
+    """
+    most = places + _BESIDE
+    return httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=2.0)

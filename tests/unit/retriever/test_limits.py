@@ -7,13 +7,14 @@ from bulkhead.errors import RateLimited, TooLarge
 from retriever.limits import Limits, RateLimits, Repeated
 
 LIMITS = Limits(requests_per_minute=3, tokens_per_minute=100, documents_per_minute=10)
+PLACES = {"searches": 2, "chats": 1}
 ONE, OTHER = (Principal(key, "t", frozenset(), Role.READER) for key in ("one", "other"))
 
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> RateLimits:
     Clock(monkeypatch)
-    return RateLimits(lambda _: LIMITS, refusals_per_minute=2)
+    return RateLimits(lambda _: LIMITS, refusals_per_minute=2, places=PLACES)
 
 
 class Clock:
@@ -47,7 +48,7 @@ async def test_an_answer_is_charged_in_full_and_the_next_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(monkeypatch)
-    limits = RateLimits(lambda _: LIMITS, refusals_per_minute=2)
+    limits = RateLimits(lambda _: LIMITS, refusals_per_minute=2, places=PLACES)
     await limits.tokens(ONE)
     await limits.charge(ONE, 99)
     await limits.tokens(ONE)
@@ -79,3 +80,24 @@ async def test_requests_without_a_known_key_are_limited_by_address(limits: RateL
     with pytest.raises(RateLimited):
         await limits.refusal("192.0.2.1")
     await limits.refusal("192.0.2.2")
+
+
+async def test_each_kind_has_its_own_places_and_nobody_waits_for_one(limits: RateLimits) -> None:
+    async with limits.place("searches", ONE), limits.place("searches", OTHER):
+        with pytest.raises(RateLimited) as refused:
+            async with limits.place("searches", OTHER):
+                pass
+        assert refused.value.headers["Retry-After"] == "1"
+        async with limits.place("chats", ONE):
+            pass
+    async with limits.place("searches", ONE), limits.place("searches", OTHER):
+        pass
+
+
+async def test_a_place_is_free_again_whatever_happened(limits: RateLimits) -> None:
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            async with limits.place("chats", ONE):
+                raise ZeroDivisionError
+    async with limits.place("chats", ONE):
+        pass

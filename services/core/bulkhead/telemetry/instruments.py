@@ -113,8 +113,11 @@ FEEDBACK = _meter.create_counter(  # rag.vote: up, down
 TOOL_CALLS = _meter.create_counter(  # gen_ai.tool.name, rag.tool.server, rag.outcome
     "rag.tool.calls", unit="{call}", description="Tool calls that a model asked for, by outcome."
 )
-LIMITED = _meter.create_counter(  # rag.limit: requests, tokens, documents, refusals
-    "rag.rate_limited", unit="{request}", description="Requests refused because of a rate limit."
+LIMITED = _meter.create_counter(
+    # rag.limit: requests, tokens, documents, refusals; of the places at once: searches, chats
+    "rag.rate_limited",
+    unit="{request}",
+    description="Requests refused because of a rate limit.",
 )
 CACHE_LOOKUPS = _meter.create_counter(  # rag.cache, rag.result: hit, miss
     "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."

@@ -6,6 +6,7 @@ Pure ASGI around every route under `/v1`, those to come included. A route adds w
 
 import re
 import time
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import cast
 
@@ -23,6 +24,8 @@ from bulkhead.telemetry.spans import trace_id
 from retriever.limits import Repeated
 from retriever.stack import Stack
 
+_PLACES = {"/v1/search": "searches", "/v1/chat/completions": "chats"}
+"""The calls of which only so many are served at once, and what they are called."""
 _ID = re.compile(r"(key_)?[0-9a-f]{32}")
 """How the ids of documents, jobs and keys look; a caller's other words in a path are not kept."""
 
@@ -57,8 +60,9 @@ class _Audited:
         """Serve the request, and record how it went whatever happens."""
         event = self._event
         try:
-            await self._admit()
-            await self._app(self._request.scope, self._receive, self._send)
+            async with AsyncExitStack() as held:
+                await self._admit(held)
+                await self._app(self._request.scope, self._receive, self._send)
             if not self._ended:
                 event.error = event.error or "client_left"
         except ApiError as error:
@@ -74,8 +78,11 @@ class _Audited:
         finally:
             self._record()
 
-    async def _admit(self) -> None:
-        """Find out who asks, within their limits; raises the `ApiError` that they are to see."""
+    async def _admit(self, held: AsyncExitStack) -> None:
+        """Find out who asks, within their limits; raises the `ApiError` that they are to see.
+
+        The request's place, where its call has places, is `held` until its last byte is out.
+        """
         event, request, stack = self._event, self._request, self._stack
         try:
             principal = stack.keys.principal(bearer_key(request))
@@ -87,6 +94,8 @@ class _Audited:
         attach(set_baggage(names.TENANT, principal.tenant))  # until `RequestContext` detaches
         try:
             await stack.limits.request(principal)
+            if kind := _PLACES.get(request.scope["path"]):
+                await held.enter_async_context(stack.limits.place(kind, principal))
         except RateLimited:
             event.action = "limit.refused"
             raise

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind
 from bulkhead.errors import Unavailable
 from bulkhead.telemetry import names
 from bulkhead.telemetry.spans import span
+from retriever.clients.query_cache import QueryCache
 
 PART = "embedding"
 _BATCH = 16
@@ -38,9 +39,12 @@ class EmbeddingClient(Embeddings):
     Every call raises `Unavailable("embedding")` when the service cannot be reached or fails.
     """
 
-    def __init__(self, http: httpx.AsyncClient, timeout: float, query_timeout: float) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, timeout: float, query_timeout: float, queries: QueryCache
+    ) -> None:
         """`http` has the service's address as its base; timeouts are in seconds."""
         self._http = http
+        self._queries = queries
         self._timeout = timeout
         self._query_timeout = query_timeout
         self._served: EmbeddingModel | None = None
@@ -64,8 +68,13 @@ class EmbeddingClient(Embeddings):
 
     async def aembed_query(self, text: str) -> list[float]:
         """The vector to search with; waits no longer than a reader would."""
-        vectors = await self._embed([text], "query", self._query_timeout)
-        return vectors[0]
+        served = self._served
+        model = f"{served.id}\0{served.revision}" if served else ""
+
+        async def embed() -> list[float]:
+            return (await self._embed([text], "query", self._query_timeout))[0]
+
+        return await self._queries.get(model, text, embed)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in order."""

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
+from retriever.index.quick import hasten
+
 
 class _Embedded:
     """Embedded Qdrant behind the async client's methods.
@@ -28,7 +30,7 @@ class _Embedded:
         warnings.filterwarnings("ignore", message="Payload indexes have no effect")
         warnings.filterwarnings("ignore", message="Local mode is not recommended")
         client = QdrantClient(path=str(path))
-        _write_ahead(client)
+        _prepare(client)
         return client
 
     def __getattr__(self, name: str) -> Any:
@@ -37,7 +39,7 @@ class _Embedded:
         def compute(args: Any, kwargs: Any) -> Any:
             result = method(*args, **kwargs)
             if name == "create_collection":
-                _write_ahead(self._client)
+                _prepare(self._client)
             elif name in ("upsert", "delete"):
                 _sync(self._path)
             return result
@@ -53,8 +55,8 @@ class _Embedded:
         self._thread.shutdown()
 
 
-def _write_ahead(client: QdrantClient) -> None:
-    """Put the collections' storage, which is SQLite, on a write-ahead log.
+def _prepare(client: QdrantClient) -> None:
+    """Make the collections quick to search, and put their storage, SQLite, on a write-ahead log.
 
     Embedded Qdrant commits point by point, and by default each commit waits for the disk several
     times: 20 ms a chunk, in which no search runs. With the log a commit is a write; `_sync` waits
@@ -62,6 +64,7 @@ def _write_ahead(client: QdrantClient) -> None:
     """
     local: Any = client._client
     for collection in local.collections.values():
+        hasten(collection)
         collection.storage.storage.execute("PRAGMA journal_mode = WAL")
         collection.storage.storage.execute("PRAGMA synchronous = NORMAL")
 

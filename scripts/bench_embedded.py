@@ -1,0 +1,107 @@
+"""Embedded Qdrant as the client ships it, and as the retriever makes it quick: one hybrid search.
+
+python scripts/bench_embedded.py [--sizes 1000,20000] [--searches 20]
+"""
+
+import asyncio
+import os
+import statistics
+import time
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from qdrant_client import QdrantClient, models
+from rich.console import Console
+from rich.table import Table
+
+from bulkhead.auth import Principal, Role
+from retriever.index.access import visible_points
+from retriever.index.model import Mode
+from retriever.index.quick import hasten
+from retriever.index.vectors import DENSE, SPARSE, Legs, Stamp, Vectors
+
+_DIMENSION = 384
+_VOCABULARY = 30_000
+_TERMS = 80  # distinct ones of a chunk
+_READER = Principal("reader", "t", frozenset(), Role.READER)
+
+
+class _Awaitable:
+    """The synchronous client behind the async client's methods, without a thread."""
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return getattr(self._client, name)(*args, **kwargs)
+
+        return call
+
+
+def _terms(rng: np.random.Generator, count: int) -> models.SparseVector:
+    """Terms as frequent as words are: the n-th as often as 1/n."""
+    drawn = np.unique(rng.zipf(1.2, size=count * 3) % _VOCABULARY)[:count]
+    return models.SparseVector(indices=drawn.tolist(), values=[1.0] * len(drawn))
+
+
+def _points(rng: np.random.Generator, size: int) -> list[models.PointStruct]:
+    payload: dict[str, Any] = {
+        "tenant": "t", "groups": ["*"], "document_id": "d", "title": "t", "source": "s",
+        "page": None, "page_breaks": [], "start": 0, "end": 1, "text": "x" * 800, "metadata": {},
+    }  # fmt: skip
+    return [
+        models.PointStruct(
+            id=number,
+            vector={DENSE: rng.normal(size=_DIMENSION).tolist(), SPARSE: _terms(rng, _TERMS)},
+            payload=payload,
+        )
+        for number in range(size)
+    ]
+
+
+async def measure(size: int, searches: int) -> tuple[float, float]:
+    """Median milliseconds of a core that a search takes with each, in turns."""
+    rng = np.random.default_rng(size)
+    points = _points(rng, size)
+    kinds = []
+    for quick in (False, True):
+        client: Any = QdrantClient(":memory:")
+        vectors = Vectors(_Awaitable(client), "chunks")  # type: ignore[arg-type]
+        await vectors.ensure(Stamp("m", "r", _DIMENSION, "s"))
+        if quick:
+            hasten(client._client.collections["chunks"])
+        client.upload_points("chunks", points)
+        kinds.append((vectors, list[float]()))
+    fusion = models.FusionQuery(fusion=models.Fusion.DBSF)
+    for n in range(searches + 1):
+        dense = rng.normal(size=_DIMENSION).tolist()
+        legs = Legs(Mode.HYBRID, dense, _terms(rng, 8), 200, fusion)
+        for vectors, taken in kinds:
+            started = time.process_time()
+            await vectors.search(legs, visible_points(_READER), 10)
+            if n:  # the first one warms up
+                taken.append((time.process_time() - started) * 1000)
+    plain, hastened = (statistics.median(taken) for _, taken in kinds)
+    return plain, hastened
+
+
+def main(
+    sizes: Annotated[str, typer.Option(help="Chunks in the index.")] = "1000,20000",
+    searches: Annotated[int, typer.Option(min=3)] = 20,
+) -> None:
+    """Measure and print."""
+    table = Table(title="one hybrid search, top 10 of 200 a leg, median milliseconds of a core")
+    for column in ("chunks", "as shipped", "made quick", "times"):
+        table.add_column(column, justify="right")
+    for size in map(int, sizes.split(",")):
+        plain, quick = asyncio.run(measure(size, searches))
+        table.add_row(f"{size:,}", f"{plain:.1f}", f"{quick:.1f}", f"{plain / quick:.0f}")
+    console = Console()
+    console.print(table)
+    console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    typer.run(main)

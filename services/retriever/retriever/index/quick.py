@@ -1,0 +1,192 @@
+"""Embedded Qdrant's search, with an inverted index and remembered filters.
+
+`qdrant_client`'s local mode is written to be plain: each sparse query walks through every stored
+vector, and each filter through every payload, in Python: 40 ms for 250 chunks, a second for 20,000.
+The results here are the same, by the same rules; only what does not change between two queries is
+kept between them. There is no public way to do this: it overrides methods of the pinned version,
+and a property test compares the two.
+"""
+
+from array import array
+from collections import OrderedDict
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from qdrant_client import models
+from qdrant_client.local.local_collection import LocalCollection
+from qdrant_client.local.payload_filters import calculate_payload_mask
+from qdrant_client.local.sparse import sort_sparse_vector, validate_sparse_vector
+
+_MOST_FILTERS = 64
+"""Filters whose rows are remembered, one byte a chunk each: those of the principals who search."""
+
+Mask = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.float32]
+
+
+class Postings:
+    """The inverted index of one sparse vector: for each term, in which rows with which weight."""
+
+    def __init__(self) -> None:
+        self._terms: dict[int, tuple[array[int], array[float]]] = {}
+        self._rows = 0
+
+    def extend(self, vectors: list[models.SparseVector]) -> None:
+        """Take in the rows of `vectors` that are new since the last time."""
+        for row in range(self._rows, len(vectors)):
+            vector = vectors[row]
+            for term, weight in zip(vector.indices, vector.values, strict=True):
+                rows, weights = self._terms.setdefault(term, (array("q"), array("d")))
+                rows.append(row)
+                weights.append(weight)
+        self._rows = len(vectors)
+
+    def scores(self, query: models.SparseVector, count: int) -> Scores:
+        """The dot product of `query` with each of `count` rows; minus infinity without a term."""
+        sums, found = np.zeros(count), np.zeros(count, dtype=bool)
+        for term, weight in zip(query.indices, query.values, strict=True):
+            if term in self._terms:
+                held, weights = self._terms[term]
+                rows = np.frombuffer(held, dtype=np.int64)
+                sums[rows] += weight * np.frombuffer(weights)
+                found[rows] = True
+        return np.where(found, sums, -np.inf).astype(np.float32)
+
+
+class QuickCollection(LocalCollection):
+    """A `LocalCollection` whose nearest searches remember; made of one by `hasten`."""
+
+    _postings: dict[str, Postings]
+    _masks: OrderedDict[str, Mask]
+
+    def forget(self) -> None:
+        """Begin anew, after a row that was there has changed."""
+        self._postings, self._masks = {}, OrderedDict()
+
+    def search(
+        self,
+        query_vector: Any,
+        query_filter: models.Filter | None = None,
+        limit: int = 10,
+        offset: int | None = None,
+        with_payload: Any = True,
+        with_vectors: Any = False,
+        score_threshold: float | None = None,
+        idf_corpus: models.Filter | None = None,
+    ) -> list[models.ScoredPoint]:
+        """The nearest points. Whatever is no plain nearest search is the parent's."""
+        name, vector = self._resolve_query_vector_name(query_vector)
+        plain = not offset and score_threshold is None and idf_corpus is None
+        if plain and isinstance(vector, models.SparseVector) and name in self.sparse_vectors:
+            scores = self._sparse_scores(name, vector)
+        elif (
+            plain and self._is_cosine(name) and isinstance(vector, np.ndarray) and vector.ndim == 1
+        ):
+            # Stored vectors have unit length; the parent divides all of them again each time.
+            # In their own precision: NumPy would turn them all into the wider one of the query.
+            norm = np.float32(np.linalg.norm(vector) or 1.0)
+            unit = vector.astype(np.float32) / norm
+            scores = self.vectors[name][: len(self.payload)] @ unit
+        else:
+            found: list[models.ScoredPoint] = super().search(
+                query_vector,
+                query_filter,
+                limit,
+                offset,
+                with_payload,
+                with_vectors,
+                score_threshold,
+                idf_corpus,
+            )
+            return found
+        mask = self._payload_and_non_deleted_mask(query_filter, vector_name=name)
+        scores = np.where(mask, scores, -np.inf)
+        best = _best(scores, limit)
+        return [
+            models.ScoredPoint.model_construct(
+                id=self.ids_inv[row],
+                score=float(scores[row]),
+                version=0,
+                payload=self._get_payload(row, with_payload),
+                vector=cast(Any, self._get_vectors(row, with_vectors)),
+            )
+            for row in best
+            if scores[row] != -np.inf
+        ]
+
+    def _is_cosine(self, name: str) -> bool:
+        return (
+            name in self.vectors and self.get_vector_params(name).distance == models.Distance.COSINE
+        )
+
+    def _sparse_scores(self, name: str, vector: models.SparseVector) -> Scores:
+        validate_sparse_vector(vector)
+        if (self.config.sparse_vectors or {})[name].modifier == models.Modifier.IDF:
+            vector = self._rescore_idf(vector, name, None)
+        count = len(self.payload)
+        postings = self._postings.setdefault(name, Postings())
+        postings.extend(self.sparse_vectors[name][:count])
+        return postings.scores(sort_sparse_vector(vector), count)
+
+    def _payload_and_non_deleted_mask(
+        self, payload_filter: models.Filter | None, vector_name: str | None = None
+    ) -> Mask:
+        mask = self._mask(payload_filter) & ~self.deleted.astype(bool)
+        if vector_name is not None:
+            mask = mask & ~self.deleted_per_vector[vector_name].astype(bool)
+        return cast(Mask, mask)
+
+    def _mask(self, payload_filter: models.Filter | None) -> Mask:
+        """Which rows the filter accepts, whether they are deleted or not."""
+        count = len(self.payload)
+        if payload_filter is None:
+            return np.ones(count, dtype=bool)
+        if ids := _ids_alone(payload_filter):
+            named = np.zeros(count, dtype=bool)
+            named[[self.ids[one] for one in ids if one in self.ids]] = True
+            return named
+        key = payload_filter.model_dump_json()
+        known = self._masks.get(key, np.zeros(0, dtype=bool))
+        if len(known) < count:
+            rest = calculate_payload_mask(
+                self.payload[len(known) :],
+                payload_filter,
+                self.ids_inv[len(known) :],
+                {name: gone[len(known) :] for name, gone in self.deleted_per_vector.items()},
+            )
+            known = np.concatenate([known, rest])
+        self._masks[key] = known
+        self._masks.move_to_end(key)
+        while len(self._masks) > _MOST_FILTERS:
+            self._masks.popitem(last=False)
+        return known
+
+    def _update_point(self, point: models.PointStruct) -> None:
+        super()._update_point(point)
+        self.forget()
+
+
+def hasten(collection: LocalCollection) -> None:
+    """Make it a `QuickCollection`, unless it is one."""
+    if not isinstance(collection, QuickCollection):
+        collection.__class__ = QuickCollection
+        cast(QuickCollection, collection).forget()
+
+
+def _best(scores: Scores, limit: int) -> npt.NDArray[np.intp]:
+    """The rows of the highest scores, highest first."""
+    if limit >= len(scores):
+        return np.argsort(scores)[::-1]
+    highest = np.argpartition(scores, -limit)[-limit:]
+    return highest[np.argsort(scores[highest])[::-1]]
+
+
+def _ids_alone(payload_filter: models.Filter) -> list[Any] | None:
+    """The ids of a filter that asks for nothing but ids."""
+    must = payload_filter.must
+    others = payload_filter.should or payload_filter.must_not or payload_filter.min_should
+    if others or not isinstance(must, list) or len(must) != 1:
+        return None
+    (only,) = must
+    return list(only.has_id) if isinstance(only, models.HasIdCondition) else None
