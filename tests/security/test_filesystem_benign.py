@@ -1,4 +1,4 @@
-"""What people do all day, and what no wall may stand in the way of: over a hundred reads that must pass."""
+"""What people do all day, and no wall may stand in the way of: a hundred reads that must pass."""
 
 from pathlib import Path
 from typing import Any

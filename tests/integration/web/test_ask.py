@@ -219,7 +219,8 @@ def test_steps_tool_citations_and_a_trace_show_where_the_api_has_them(
     window.page.get_by_label("Use tools").check()
     with window.page.expect_request("**/v1/chat/completions") as asked:
         answer = window.ask("How many rows?")
-    assert asked.value.post_data_json["rag"] == {"mode": "hybrid", "tools": True}
+    sent = json.loads(asked.value.post_data or "")
+    assert sent["rag"] == {"mode": "hybrid", "tools": True}
     expect(answer.locator("> .steps")).to_contain_text("SELECT 1")
     answer.get_by_text("What happened").click()
     expect(answer.locator(".panel .steps")).to_contain_text("database · run_query")
