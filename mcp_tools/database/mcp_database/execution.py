@@ -15,7 +15,6 @@ from mcp_database.pools import Pools
 from mcp_database.settings import DatabaseSettings
 from mcp_database.values import Connection, Json, to_json
 
-_BATCH = 50
 _GRACE_SECONDS = 1.0
 """PostgreSQL's own limit comes first; this one holds where it does not keep it."""
 _FRAME_BYTES = 256
@@ -92,7 +91,11 @@ class Execution:
     async def _read(
         self, connection: Connection, sql: str, parameters: Sequence[Any], most: int
     ) -> tuple[list[Column], list[list[Json]], bool]:
-        """Columns, rows, and whether there are more. One row more than asked for is fetched."""
+        """Columns, rows, and whether there are more. One row more than asked for is fetched.
+
+        Rows are fetched one by one: a short statement can make each of them many megabytes large,
+        and one is the least that can be in memory before it is measured.
+        """
         statement = await connection.prepare(sql)
         attributes = statement.get_attributes()
         columns = [Column(name=one.name, type=one.type.name) for one in attributes]
@@ -100,19 +103,18 @@ class Execution:
         budget -= sum(len(one.model_dump_json()) + 1 for one in columns)
         cursor = await statement.cursor(*parameters)
         rows: list[list[Json]] = []
-        while batch := await cursor.fetch(min(_BATCH, most + 1 - len(rows))):
-            for record in batch:
-                if len(rows) == most:
-                    return columns, rows, True
-                row = [to_json(value) for value in record]
-                budget -= _size(row)
-                if budget < 0:
-                    if not rows:
-                        raise ToolError(
-                            f"one row is larger than {self._max_bytes} bytes; select less of it"
-                        )
-                    return columns, rows, True
-                rows.append(row)
+        while (record := await cursor.fetchrow()) is not None:
+            if len(rows) == most:
+                return columns, rows, True
+            row = [to_json(value) for value in record]
+            budget -= _size(row)
+            if budget < 0:
+                if not rows:
+                    raise ToolError(
+                        f"one row is larger than {self._max_bytes} bytes; select less of it"
+                    )
+                return columns, rows, True
+            rows.append(row)
         return columns, rows, False
 
 
