@@ -1,5 +1,7 @@
 """No address leaves in an answer, however its words are cut."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,11 +55,48 @@ def shown(text: str, size: int = 1000, allowed: str = SOURCE) -> str:
         "[" * 500 + "](http://evil.test)",
         "[" + "x" * 900 + "](http://evil.test)",
         "<img " + "x" * 5000 + " src=http://evil.test>",
+        "mailto:x@evil.test?body=x",
+        "<mailto:x@evil.test>",
+        "xmpp:x@evil.test/x",
+        "https:evil.test/x",
+        "https\\:evil.test/x",
+        "https&#58;&#47;&#47;evil.test/x",
+        "https&colon;&sol;&sol;evil.test/x",
+        "&#104;ttps&#x3a;evil.test/x",
+        "ht&Tab;tps:evil.test/x",
+        "<div style='background:url(https&#58;&#47;&#47;evil.test)'>",
+        "<div/style='background:url(https:evil.test)'>",
+        "<b onmouseover=open('//evil.test')>",
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_an_address_is_removed_wherever_the_words_are_cut(text: str, size: int) -> None:
     assert "evil.test" not in shown(f"Before {text} after.", size).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](a(1(2)))",
+        "![x](\n a\n)",
+        "[x](" + "a" * 4100 + ")",
+        "![x][r]\n\n[r]: a",
+        "![x][r]\n\n[r]:\n<a b>",
+        "[x\\]](a(1(2)))",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
+def test_what_cannot_be_read_as_a_whole_is_no_link_any_more(text: str, size: int) -> None:
+    rest = shown(text, size)
+    assert "](" not in rest and "]:" not in rest
+
+
+@pytest.mark.parametrize("opening", ["[x](", "](", "](" + " " * 40_000, "<b " + "=" * 40_000])
+def test_a_link_that_never_ends_costs_little(opening: str) -> None:
+    """With the square of its length this would take many seconds, and hold up all answers."""
+    began = time.process_time()
+    shown(opening + "a" * 40_000, 100_000)
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -73,6 +112,9 @@ def test_an_address_is_removed_wherever_the_words_are_cut(text: str, size: int) 
         f"See [the handbook]({SOURCE}).",
         "日本語のテキスト。",
         "We saw www once.",
+        "Write &lt;b&gt; and AT&amp;T, R&D & more; a &nbsp; b.",
+        "From java to javascript, mail to https ports: 443.",
+        "if a <b then c = d",
     ],
 )
 @pytest.mark.parametrize("size", [1, 5, 1000])

@@ -1,9 +1,11 @@
 """Takes links and images out of an answer while it streams.
 
 A link is a way out: a page that shows the answer fetches its images, and a person follows its
-links, with whatever the model was talked into putting in the address.
+links, with whatever the model was talked into putting in the address. What is not recognised as a
+whole is at least taken apart: without `](` and `]:` there is no link and no image in Markdown.
 """
 
+import html
 import re
 from collections.abc import Collection
 
@@ -13,12 +15,19 @@ _TAGS = (
     "a|applet|area|audio|base|body|embed|form|frame|iframe|image|img|input|link|math|meta|object"
     "|picture|script|source|style|svg|table|td|track|use|video"
 )
+_SCHEMES = ("https", "http", "ftp", "wss", "ws", "javascript", "vbscript", "mailto", "xmpp")
+"""Those that lead out without `//` too: browsers and Markdown read `https:host/path`."""
+_BEGINNINGS = "|".join(sorted({one[:n] for one in _SCHEMES for n in range(1, len(one) + 1)}))
+# Possessive where text may be long: a link that does not end must not cost the square of it.
 _LINK = re.compile(
-    rf"""!?\[(?P<text>[^\[\]]*)\]\(\s*(?P<target><[^<>]*>|[^()\s]*)[^()]*\)   # Markdown
-      | \]\((?P<rest>[^()\s]*)[^()]*\)                             # the end of an odd one
+    rf"""!?\[(?P<text>[^\[\]]*+)\]\(\s*+(?P<target><[^<>]*+>|[^()\s]*+)[^()]*+\)   # Markdown
+      | \]\((?P<rest>[^()\s]*+)[^()]*+\)                           # the end of an odd one
       | <(?:{_TAGS})\b[^<>]*>                                      # HTML that loads or links
       | (?P<url>(?:\b[a-z][a-z0-9+.-]*)?:?[/\\]{{2}}[^\s<>"')\]]+)  # an address, or the end of one
       | (?P<www>\bwww\.[^\s<>"')\]]+)
+      | (?P<bare>\b(?:{"|".join(_SCHEMES)})\\?:[^\s<>"')\]]+)      # an address without slashes
+      | <[a-z][a-z0-9-]*+[\s/](?=[^<>]*+>)[^<>]*=[^<>]*>           # any tag that says more
+      | (?P<bracket>\])(?=[(:])                                   # what else could be a link
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -28,13 +37,15 @@ _UNDECIDED = re.compile(
            | \](?:\([^()\n]{{0,4000}})?
            | !
            | <[^<>\s]{{0,10}} | <(?:{_TAGS})\b[^<>]{{0,4000}}
-           | \b[a-z][a-z0-9+.-]{{0,20}}:[^\s]{{0,4000}}
-           | [:/\\][^\s]{{0,4000}}
-           | \b(?:h|ht|htt|https?) | \bw{{1,3}} | \bwww\.[^\s]{{0,4000}}
+           | \b[a-z][a-z0-9+.-]{{0,20}}\\?:[^\s]{{0,4000}}
+           | \]?[:/\\][^\s]{{0,4000}}
+           | <[a-z][a-z0-9-]{{0,20}}[\s/][^<>]{{0,4000}}
+           | (?:\b(?:{_BEGINNINGS}|ww|www))?\\?(?:&[#a-z0-9]{{0,32}})? | \bwww\.[^\s]{{0,4000}}
          )\Z""",
     re.VERBOSE | re.IGNORECASE,
 )
-_SPECIAL = re.compile(r"[\[\]<:/\\!]|[hw]", re.IGNORECASE)
+_SPECIAL = re.compile(r"[\[\]<:/\\!&]|[hwfjvmx]", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 
 
 class LinkFilter:
@@ -54,6 +65,7 @@ class LinkFilter:
         if not _SPECIAL.search(text):
             self._held = ""
             return text
+        text = _ENTITY.sub(_spelled_out, text)
         undecided = _UNDECIDED.search(text)
         cut = undecided.start() if undecided else len(text)
         for link in _LINK.finditer(text):  # one that is whole is not cut in two
@@ -81,4 +93,17 @@ class LinkFilter:
             return "" if found[0].startswith("!") else self._without_links(found["text"])
         if found["rest"] is not None:
             return "]"
+        if found["bracket"] is not None:
+            return "] "
         return "" if found[0].startswith("<") else REMOVED
+
+
+def _spelled_out(entity: re.Match[str]) -> str:
+    """The character that an HTML entity stands for, where an address could be made of it.
+
+    Nobody needs one for a letter, a digit, a colon or a slash; for `<` or `&` one does.
+    """
+    character = html.unescape(entity[0])
+    if re.fullmatch(r"[\w:/\\.@-]", character):
+        return character
+    return "" if re.fullmatch(r"[\x00-\x20]", character) else entity[0]
