@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -37,7 +37,9 @@ _MARKS = {
 def show(findings: Sequence[Finding], console: Console, every: bool) -> None:
     """A table of services by walls, and the evidence: of what does not hold, or of everything."""
     walls = list(dict.fromkeys(finding.wall for finding in findings))
-    table = Table("service", *walls)
+    # A terminal of 80 columns folds the names of the walls, and cuts none off.
+    narrow = (Column(wall, overflow="fold") for wall in walls)
+    table = Table(Column("service", no_wrap=True), *narrow, padding=(0, 0))
     for service in dict.fromkeys(finding.service for finding in findings):
         row = {one.wall: _MARKS[one.verdict] for one in findings if one.service == service}
         table.add_row(service, *(row.get(wall, "") for wall in walls))

@@ -118,6 +118,12 @@ def _limits(name: str, service: Json) -> Iterator[str]:
         yield "its log may grow without end"
 
 
+def _names(name: str, service: Json) -> Iterator[str]:
+    wanted = [] if name in OPEN_NETWORKS["egress"] else ["127.0.0.1"]
+    if (service.get("dns") or []) != wanted:
+        yield f"asks name servers of the world: {service.get('dns')}"
+
+
 def _life(name: str, service: Json) -> Iterator[str]:
     check = service.get("healthcheck", {})
     if name in ONE_SHOTS:
@@ -226,6 +232,7 @@ RULES: tuple[Rule, ...] = (
     _privileges,
     _files,
     _limits,
+    _names,
     _life,
     _environment,
     _ports,

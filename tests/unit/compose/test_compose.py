@@ -39,6 +39,7 @@ BREAKS: list[tuple[str, Break, str]] = [
     ("qdrant", lambda s: s.pop("cpus"), "no cpus"),
     ("qdrant", lambda s: s.update(ulimits={"nofile": 5}), "dump core"),
     ("qdrant", lambda s: s.pop("logging"), "log may grow"),
+    ("qdrant", lambda s: s.update(dns=["192.0.2.53"]), "name servers of the world"),
     ("ingress", lambda s: s.pop("healthcheck"), "no healthcheck"),
     ("ingress", lambda s: s.pop("init"), "nobody reaps"),
     ("ingress", lambda s: s.update(restart="no"), "restart is"),
