@@ -32,6 +32,7 @@ from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Stamp, Vectors
+from retriever.ingest import measures
 from retriever.ingest.jobs import Jobs
 from retriever.ingest.parse import ParseLimits
 from retriever.ingest.runner import Runner
@@ -228,7 +229,9 @@ async def open_stack(
                 settings.quality_queue,
             )
             exits.push_async_callback(_cancelled, asyncio.create_task(stack.quality.run()))
-        stack.spool.keep_only({item.new.spool for item in await stack.jobs.waiting()})
+        waiting = await stack.jobs.waiting()
+        measures.accepted(len(waiting))
+        stack.spool.keep_only({item.new.spool for item in waiting})
         exits.push_async_callback(_cancelled, asyncio.create_task(_background(stack, fail)))
         yield stack
 
