@@ -12,11 +12,11 @@ help:  ## List the targets
 setup:  ## Make .venv, if anything it is made from changed
 	@$(PYTHON) scripts/bootstrap.py
 
-demo: setup  ## Start the stack, ingest documents, ask three questions (ONCE=1 ends after them)
-	@$(RUN) scripts/stack.py demo $(if $(ONCE),--once)
+demo: setup  ## Start the stack, ingest documents, ask three questions (ONCE=1 ends after them, OBSERVE=1 watches)
+	@$(RUN) scripts/stack.py demo $(if $(ONCE),--once) $(if $(OBSERVE),--observe)
 
-serve: setup  ## Start the stack and keep it up until Ctrl-C (LOGS=1 shows what its parts print)
-	@$(RUN) scripts/stack.py serve $(if $(LOGS),--logs)
+serve: setup  ## Start the stack and keep it up until Ctrl-C (LOGS=1 shows what its parts print, OBSERVE=1 watches)
+	@$(RUN) scripts/stack.py serve $(if $(LOGS),--logs) $(if $(OBSERVE),--observe)
 
 ask: setup  ## Ask the running stack: make ask Q="…"
 	@$(RUN) scripts/ask.py

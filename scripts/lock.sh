@@ -18,7 +18,7 @@ trap 'rm -f "$excludes"' EXIT
 printf '%s\n' torch llm llama-cpp-python bulkhead-core > "$excludes"
 
 "${uv[@]}" "$@" --excludes "$excludes" --group dev --group torch \
-    --extra mcp services/*/pyproject.toml mcp_tools/*/pyproject.toml --output-file requirements.lock
+    --extra mcp --extra detector services/*/pyproject.toml mcp_tools/*/pyproject.toml --output-file requirements.lock
 
 for service in services/*/ mcp_tools/*/; do
     sources=("${service}pyproject.toml")
@@ -28,7 +28,8 @@ for service in services/*/ mcp_tools/*/; do
     if grep -q '"bulkhead-core\[mcp\]"' "${service}pyproject.toml"; then
         sources+=(--extra mcp)
     fi
-    if grep -q '"torch==' "${service}pyproject.toml"; then
+    # What only an extra asks for is not in the image.
+    if sed '/optional-dep/,$d' "${service}pyproject.toml" | grep -q '"torch=='; then
         sources+=(--group torch)
     fi
     "${uv[@]}" --excludes "$excludes" --constraints requirements.lock \

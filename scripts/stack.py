@@ -17,12 +17,16 @@ from rich.text import Text
 
 import demo as demonstration
 from client import Retriever
-from embedded import preflight, tools
+from embedded import preflight, summary, tools
 from embedded.errors import Interrupted, StackError
-from embedded.parts import ROOT, parts, retriever_url, state
+from embedded.parts import ROOT, Part, parts, retriever_url, state
+from embedded.prometheus import prometheus
+from embedded.quality import quality
 from embedded.readiness import await_ready
 from embedded.supervisor import Supervisor
 from screen import one_line, terminal
+
+_OBSERVE = "Also start the quality service, and Prometheus if installed; else show a summary."
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 
@@ -38,6 +42,7 @@ class Outcome:
 @app.command()
 def serve(
     logs: Annotated[bool, typer.Option(help="Also show what the processes print.")] = False,
+    observe: Annotated[bool, typer.Option(help=_OBSERVE)] = False,
 ) -> None:
     """Run the stack until Ctrl-C."""
     console = terminal()
@@ -47,12 +52,13 @@ def serve(
         console.print("The stack is up. Ctrl-C ends it.")
         return Outcome()
 
-    raise typer.Exit(run(tell, console, Printer(sys.stdout) if logs else None))
+    raise typer.Exit(run(tell, console, Printer(sys.stdout) if logs else None, observe))
 
 
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option(help="End after the answers.")] = False,
+    observe: Annotated[bool, typer.Option(help=_OBSERVE)] = False,
 ) -> None:
     """Run the stack, ingest this project's documents and ask three questions."""
     console = terminal()
@@ -69,15 +75,29 @@ def demo(
         console.print("The stack stays up. Ctrl-C ends it.")
         return outcome
 
-    raise typer.Exit(run(show, console, None))
+    raise typer.Exit(run(show, console, None, observe))
 
 
-def run(body: Callable[[str], Outcome], console: Console, printer: Printer | None = None) -> int:
-    """Start the stack, call `body` with the admin key once it is ready, end it; the exit code."""
+def run(
+    body: Callable[[str], Outcome],
+    console: Console,
+    printer: Printer | None = None,
+    observe: bool = False,
+) -> int:
+    """Start the stack, call `body` with the admin key once it is ready, end it; the exit code.
+
+    `observe` adds the quality service and Prometheus; without Prometheus a summary is shown.
+    """
     outcome: Outcome | None = None
     try:
         kept = state()
         wanted = parts(kept)
+        watcher: Part | None = None
+        if observe:
+            wanted.append(quality(kept))
+            watcher = prometheus(kept, wanted)
+        if watcher is not None:
+            wanted.append(watcher)
         preflight.check(wanted, kept)
         key = preflight.ensure_key(kept.key)
         tools.prepare(kept)
@@ -86,6 +106,13 @@ def run(body: Callable[[str], Outcome], console: Console, printer: Printer | Non
         with Supervisor(wanted, kept.logs, printer) as supervisor:
             await_ready(wanted, console)
             outcome = body(key)
+            if watcher is not None:
+                console.print(f"Prometheus is at {watcher.url}")
+            elif observe and outcome.stays:
+                summary.show(wanted, console)
+            elif observe:
+                counts = summary.Counts.read(wanted)
+                console.print(summary.summary(counts, counts))
             if outcome.stays:
                 supervisor.wait()
             return outcome.code

@@ -2,9 +2,11 @@
 
 import pytest
 from opentelemetry.trace import SpanKind
-from rig import KEY, Api, Neighbour
+from rig import KEY, Api, Neighbour, running
 from scripted_llm import ScriptedLLM
 from telemetry import Recorded
+
+from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
 ANSWER = "The retriever listens on port 8080."
@@ -68,6 +70,44 @@ def test_a_canarys_questions_are_kept_apart(
     filled.ask(QUESTION)
     assert recorded.total("rag.answers", rag_traffic="canary") == 1
     assert recorded.total("rag.answers", rag_traffic="user") == 0
+
+
+def test_documents_are_counted_by_what_became_of_them(recorded: Recorded, api: Api) -> None:
+    first = {"text": "The ferry leaves from pier 9.", "source": "ferry"}
+    for outcome, document in {
+        "added": first,
+        "unchanged": first,
+        "replaced": first | {"text": "The ferry leaves from pier 4."},
+        "failed": {"text": " ", "source": "empty"},
+    }.items():
+        assert api.ingest(document)["counts"][outcome] == 1
+        assert recorded.total("rag.ingest.documents", rag_outcome=outcome) == 1, outcome
+    assert recorded.total("rag.ingest.documents") == 4
+    assert recorded.total("rag.ingest.chunks") == 2
+    for stage in ("parse", "embed", "index"):
+        assert recorded.total("rag.ingest.stage.duration", rag_stage=stage) == 2, stage
+    assert recorded.total("rag.ingest.waiting") == 0
+
+
+def test_documents_wait_until_they_are_in_or_called_off(
+    settings: RetrieverSettings, embedding_server: Neighbour
+) -> None:
+    recorded = Recorded()
+    with running(settings) as api:
+        api.ingest({"text": "In before.", "source": "before"})
+        embedding_server.stop()
+        texts = [{"text": f"Text {n}.", "source": f"s{n}"} for n in range(3)]
+        kept = api.post("/v1/documents", json={"documents": texts[:2]}).json()["id"]
+        called_off = api.post("/v1/documents", json={"documents": texts[2:]}).json()["id"]
+        assert recorded.total("rag.ingest.waiting") == 3
+        assert api.post(f"/v1/jobs/{called_off}/cancel").status_code == 200
+        assert recorded.total("rag.ingest.waiting") == 2
+    embedding_server.start()
+    again = Recorded()
+    with running(settings) as api:  # it knows what the process before left
+        assert api.finished(kept)["counts"]["added"] == 2
+        assert again.total("rag.ingest.documents", rag_outcome="added") == 2
+        assert again.total("rag.ingest.waiting") == 0
 
 
 def test_one_question_is_one_trace_without_orphans(

@@ -18,6 +18,7 @@ NO_NETWORK = {"secrets", "mcp-filesystem"}
 GROUPS = {"retriever": ["10006"]}  # whose socket the filesystem server's is
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
 SOCKETS = {"mcp-filesystem-socket": ("mcp-filesystem", "retriever")}  # who listens, who calls
+NO_PROBE = {"otel-collector", "tempo"}  # images of one program; Prometheus asks them
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
 Rule = Callable[[str, Json], Iterator[str]]
@@ -132,7 +133,8 @@ def _life(name: str, service: Json) -> Iterator[str]:
     else:
         if service.get("restart") != "unless-stopped":
             yield f"restart is {service.get('restart')!r}"
-        if not check.get("test") or check.get("disable") or not check.get("start_period"):
+        probed = check.get("test") and not check.get("disable") and check.get("start_period")
+        if not probed and name not in NO_PROBE:
             yield "has no healthcheck with a start period"
     if service.get("init") is not True:
         yield "nobody reaps its orphans"

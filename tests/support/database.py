@@ -1,14 +1,13 @@
 """The sample database on a real PostgreSQL, and callers of its tenants."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+from open_folder import open_folder
 from serving import free_port
 
 from bulkhead.auth import Principal, Role
@@ -85,12 +84,8 @@ class SampleDatabase:
 
 @contextmanager
 def sample_database() -> Iterator[SampleDatabase]:
-    """Start PostgreSQL on a free port and load the sample; both are gone after the block.
-
-    Not under pytest's folder: PostgreSQL runs as nobody where the tests run as root.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="bulkhead-"))
-    try:
+    """Start PostgreSQL on a free port and load the sample; both are gone after the block."""
+    with open_folder() as folder:
         (folder / "signing-key").write_text(new_signing_key(), encoding="ascii")
         password, port = new_password(), free_port()
         with ExitStack() as server:
@@ -98,8 +93,6 @@ def sample_database() -> Iterator[SampleDatabase]:
             database = SampleDatabase(port, folder, password, server.close)
             asyncio.run(load(database.address(), ADMIN, password))
             yield database
-    finally:
-        shutil.rmtree(folder)
 
 
 def caller(tenant: str = "default") -> Principal:

@@ -43,7 +43,7 @@ class ScriptedLLM:
         self.cancelled = threading.Event()
         self.app = FastAPI()
         self.app.get("/v1/models")(self._models)
-        self.app.post("/v1/chat/completions")(self._chat)
+        self.app.post("/v1/chat/completions")(self.chat)
         self.app.post("/tokenize")(self._tokenize)
 
     def play(self, *turns: Turn) -> None:
@@ -63,7 +63,8 @@ class ScriptedLLM:
         body = await request.json()
         return {"tokens": [0] * len(body["prompt"].split())}
 
-    async def _chat(self, request: Request) -> Response:
+    async def chat(self, request: Request) -> Response:
+        """What it does at `/v1/chat/completions`."""
         body = await request.json()
         self.requests.append(body)
         if self.status != 200:

@@ -25,15 +25,24 @@ def state(folder: Path) -> State:
     return kept
 
 
+def environment(**told: str) -> dict[str, str]:
+    """This process's, with a free port for each part and these variables."""
+    tool_servers = ("MCP_FILESYSTEM", "MCP_DATABASE", "MCP_DATABASE_POSTGRES")
+    names = ("LLM", "EMBEDDING", "RETRIEVER", "QUALITY", "PROMETHEUS", *tool_servers)
+    return {**os.environ, **{f"{name}_PORT": str(free_port()) for name in names}, **told}
+
+
 def planned(kept: State, **told: str) -> list[Part]:
     """The parts with these variables in their environment, without tool servers."""
-    ports = {f"{name}_PORT": str(free_port()) for name in ("LLM", "EMBEDDING", "RETRIEVER")}
-    return parts(kept, {**os.environ, **ports, "RETRIEVER_TOOL_SERVERS": "{}", **told})
+    return parts(kept, environment(RETRIEVER_TOOL_SERVERS="{}", **told))
 
 
 @contextmanager
 def running(kept: State, wanted: Sequence[Part]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The parts' processes by name, once all are ready; ended with the block."""
+    """The parts' processes by name, once all are ready; ended with the block.
+
+    What only speaks another protocol than HTTP is waited for by who uses it.
+    """
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for part in wanted:
@@ -41,7 +50,7 @@ def running(kept: State, wanted: Sequence[Part]) -> Iterator[dict[str, subproces
                 processes[part.name] = subprocess.Popen(
                     part.command, env=dict(part.environment), stdout=log, stderr=log
                 )
-        for part in wanted:
+        for part in (part for part in wanted if part.health):
             _await(part, processes[part.name], kept)
         yield processes
     finally:

@@ -74,7 +74,7 @@ class Execution:
     async def explain(self, principal: Principal, sql: str, parameters: Sequence[Any]) -> Any:
         """PostgreSQL's plan for `sql`, as its own JSON; nothing is run."""
         self._gate.check(sql)
-        async with self._pools.reading(principal) as connection:
+        async with self._pools.reading(principal, "EXPLAIN") as connection:
             statement = f"EXPLAIN (FORMAT JSON) {sql}"
             plan = await self._in_time(connection.fetchval(statement, *parameters))
         return json.loads(plan)

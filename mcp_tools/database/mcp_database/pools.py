@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import asyncpg
+from opentelemetry.trace import SpanKind
 
 from bulkhead.auth import Principal
 from bulkhead.mcp.tools import ToolError
 from bulkhead.settings import read_secret
+from bulkhead.telemetry import names
+from bulkhead.telemetry.spans import span
 from mcp_database.errors import DOWN, told
 from mcp_database.settings import DatabaseSettings
 from mcp_database.values import SERVER_SETTINGS, Connection, use_text
@@ -58,18 +61,28 @@ class Pools:
         self._pools.clear()
 
     @asynccontextmanager
-    async def reading(self, principal: Principal) -> AsyncIterator[Connection]:
+    async def reading(
+        self, principal: Principal, operation: str = "SELECT"
+    ) -> AsyncIterator[Connection]:
         """A connection of the role of the caller's tenant, in a transaction that only reads.
 
+        Its span says which `operation` it is for and never the statement, which holds values.
         Raises `ToolError` for a tenant without a role, and while the database gives none.
         """
         role = self._roles.get(principal.tenant)
         if role is None:
             raise ToolError("your tenant has no access to this database")
-        async with self._connection(role) as connection:
-            with told():
-                async with connection.transaction(readonly=True):
-                    yield connection
+        database = self._settings.postgres_database
+        about = {
+            names.DB_SYSTEM: "postgresql",
+            names.DB_NAMESPACE: database,
+            names.DB_OPERATION: operation,
+        }
+        with span(f"{operation} {database}", about, SpanKind.CLIENT):
+            async with self._connection(role) as connection:
+                with told():
+                    async with connection.transaction(readonly=True):
+                        yield connection
 
     async def ping(self) -> None:
         """Raise `ToolError` unless PostgreSQL answers the first role."""

@@ -2,7 +2,7 @@
 
 from monitoring.panels import Board, Panel, Variable, quantile, quantiles, rate
 
-_KIND = 'embedding_input_kind=~"$kind"'
+_LANE = 'embedding_lane=~"$lane"'
 
 BOARD = Board(
     uid="bulkhead-embedding",
@@ -10,37 +10,37 @@ BOARD = Board(
     says="How the embedding service batches its work, and who waits for it.",
     variables=(
         Variable(
-            "kind",
-            "Queries, documents or pairs to rerank.",
+            "lane",
+            "Reading (queries, and pairs to rerank) or bulk (documents).",
             "embedding_tokens_total",
-            "embedding_input_kind",
+            "embedding_lane",
         ),
     ),
     rows={
         "Queue": (
             Panel(
                 "Texts that wait",
-                "Texts that wait for their batch, by kind.",
+                "Texts that wait for their batch, by lane.",
                 "short",
                 {
-                    "{{embedding_input_kind}}": "sum by (embedding_input_kind)"
-                    f" (embedding_queue_texts{{{_KIND}}})"
+                    "{{embedding_lane}}": "sum by (embedding_lane)"
+                    f" (embedding_queue_texts{{{_LANE}}})"
                 },
             ),
             Panel(
                 "Time in the queue",
-                "Time that a text waits for its batch, by kind.",
+                "Time that the oldest text of a batch waited for it, by lane.",
                 "s",
-                quantiles("embedding_queue_duration_seconds", _KIND, "embedding_input_kind"),
+                quantiles("embedding_queue_duration_seconds", _LANE, "embedding_lane"),
                 exemplars=True,
             ),
         ),
         "Batches": (
             Panel(
                 "Time of a batch",
-                "Time of the model for one batch, by kind.",
+                "Time of the model for one batch, by lane.",
                 "s",
-                quantiles("embedding_batch_duration_seconds", _KIND, "embedding_input_kind"),
+                quantiles("embedding_batch_duration_seconds", _LANE, "embedding_lane"),
                 exemplars=True,
             ),
             Panel(
@@ -48,8 +48,8 @@ BOARD = Board(
                 "How many texts share a batch: one means that nothing is gained by batching.",
                 "short",
                 {
-                    "{{embedding_input_kind}}": quantile(
-                        0.5, "embedding_batch_texts", _KIND, "embedding_input_kind"
+                    "{{embedding_lane}}": quantile(
+                        0.5, "embedding_batch_texts", _LANE, "embedding_lane"
                     )
                 },
             ),
@@ -58,18 +58,18 @@ BOARD = Board(
                 "Tokens of a batch as a share of what it may hold.",
                 "percentunit",
                 {
-                    "{{embedding_input_kind}}": quantile(
-                        0.5, "embedding_batch_fill", _KIND, "embedding_input_kind"
+                    "{{embedding_lane}}": quantile(
+                        0.5, "embedding_batch_fill", _LANE, "embedding_lane"
                     )
                 },
             ),
             Panel(
                 "Tokens embedded",
-                "Tokens embedded a second, without padding, by kind.",
+                "Tokens embedded a second, without padding, by lane.",
                 "suffix: tokens/s",
                 {
-                    "{{embedding_input_kind}}": rate(
-                        f"embedding_tokens_total{{{_KIND}}}", "embedding_input_kind"
+                    "{{embedding_lane}}": rate(
+                        f"embedding_tokens_total{{{_LANE}}}", "embedding_lane"
                     )
                 },
             ),

@@ -39,7 +39,7 @@ BOARD = Board(
             ),
             Panel(
                 "Stages of a document",
-                "Time of parsing, embedding and indexing a document.",
+                "Time to parse a document, and to embed and index those that go together.",
                 "s",
                 quantiles("rag_ingest_stage_duration_seconds", by="rag_stage"),
             ),

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 DEEPEST = 10
 """Chunks that a search brings: the mean reciprocal rank is taken over them."""
 
+_LOOK_AGAIN_SECONDS = 1.0
+
 CANARY_HEADERS = {"baggage": f"{names.TRAFFIC}={names.CANARY_TRAFFIC}"}
 """What keeps these questions out of the users' metrics, and their answers from the evaluator."""
 
@@ -67,12 +69,26 @@ class Prober:
         self.last: Round | None = None
 
     async def run(self, seconds: float) -> None:
-        """A round every so many seconds, until cancelled; a late round delays the next."""
+        """A round every so many seconds, until cancelled; a late round delays the next.
+
+        The first waits for the retriever to be ready: a stack that starts has not failed.
+        """
         clock = asyncio.get_running_loop().time
+        ready = False
         while True:
             started = clock()
-            await self.round()
-            await asyncio.sleep(max(0.0, started + seconds - clock()))
+            if ready := ready or await self._ready():
+                await self.round()
+            await asyncio.sleep(
+                max(0.0, started + seconds - clock()) if ready else _LOOK_AGAIN_SECONDS
+            )
+
+    async def _ready(self) -> bool:
+        try:
+            reply = await self._http.get("/readyz")
+        except httpx.HTTPError:
+            return False
+        return reply.status_code == httpx.codes.OK
 
     async def round(self) -> Round:
         """Ask everything once, and count it."""

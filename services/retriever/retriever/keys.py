@@ -1,6 +1,7 @@
 """The keys and whom they stand for: kept as digests in SQLite, looked up in memory.
 
-The operator's key is not among them. It is in a file, so nobody can revoke it through the API.
+The operator's key and the prober's are not among them. They are in files, so nobody can revoke
+them through the API.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ T = TypeVar("T")
 DEFAULT_TENANT = "default"
 OPERATOR = Principal("admin", DEFAULT_TENANT, frozenset(), Role.ADMIN)
 """Whom the key in the file stands for: admin of the default tenant, manager of every key."""
+PROBER = Principal("prober", DEFAULT_TENANT, frozenset(), Role.READER)
+"""Whom the quality service's key stands for, where there is one."""
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -74,14 +77,17 @@ class Keys:
     One process has the file; a second one would not learn of a revocation.
     """
 
-    def __init__(self, path: Path, operator_key: str, limits: Limits) -> None:
+    def __init__(self, path: Path, operator_key: str, limits: Limits, prober_key: str = "") -> None:
         """Open or make the store; `limits` are the operator's, and so the defaults.
 
         Raises `ValueError` when the file is not a store of this release.
         """
         self._limits = limits
         self._by_key = {OPERATOR.key_id: limits}
-        self._ring = KeyRing({key_digest(operator_key): OPERATOR})
+        fixed = {key_digest(operator_key): OPERATOR}
+        if prober_key:
+            fixed[key_digest(prober_key)] = PROBER
+        self._ring = KeyRing(fixed)
         self._lock = asyncio.Lock()
         try:
             self._connection = _open(path)

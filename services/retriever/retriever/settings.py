@@ -36,6 +36,10 @@ class RetrieverSettings(ServiceSettings):
         description="File that holds the operator's key: admin of the tenant `default`, and "
         "manager of every tenant's keys.",
     )
+    prober_key_file: Path | None = Field(
+        None,
+        description="File that holds the quality service's key: reader of the tenant `default`.",
+    )
 
     requests_per_minute: int = Field(
         60_000, gt=0, description="Requests that a key may make in a minute, by default."

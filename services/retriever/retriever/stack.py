@@ -32,6 +32,7 @@ from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Stamp, Vectors
+from retriever.ingest import measures
 from retriever.ingest.jobs import Jobs
 from retriever.ingest.parse import ParseLimits
 from retriever.ingest.runner import Runner
@@ -152,6 +153,7 @@ class Neighbours:
             for name, one in settings.tool_servers.items()
         )
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
+        prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
         quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
         qdrant_key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
         check_version(store_path(settings))
@@ -160,6 +162,7 @@ class Neighbours:
         secrets = (
             key,
             llm_key,
+            prober_key,
             quality_token,
             qdrant_key or "",
             *(one.decode() for one in tool_keys.values()),
@@ -167,7 +170,9 @@ class Neighbours:
         with ExitStack() as opened:
             audit = AuditLog(settings.data_dir / "audit.jsonl")
             opened.callback(audit.close)
-            keys = Keys(settings.data_dir / "keys.sqlite3", key, _default_limits(settings))
+            keys = Keys(
+                settings.data_dir / "keys.sqlite3", key, _default_limits(settings), prober_key
+            )
             opened.callback(keys.close)
             qdrant = connect(qdrant_url, qdrant_key or None, folder, settings.qdrant_timeout)
             opened.pop_all()  # from here on they are the stack's to close
@@ -228,7 +233,9 @@ async def open_stack(
                 settings.quality_queue,
             )
             exits.push_async_callback(_cancelled, asyncio.create_task(stack.quality.run()))
-        stack.spool.keep_only({item.new.spool for item in await stack.jobs.waiting()})
+        waiting = await stack.jobs.waiting()
+        measures.accepted(len(waiting))
+        stack.spool.keep_only({item.new.spool for item in waiting})
         exits.push_async_callback(_cancelled, asyncio.create_task(_background(stack, fail)))
         yield stack
 

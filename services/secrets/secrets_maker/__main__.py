@@ -8,7 +8,9 @@ from secrets_maker.plan import PLAN
 
 _WORDS = """\
 The admin's API key is a file that only the retriever reads. To see it:
-    docker compose exec retriever cat /run/secrets/api-key"""
+    docker compose exec retriever cat /run/secrets/api-key
+The password of Grafana's user admin is a file that only Grafana reads. To see it:
+    docker compose exec grafana cat /run/secrets/admin-password"""
 
 
 def main() -> None:

@@ -20,16 +20,18 @@ def make(
     `volumes` holds a folder for each service; `own(handle, uid, gid)` hands a file over.
     Raises `OSError`.
     """
-    made = []
+    made, values = [], {}
+    plan = tuple(plan)
     for secret in plan:
         master = masters / secret.name
         if not (master.is_file() and master.stat().st_size):
             value = secret.prefix + secrets.token_urlsafe(32)
             _write(master, value, os.getuid(), own)
             made.append(secret.name)
-        value = master.read_text(encoding="ascii")
+        values[secret.name] = master.read_text(encoding="ascii")
+    for secret in plan:
         for copy in secret.copies:
-            text = copy.template.format(secret=value)
+            text = copy.template.format(secret=values[secret.name], all=values)
             _write(volumes / copy.service / copy.file, text, copy.uid, own)
     return made
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Copy:
-    """A file in a service's volume; `template` is what stands in it around the secret."""
+    """A file in a service's volume; `template` is what stands in it around the secret.
+
+    `{all[name]}` in it is another secret, by its name.
+    """
 
     service: str
     file: str
@@ -24,6 +27,7 @@ class Secret:
 
 RETRIEVER, QDRANT, POSTGRES = 10001, 1000, 999
 FILESYSTEM, DATABASE = 10006, 10007
+QUALITY, PROMETHEUS, GRAFANA = 10008, 65534, 472
 
 READING_ROLES = (
     "harbour_reader",
@@ -40,8 +44,13 @@ PLAN = (
         "qdrant-api-key",
         (
             Copy("retriever", "qdrant-api-key", RETRIEVER),
-            # Qdrant takes its key from its environment or its configuration; only one is a file.
-            Copy("qdrant", "qdrant.yaml", QDRANT, "service:\n  api_key: {secret}\n"),
+            # Qdrant takes its keys from its environment or its configuration; only one is a file.
+            Copy(
+                "qdrant",
+                "qdrant.yaml",
+                QDRANT,
+                "service:\n  api_key: {secret}\n  read_only_api_key: {all[qdrant-read-only-key]}\n",
+            ),
         ),
     ),
     Secret(
@@ -68,4 +77,16 @@ PLAN = (
         )
         for role in READING_ROLES
     ),
+    # Prometheus reads metrics with it, and could read vectors, but write nothing.
+    Secret("qdrant-read-only-key", (Copy("prometheus", "qdrant-read-only-key", PROMETHEUS),)),
+    Secret(
+        "prober-key",
+        (Copy("retriever", "prober-key", RETRIEVER), Copy("quality", "prober-key", QUALITY)),
+        prefix="bh_",
+    ),
+    Secret(
+        "quality-token",
+        (Copy("retriever", "quality-token", RETRIEVER), Copy("quality", "token", QUALITY)),
+    ),
+    Secret("grafana-admin-password", (Copy("grafana", "admin-password", GRAFANA),)),
 )

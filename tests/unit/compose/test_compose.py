@@ -131,17 +131,23 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
     ]
 
     assert sorted(started) == [
+        "alertmanager",
         "embedding",
+        "grafana",
         "ingress",
         "llm-cpu",
         "mcp-database",
         "mcp-filesystem",
         "models-cpu",
+        "otel-collector",
         "postgres",
+        "prometheus",
         "qdrant",
+        "quality",
         "retriever",
         "sample-database",
         "secrets",
+        "tempo",
     ]
     assert environment(services(config)["models-cpu"])["FETCHER_LLM_REVISION"] == "bundled"
     assert not any("deploy" in services(config)[name] for name in started)
@@ -150,7 +156,8 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
 def test_each_kind_of_model_server_answers_at_the_same_name() -> None:
     for name in ("llm-cpu", "llm-gpu"):
         attached = services(rendered())[name]["networks"]
-        assert attached == {"retriever-llm": {"aliases": ["llm"]}}
+        assert set(attached) == {"retriever-llm", "quality-llm", "prometheus-llm"}
+        assert all(options == {"aliases": ["llm"]} for options in attached.values())
 
 
 def test_one_setting_chooses_the_model_for_fetcher_and_server() -> None:

@@ -1,5 +1,6 @@
 """Every alert fires when it should and not otherwise, by promtool on series made for it."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from prometheus_rules import RULES, alerts
 
+from embedded.parts import ROOT
 from monitoring.slo import OBJECTIVES, Objective
 
 PROMTOOL = shutil.which("promtool")
@@ -305,9 +307,19 @@ CASES = [
         "PrometheusFailing",
         {
             "prometheus_notifications_dropped_total": grows(1),
+            "prometheus_notifications_alertmanagers_discovered": stays(1),
             "prometheus_rule_evaluation_failures_total": grows(1),
         },
         {"prometheus_notifications_sent_total": grows(1)},
+    ),
+    Case(
+        "no Alertmanager is there to be told",
+        {
+            "prometheus_notifications_dropped_total": grows(1),
+            "prometheus_notifications_alertmanagers_discovered": stays(0),
+        },
+        set(),
+        {"PrometheusFailing"},
     ),
 ]
 
@@ -327,6 +339,13 @@ def test_every_alert_says_what_is_wrong_and_where_its_runbook_is() -> None:
     for name, rule in alerts().items():
         assert rule["labels"]["severity"] in {"page", "ticket"}, name
         assert {"summary", "description", "runbook"} == set(rule["annotations"]), name
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_the_runbook_of_an_alert_exists(name: str) -> None:
+    page, _, anchor = alerts()[name]["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert anchor in {heading.lower() for heading in headings}
 
 
 @needs_promtool

@@ -41,7 +41,8 @@ def test_both_modes_read_the_same_rules_and_call_the_services_the_same() -> None
     assert full["rule_files"] == embedded["rule_files"] == ["rules/*.yml"]
     jobs = {one["job_name"] for one in embedded["scrape_configs"]}
     # OTLP's jobs are service.namespace/service.name; `create_app` is told the name.
-    assert {"bulkhead/retriever", "bulkhead/embedding", "llm", "prometheus"} == jobs
+    services = {"retriever", "embedding", "quality", "mcp-filesystem", "mcp-database"}
+    assert {f"bulkhead/{name}" for name in services} | {"llm", "prometheus"} == jobs
 
 
 def test_every_matcher_of_alertmanager_names_an_alert_or_an_objective_that_exists() -> None:

@@ -131,3 +131,23 @@ async def test_every_request_says_that_it_is_a_canarys() -> None:
     await probe(Canaries(retrieval=[FOUND], declined=["Nothing?"]), reply)
     assert set(seen) == {"rag.traffic=canary"}
     assert len(seen) == 3
+
+
+async def test_a_stack_that_starts_has_not_failed() -> None:
+    asked: list[str] = []
+    searched = asyncio.Event()
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path == "/v1/search":
+            searched.set()
+        return httpx.Response(503 if len(asked) == 1 else 200, json={"results": [GOLD]})
+
+    async with httpx.AsyncClient(
+        base_url="http://retriever", transport=httpx.MockTransport(reply)
+    ) as http:
+        prober = Prober(http, Canaries(retrieval=(FOUND,), declined=()), k=2, timeout=5.0)
+        running = asyncio.create_task(prober.run(60))
+        await asyncio.wait_for(searched.wait(), 10)
+        running.cancel()
+    assert asked == ["/readyz", "/readyz", "/v1/search"]

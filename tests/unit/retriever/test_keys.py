@@ -9,7 +9,7 @@ import pytest
 
 from bulkhead.auth import KeyRing, Principal, Role, key_digest, new_key
 from bulkhead.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
-from retriever.keys import OPERATOR, Keys, NewKey
+from retriever.keys import OPERATOR, PROBER, Keys, NewKey
 from retriever.limits import Limits
 
 OPERATOR_KEY = "bh_the-key-in-the-file"
@@ -39,6 +39,14 @@ async def test_a_key_works_at_once_and_stands_for_what_was_asked(keys: Keys) -> 
     assert keys.principal(key) == Principal(made.id, "acme", frozenset("ab"), Role.WRITER)
     assert (made.groups, made.name, made.limits) == (("a", "b"), "bot", LIMITS)
     assert len(key) == 46 and key.startswith("bh_")
+
+
+def test_the_probers_key_in_a_file_stands_for_a_reader(tmp_path: Path) -> None:
+    store = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS, "bh_the-probers-key")
+    assert store.principal("bh_the-probers-key") == PROBER
+    assert store.principal(OPERATOR_KEY) == OPERATOR
+    assert (PROBER.tenant, PROBER.role) == (OPERATOR.tenant, Role.READER)
+    store.close()
 
 
 async def test_nothing_in_the_file_gives_a_key_away(keys: Keys, tmp_path: Path) -> None:

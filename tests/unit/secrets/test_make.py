@@ -72,7 +72,10 @@ def test_both_ends_hold_the_same_key_and_two_stacks_never_do(tmp_path: Path) -> 
         stack = Volumes(tmp_path / name)
         stack.run()
         key = stack.read("retriever/qdrant-api-key").strip()
-        assert stack.read("qdrant/qdrant.yaml") == f"service:\n  api_key: {key}\n"
+        reads = stack.read("prometheus/qdrant-read-only-key").strip()
+        assert stack.read("qdrant/qdrant.yaml") == (
+            f"service:\n  api_key: {key}\n  read_only_api_key: {reads}\n"
+        )
         assert len(key) == 43, "256 bits in URL-safe base64"
         keys |= {key, stack.read("retriever/api-key")}
     assert len(keys) == 4

@@ -133,7 +133,7 @@ CHUNKS = _meter.create_counter(
 INGEST_STAGE_DURATION = _meter.create_histogram(  # rag.stage: parse, embed, index
     "rag.ingest.stage.duration",
     unit="s",
-    description="Time of one stage of a document.",
+    description="Time to parse a document, and to embed or index those that go together.",
     explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
 DOCUMENTS_WAITING = _meter.create_up_down_counter(

@@ -13,9 +13,12 @@ import mcp_types
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry import metrics
+from opentelemetry.propagate import inject
 
 from bulkhead.auth import Principal
 from bulkhead.mcp.metrics import SECONDS
+from bulkhead.telemetry import names
+from bulkhead.telemetry.spans import span
 from bulkhead.tool_tokens import mint
 
 TOKEN_SECONDS = 60
@@ -76,8 +79,14 @@ class McpServer:
         self, principal: Principal, tool: str, arguments: dict[str, Any], seconds: float
     ) -> Answer:
         """Call `tool`. Raises `ToolServerError`; a cancelled call closes its connection."""
-        async with self._client(principal, "tools/call", tool, seconds) as client:
-            result = await client.call_tool(tool, arguments)
+        about = {
+            names.OPERATION: names.EXECUTE_TOOL,
+            names.TOOL_NAME: tool,
+            names.SERVER: self.name,
+        }
+        with span(f"{names.EXECUTE_TOOL} {tool}", about):
+            async with self._client(principal, "tools/call", tool, seconds) as client:
+                result = await client.call_tool(tool, arguments)
         text = "\n".join(
             block.text for block in result.content if isinstance(block, mcp_types.TextContent)
         )
@@ -105,6 +114,8 @@ class McpServer:
     ) -> AsyncIterator[Client]:
         """A connection for one operation, by one task: the SDK's scopes do not change tasks."""
         token = mint(self._key, f"mcp-{self.name}", principal, TOKEN_SECONDS)
+        headers = {"authorization": f"Bearer {token}"}
+        inject(headers)  # no instrumentation knows this HTTP client
         attributes = {"mcp.method.name": method}
         if tool is not None:
             attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
@@ -114,7 +125,7 @@ class McpServer:
                 asyncio.timeout(seconds),
                 httpx2.AsyncClient(
                     transport=self._transport,
-                    headers={"authorization": f"Bearer {token}"},
+                    headers=headers,
                     timeout=seconds,
                     trust_env=False,
                 ) as http,

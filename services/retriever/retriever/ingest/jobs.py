@@ -14,6 +14,7 @@ from bulkhead.auth import Principal, Role
 from bulkhead.errors import Conflict, InvalidValue
 from retriever.database import Database
 from retriever.index.access import visible_jobs
+from retriever.ingest import measures
 from retriever.ingest.progress import FINAL, Job, JobState, Problem, described, now
 
 CANCELLED = "cancelled"
@@ -97,6 +98,7 @@ class Jobs:
                 )
         except sqlite3.IntegrityError:
             return await self._repeated(principal, idempotency_key, fingerprint), False
+        measures.accepted(len(items))
         return await self._own(principal, job_id), True
 
     async def _repeated(
@@ -259,9 +261,11 @@ class Jobs:
     ) -> None:
         """Note the outcome of a document that changes nothing in the index."""
         async with self._database.transaction() as connection:
-            await self.record(
+            recorded = await self.record(
                 connection, item, outcome, document_id=document_id, message=message or None
             )
+        if recorded:
+            measures.settled(outcome)
         await self.notify()
 
     async def cancel(self, principal: Principal, job_id: str) -> list[str] | None:
@@ -293,8 +297,10 @@ class Jobs:
                     " WHERE id = ?",
                     (CANCELLED, stamp, job_id),
                 )
+        names = [row["spool"] for row in spooled]
+        measures.called_off(len(names))
         await self.notify()
-        return [row["spool"] for row in spooled]
+        return names
 
     async def notify(self) -> None:
         """Tell whoever watches that something was recorded."""

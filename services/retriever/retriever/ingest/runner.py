@@ -15,6 +15,7 @@ from bulkhead.errors import ApiError, Unavailable
 from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome, document_id
 from retriever.index.sparse import BM25
+from retriever.ingest import measures
 from retriever.ingest.jobs import FAILED, Item, Jobs
 from retriever.ingest.parse import ParseError, page_at
 from retriever.ingest.queue import Buffer, Ready, Waiting
@@ -109,6 +110,7 @@ class Runner:
         prepared = await self._parsers.prepare(
             self._spool.path(new.spool), new.source, new.media_type, new.digest
         )
+        measures.took("parse", prepared.seconds)
         document = _document(new_id, item, prepared)
         texts = searchable_texts(document)
         sparse = await asyncio.to_thread(self._bm25.documents, texts)
@@ -149,9 +151,9 @@ class Runner:
                 await asyncio.sleep(delay)
 
     async def _index_group(self, group: list[Ready]) -> None:
-        dense = await self._embeddings.aembed_documents(
-            [text for ready in group for text in ready.texts]
-        )
+        texts = [text for ready in group for text in ready.texts]
+        with measures.stage("embed"):
+            dense = await self._embeddings.aembed_documents(texts)
         additions, first = [], 0
         for ready in group:
             vectors = dense[first : first + len(ready.texts)]
@@ -171,7 +173,12 @@ class Runner:
                 chunks=len(document.chunks),
             )
 
-        await self._index.add(additions, confirm)
+        with measures.stage("index"):
+            outcomes = await self._index.add(additions, confirm)
+        for addition, outcome in zip(additions, outcomes, strict=True):
+            if outcome is not None:  # else its job was cancelled
+                written = 0 if outcome is Outcome.UNCHANGED else len(addition.document.chunks)
+                measures.settled(outcome, written)
 
     async def _fail(self, item: Item, error: Exception) -> None:
         await self._note(item, error)

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Prepared:
 
     parsed: Parsed
     chunks: list[Chunk]
+    seconds: float
+    """How long both took, without the wait for a worker."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def _prepare(path: Path, filename: str, media_type: str | None, digest: str | No
     if _worker is None:
         raise RuntimeError("the worker was not started by a ParserPool")
     settings, chunker = _worker
+    started = time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, settings.timeout + _ORPHAN_GRACE_SECONDS)
     try:
         settings.limits.check_bytes(path.stat().st_size)
@@ -218,6 +222,7 @@ def _prepare(path: Path, filename: str, media_type: str | None, digest: str | No
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:
             raise ParseError("invalid", "The upload was damaged on our disk; send it again.")
         parsed = parse(data, filename, media_type, settings.limits)
-        return Prepared(parsed, chunker.split(parsed.text, markdown=parsed.media_type in MARKED_UP))
+        chunks = chunker.split(parsed.text, markdown=parsed.media_type in MARKED_UP)
+        return Prepared(parsed, chunks, time.perf_counter() - started)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

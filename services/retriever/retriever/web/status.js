@@ -53,7 +53,7 @@ function show() {
 /** A trace's id; a link to it in Grafana's Explore, where Grafana runs. */
 export function traceLink(id) {
   if (!grafana) return id;
-  const query = { refId: "A", queryType: "traceql", query: id, datasource: { type: "tempo", uid: "tempo" } };
-  const panes = JSON.stringify({ trace: { datasource: "tempo", queries: [query] } });
+  const query = { refId: "A", queryType: "traceql", query: id, datasource: { type: "tempo", uid: "bulkhead-tempo" } };
+  const panes = JSON.stringify({ trace: { datasource: "bulkhead-tempo", queries: [query] } });
   return el("a", { href: `${grafana}/explore?schemaVersion=1&orgId=1&panes=${encodeURIComponent(panes)}`, target: "_blank" }, id);
 }

@@ -1,0 +1,43 @@
+"""What ingestion counts: documents on their way, what became of them, how long the stages took."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import (
+    CHUNKS,
+    DOCUMENTS,
+    DOCUMENTS_WAITING,
+    INGEST_STAGE_DURATION,
+)
+
+
+def accepted(documents: int) -> None:
+    """So many documents more wait; at start, those that the process before left."""
+    DOCUMENTS_WAITING.add(documents)
+
+
+def called_off(documents: int) -> None:
+    """So many documents wait no more, for their job was cancelled."""
+    DOCUMENTS_WAITING.add(-documents)
+
+
+def settled(outcome: str, chunks: int = 0) -> None:
+    """A document has its outcome, which is kept, and so many chunks of it were written."""
+    DOCUMENTS_WAITING.add(-1)
+    DOCUMENTS.add(1, {names.OUTCOME: outcome})
+    CHUNKS.add(chunks)
+
+
+def took(stage: str, seconds: float) -> None:
+    """A stage was passed."""
+    INGEST_STAGE_DURATION.record(seconds, {names.STAGE: stage})
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Count the time of the body towards stage `name`, if it is passed."""
+    started = time.perf_counter()
+    yield
+    took(name, time.perf_counter() - started)
