@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +180,13 @@ def test_a_retriever_that_goes_away_is_counted_as_errors_and_makes_it_degraded(
     settings: RetrieverSettings, judge_server: str, quality_port: int
 ) -> None:
     recorded = Recorded()
-    with running(settings) as api:
-        pass
-    with quality(api, settings, judge_server, quality_port) as client:
-        until(lambda: recorded.total("rag.retrieval.canary", rag_result="error") == 4)
+    with ExitStack() as exits:
+        with running(settings) as api:
+            client = exits.enter_context(
+                quality(api, settings, judge_server, quality_port, canary_seconds=1)
+            )
+            until(lambda: client.get("/readyz").json()["status"] == "ready")
+        until(lambda: recorded.total("rag.retrieval.canary", rag_result="error") >= 4)
         until(lambda: client.get("/readyz").json()["status"] == "degraded")
         assert client.get("/readyz").status_code == 200
 

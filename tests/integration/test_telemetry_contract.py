@@ -157,7 +157,8 @@ def drive(api: Api, processes: dict[str, "subprocess.Popen[bytes]"]) -> tuple[st
     for n in range(4):  # series must grow between two scrapes to have a rate
         added, failed = {"text": f"Berth {n} is free.", "source": f"berth {n}"}, {"text": " "}
         assert api.ingest(added, failed)["counts"]["failed"] == 1
-        answer = api.ask(QUESTION, max_tokens=24).json()
+        # Asked in other words each time: an embedding that is known makes no span.
+        answer = api.ask(f"{QUESTION} ({n})", max_tokens=24).json()
         trace_id = answer["trace_id"]
         assert api.ask("Zebra quantum xylophone marzipan?").status_code == 200
         vote = {"response_id": answer["id"], "vote": "up"}
