@@ -74,10 +74,10 @@ class Api(httpx.Client):
 
 
 @contextmanager
-def running(settings: RetrieverSettings, key: str = KEY) -> Iterator[Api]:
-    """The retriever, up and with its index open."""
+def running(settings: RetrieverSettings, key: str = KEY, **options: Any) -> Iterator[Api]:
+    """The retriever, up and with its index open; `options` go to uvicorn."""
     with (
-        serving(create_retriever(settings)) as url,
+        serving(create_retriever(settings), **options) as url,
         Api(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api,
     ):
         deadline = time.monotonic() + 20

@@ -1,5 +1,6 @@
 """The way of a question: find, decide whether to ask, ask, cite and check while it streams."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -19,7 +20,7 @@ from retriever.agent.loop import Agent, Model
 from retriever.agent.steps import Outcome, Step
 from retriever.agent.untrusted import new_mark
 from retriever.answer.cite import Citation, CitingStream, Grounding
-from retriever.answer.ground import EVALUATOR, Evidence
+from retriever.answer.ground import EVALUATOR, Evidence, take_apart
 from retriever.answer.model_call import ModelCall
 from retriever.answer.prompt import STOP, CountTokens, fit
 from retriever.answer.relevance import NOTHING_FOUND, relevant
@@ -32,6 +33,8 @@ BACKGROUND = 12
 """Chunks that the search is asked for at least, for the weights of the grounding check."""
 
 
+_TURN_SECONDS = 0.001
+"""How long words that came all at once are worked off before other requests have a turn."""
 NO_ANSWER = "I could not answer this with the tools and the limits that I have."
 
 
@@ -101,7 +104,7 @@ class Answerer:
         found = await retriever.ainvoke(_query(question))
         hits = [to_hit(document) for document in found]
         shown = hits[: question.top_k]
-        evidence = self._evidence(question, shown, hits, report)
+        evidence = await self._evidence(question, shown, hits, report)
         settings = self._settings
         worth = relevant(shown, evidence, settings.relevance, settings.relevance_words)
         if not worth and gate is None:
@@ -146,7 +149,7 @@ class Answerer:
                         report.degrade(f"mcp-{event.server}")
                     learned = [hit for step in steps for hit in step.hits()]
                     stream.rest_on(
-                        self._evidence(
+                        await self._evidence(
                             question, _once([*shown, *learned]), _once([*hits, *learned]), report
                         )
                     )
@@ -191,11 +194,12 @@ class Answerer:
             steps,
         )
 
-    def _evidence(
+    async def _evidence(
         self, question: Question, cited: list[Hit], background: list[Hit], report: Report
     ) -> Evidence:
         settings = self._settings
         with report.stage("prepare"):
+            await take_apart(cited, background, question.text, settings.language)
             return Evidence(
                 question.text, cited, background, settings.language, settings.support_threshold
             )
@@ -239,13 +243,20 @@ async def _generate(
     chunks = model.astream(messages, **parameters)
     call = ModelCall(named, report.traffic)
     waited = 0.0
+    turn = time.perf_counter()
     failure: BaseException | None = None
     try:
         while True:
             started = time.perf_counter()
             with call.current():
                 chunk = await anext(chunks, None)
-            waited += time.perf_counter() - started
+            took = time.perf_counter() - started
+            waited += took
+            if took > _TURN_SECONDS:  # it was waited for: others had their turn
+                turn = time.perf_counter()
+            elif time.perf_counter() - turn > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn = time.perf_counter()
             if chunk is None:
                 return
             assert isinstance(chunk, AIMessageChunk)
