@@ -1,5 +1,6 @@
 """The app factory: a FastAPI app with the project's errors, request ids, limits and health."""
 
+import gc
 import logging
 import socket
 import sys
@@ -99,6 +100,9 @@ def serve(
     """
     configure_logging(settings.log_level)
     configure(app, app.state.name, TelemetrySettings())
+    # What is loaded by now stays, and a collection that walks it all would hold every request.
+    gc.collect()
+    gc.freeze()
     server = uvicorn.Server(server_config(app, settings, **options))
     reasons: list[str] = []
 
