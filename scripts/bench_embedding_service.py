@@ -2,9 +2,12 @@
 
 Every server is loaded in turn by the same clients with the same texts, several rounds, while the
 others are idle; what is printed are medians of the rounds' ratios. CPU milliseconds are what a
-server's process had of the processors for a text. The plain servers call
-`SentenceTransformer.encode` once a request: `threads` in FastAPI's thread pool, `serial` in the
-event loop. infinity is measured where its command is named: it needs an environment of its own.
+server's process had of the processors for a text. bulkhead runs twice: in the precision that it
+picks for this machine, and in `--dtype` like all the others. The plain servers call
+`SentenceTransformer.encode` once a request: `threads` from a `def` endpoint, which FastAPI runs in
+its thread pool, `serial` from an `async def` one, which blocks the event loop. float32 is what
+`SentenceTransformer(name)` loads of the bundled model, so it is what a newcomer gets.
+infinity is measured where its command is named: it needs an environment of its own.
 
     python scripts/bench_embedding_service.py [--infinity VENV/bin/infinity_emb] [--device cuda]
 """
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,28 +148,16 @@ def measure(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="Of a round at each server.")] = 10.0,
     device: str = "cpu",
-    dtype: Annotated[str, typer.Option(help="Of all servers alike.")] = "float32",
-    own_dtype: Annotated[str | None, typer.Option(help="Of bulkhead alone, if another.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of all servers but bulkhead's first.")] = "float32",
     infinity: Annotated[Path | None, typer.Option(help="Its command, `infinity_emb`.")] = None,
 ) -> None:
     """Measure and print."""
     console = Console()
     naive = [sys.executable, __file__, "serve", "--device", device, "--dtype", dtype]
     with ExitStack() as exits:
-        ours = exits.enter_context(
-            serving(
-                "bulkhead",
-                [sys.executable, "-m", "embedding"],
-                PORT,
-                EMBEDDING_PORT=str(PORT),
-                EMBEDDING_DEVICE=device,
-                EMBEDDING_DTYPE=own_dtype or dtype,
-                EMBEDDING_MODEL_ID=bundled_model(),
-                EMBEDDING_CACHE_TEXTS="0",
-                **({"EMBEDDING_BATCH_TOKENS": "65536"} if device != "cpu" else {}),
-            )
-        )
-        servers = [ours]
+        ours = exits.enter_context(_bulkhead("bulkhead", PORT, device, {}))
+        alike = _bulkhead(f"bulkhead, {dtype}", PORT + 4, device, {"EMBEDDING_DTYPE": dtype})
+        servers = [ours, exits.enter_context(alike)]
         for number, way in enumerate(("threads", "serial"), start=1):
             command = [*naive, "--way", way, "--port", str(PORT + number)]
             servers.append(exits.enter_context(serving(f"plain, {way}", command, PORT + number)))
@@ -187,23 +178,40 @@ def measure(
                 rates[server.name].append(len(done) / (time.perf_counter() - started))
                 costs[server.name].append((server.cpu_seconds() - before) / len(done) * 1e3)
         table = Table(title=f"{clients} clients, one text a request, {dtype} on {device}")
-        table.caption = f"bulkhead in {own_dtype}" if own_dtype else None
-        for column in ("server", "texts/s", "bulkhead's", "CPU ms", "of bulkhead's"):
+        table.caption = "times: of the first row, of the second (which is in the others' precision)"
+        for column in ("server", "texts/s", "times slower", "CPU ms", "times dearer"):
             table.add_column(column)
         for server in servers:
-            faster = [a / b for a, b in zip(rates["bulkhead"], rates[server.name], strict=True)]
-            dearer = [a / b for a, b in zip(costs[server.name], costs["bulkhead"], strict=True)]
+            slower = [_against(rates[one.name], rates[server.name]) for one in servers[:2]]
+            dearer = [_against(costs[server.name], costs[one.name]) for one in servers[:2]]
             table.add_row(
                 server.name,
                 f"{statistics.median(rates[server.name]):.1f}",
-                f"{statistics.median(faster):.2f} times",
+                "{:.2f}, {:.2f}".format(*slower),
                 f"{statistics.median(costs[server.name]):.1f}",
-                f"{statistics.median(dearer):.2f} times",
+                "{:.2f}, {:.2f}".format(*dearer),
             )
         console.print(table)
         alone, beside = asyncio.run(under_bulk(ours, seconds))
     console.print(_latencies(alone, beside))
     console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def _bulkhead(
+    name: str, port: int, device: str, extra: dict[str, str]
+) -> AbstractContextManager[Server]:
+    env = {
+        "EMBEDDING_PORT": str(port),
+        "EMBEDDING_DEVICE": device,
+        "EMBEDDING_MODEL_ID": bundled_model(),
+        "EMBEDDING_CACHE_TEXTS": "0",
+        **({"EMBEDDING_BATCH_TOKENS": "65536"} if device != "cpu" else {}),
+    }
+    return serving(name, [sys.executable, "-m", "embedding"], port, **env, **extra)
+
+
+def _against(these: list[float], those: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(these, those, strict=True))
 
 
 def _latencies(alone: list[float], beside: list[float]) -> Table:

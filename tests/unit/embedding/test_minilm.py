@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI
 from tokenizers import Tokenizer
 
-from embedding.backend import SentenceTransformerBackend, cores
+from embedding.backend import SentenceTransformerBackend, _best_dtype, cores
 from embedding.engine import Engine
 from embedding.main import create
 from embedding.settings import EmbeddingSettings
@@ -129,3 +129,24 @@ async def test_both_lanes_compute_at_once_and_get_it_right(
     expected = [backend.encode([query], "query")[0] for query in queries]
     assert np.abs(np.concatenate([one.vectors for one in asked]) - expected).max() < 1e-4
     assert np.abs((await bulk).vectors - backend.encode(documents, "document")).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("device", "capable", "dtype"),
+    [
+        ("cuda", True, "bfloat16"),
+        ("cuda:1", False, "float16"),
+        ("cpu", True, "bfloat16"),
+        ("cpu", False, "float32"),
+    ],
+)
+def test_the_precision_is_the_best_that_the_device_computes_natively(
+    monkeypatch: pytest.MonkeyPatch, device: str, capable: bool, dtype: str
+) -> None:
+    def native(including_emulation: bool) -> bool:
+        assert not including_emulation
+        return capable
+
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", native)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": capable})
+    assert _best_dtype(device) == dtype
