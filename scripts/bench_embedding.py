@@ -174,7 +174,7 @@ def on_device(device: str, rounds: int) -> None:
     from sentence_transformers import SentenceTransformer
 
     backend, _ = torch_encode("float32", 0, device)
-    texts = passages(backend, 4096)
+    texts = passages(backend, 512) * 8
     plain = SentenceTransformer(bundled_model(), device=device)
     taken = _best(lambda: plain.encode(texts, show_progress_bar=False), rounds)
     base = len(texts) / taken
