@@ -62,13 +62,13 @@ BOARD = Board(
                 exemplars=True,
             ),
             Panel(
-                "Calls without an answer",
-                "Calls a second that timed out or broke off, by kind of error.",
+                "Requests without an answer",
+                "Requests to a tool server a second that timed out or broke off, by kind of error.",
                 "ops",
                 {
-                    "{{gen_ai_tool_name}} {{error_type}}": rate(
-                        f'mcp_client_operation_duration_seconds_count{{error_type!="",{_CALLS}}}',
-                        "gen_ai_tool_name, error_type",
+                    "{{rag_tool_server}} {{mcp_method_name}} {{error_type}}": rate(
+                        'mcp_client_operation_duration_seconds_count{error_type!=""}',
+                        "rag_tool_server, mcp_method_name, error_type",
                     )
                 },
             ),

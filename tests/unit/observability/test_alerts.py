@@ -150,6 +150,14 @@ def _calls(metric: str, good: float, bad: float) -> dict[str, str]:
     }
 
 
+def _requests(good: float, bad: float) -> dict[str, str]:
+    lists = f'{_CLIENT}{{rag_tool_server="database",mcp_method_name="tools/list"'
+    return {
+        f'{_CLIENT}{{rag_tool_server="database",{_CALL}}}': grows(good),
+        f'{lists},error_type="timeout"}}': grows(bad),
+    }
+
+
 def _queue(slow: float, fast: float) -> dict[str, str]:
     bucket = f"{_QUEUE}_bucket{{{_QUERY},le="
     return {
@@ -268,8 +276,9 @@ CASES = [
         {_CANARY + '{rag_result="error"}': grows(1)},
         {_CANARY + '{rag_result="error"}': grows(1), _CANARY + '{rag_result="hit"}': grows(2)},
     ),
-    *_pair("ToolServerFailing", _calls(_CLIENT, 7, 3), _calls(_CLIENT, 9, 1)),
-    Case("two tool calls failed", _calls(_CLIENT, 0, 0.1), set(), {"ToolServerFailing"}),
+    *_pair("ToolServerFailing", _requests(7, 3), _requests(9, 1)),
+    Case("a tool server that was never there", _requests(0, 1), {"ToolServerFailing"}),
+    Case("two requests failed", _requests(0, 0.1), set(), {"ToolServerFailing"}),
     *_pair("ToolErrors", _calls(_SERVER, 3, 7), _calls(_SERVER, 7, 3)),
     *_pair(
         "CollectorRefusing",

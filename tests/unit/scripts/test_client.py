@@ -76,7 +76,9 @@ async def test_a_reply_of_another_shape_names_the_call_and_the_field() -> None:
 
 
 async def test_the_events_of_a_job_must_reach_its_end() -> None:
-    job = {"id": "j", "state": "running", "counts": {}, "errors": []}
+    kinds = ("total", "added", "replaced", "unchanged", "failed", "chunks")
+    counts = dict.fromkeys(kinds, 0)
+    job = {"id": "j", "state": "running", "counts": counts, "errors": []}
 
     async with client_of(sse(job)) as client:
         with pytest.raises(ApiError, match="ended before the job did"):

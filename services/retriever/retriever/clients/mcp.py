@@ -116,7 +116,7 @@ class McpServer:
         token = mint(self._key, f"mcp-{self.name}", principal, TOKEN_SECONDS)
         headers = {"authorization": f"Bearer {token}"}
         inject(headers)  # no instrumentation knows this HTTP client
-        attributes = {"mcp.method.name": method}
+        attributes = {"mcp.method.name": method, names.SERVER: self.name}
         if tool is not None:
             attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
         started = time.perf_counter()
