@@ -173,21 +173,20 @@ def documents(dataset: Dataset, count: int, part: str) -> list[dict[str, str]]:
     ]
 
 
-def chunk_texts(handed_in: list[dict[str, str]], tokenizer: str) -> list[str]:
-    """What the retriever embeds of these documents, by its own default settings."""
+def default_chunker(tokenizer: Tokenizer) -> Chunker:
+    """What the retriever splits by, with its default settings."""
     settings = RetrieverSettings()
-    chunker = Chunker(
-        Tokenizer.from_str(tokenizer), settings.chunk_tokens, settings.chunk_overlap_tokens
-    )
-    texts: list[str] = []
-    for one in handed_in:
-        spans = [
-            ChunkSpan(chunk.start, chunk.end, None, chunk.heading)
-            for chunk in chunker.split(one["text"], markdown=False)
-        ]
-        text, title = one["text"], one["title"]
-        texts += searchable_texts(NewDocument("", "", title, "text/plain", (), {}, text, (), spans))
-    return texts
+    return Chunker(tokenizer, settings.chunk_tokens, settings.chunk_overlap_tokens)
+
+
+def chunk_texts(chunker: Chunker, handed_in: dict[str, str]) -> list[str]:
+    """What the retriever embeds of this document."""
+    text, title = handed_in["text"], handed_in["title"]
+    spans = [
+        ChunkSpan(chunk.start, chunk.end, None, chunk.heading)
+        for chunk in chunker.split(text, markdown=False)
+    ]
+    return searchable_texts(NewDocument("", "", title, "text/plain", (), {}, text, (), spans))
 
 
 async def embed_alone(url: str, texts: list[str]) -> float:
@@ -255,7 +254,8 @@ async def measure(
     questions = itertools.cycle(query.text for query in dataset.queries.values())
     handed_in = documents(dataset, count, "measured")
     async with httpx.AsyncClient(base_url=embedding) as http:
-        texts = chunk_texts(handed_in, (await http.get("/v1/tokenizer")).text)
+        chunker = default_chunker(Tokenizer.from_str((await http.get("/v1/tokenizer")).text))
+        texts = [text for one in handed_in for text in chunk_texts(chunker, one)]
 
         async def idle() -> Probes:
             async with probing(url, questions, process) as probes:
