@@ -44,7 +44,7 @@ def told() -> Iterator[None]:
         if "argument" in first_line:  # their number is wrong
             raise ToolError(f"parameters: {first_line}") from error
         raise ToolError(DOWN) from error
-    except OSError as error:
+    except (OSError, asyncpg.InternalClientError) as error:  # the latter: cut off amid a message
         logger.warning("the database does not answer: %s", error)
         raise ToolError(DOWN) from error
 

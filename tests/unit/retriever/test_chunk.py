@@ -107,6 +107,7 @@ def test_chunks_of_any_text_are_exact_complete_and_bounded(
 @settings(max_examples=50)
 @given(TEXTS, st.booleans())
 @example("0000000000002:MOOR  SENTENCE10000000000000000 1000\n" + "0" * 150 + "\n0", False)
+@example("002:0030000002:0:" + "0" * 99 + "::0\u2983" + "0" * 101 + "::0", False)
 def test_overlapping_chunks_are_exact_complete_and_bounded(text: str, markdown: bool) -> None:
     check(text, chunker(20, 6).split(text, markdown), 20, overlap=True)
 

@@ -19,7 +19,6 @@ text.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import NamedTuple
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -84,12 +83,12 @@ class Chunker:
             for start, piece in self._fit(splitter, text[block], block.start)
             if piece.strip()
         ]
-        # Where a chunk repeats all of the one before, that one says nothing of its own.
-        return [
-            Chunk(start, end, trail.above(start))
-            for (start, end), (following, _) in zip_longest(spans, spans[1:], fillvalue=(-1, -1))
-            if start != following
-        ]
+        chunks: list[tuple[int, int]] = []
+        for span in spans:
+            while chunks and chunks[-1][0] >= span[0]:
+                chunks.pop()  # this one repeats all of it
+            chunks.append(span)
+        return [Chunk(start, end, trail.above(start)) for start, end in chunks]
 
     def _fit(
         self, splitter: TextSplitter | MarkdownSplitter, text: str, at: int
