@@ -36,6 +36,7 @@ def test_the_models_tokens_and_times_are_counted_by_the_conventions(
     recorded: Recorded, filled: Api, llm: ScriptedLLM
 ) -> None:
     llm.say(ANSWER)
+    llm.pause = 0.01
     filled.ask(QUESTION, stream=True)
     model = {"gen_ai_operation_name": "chat", "gen_ai_request_model": "scripted"}
     assert recorded.total("gen_ai.client.operation.duration", **model) == 1

@@ -38,6 +38,8 @@ class ScriptedLLM:
         self.status = 200
         self.break_after: int | None = None
         self.hold = False
+        self.pause = 0.0
+        """Seconds between words; words that come at once may be handed on as one."""
         self.requests: list[dict[str, Any]] = []
         self.began = threading.Event()
         self.cancelled = threading.Event()
@@ -87,6 +89,7 @@ class ScriptedLLM:
                 if self.hold and n == len(words) - 1:
                     await asyncio.Event().wait()
                 yield _chunk([{"index": 0, "delta": {"role": "assistant", "content": word}}])
+                await asyncio.sleep(self.pause)
             for index, (name, arguments) in enumerate(calls):
                 for delta in _call(index, name, arguments):
                     yield _chunk([{"index": 0, "delta": {"tool_calls": [delta]}}])

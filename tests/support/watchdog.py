@@ -63,7 +63,8 @@ def _what(handle: Any) -> str:
     """The line at which a task goes on, or the callback's name."""
     task = getattr(handle._callback, "__self__", None)
     if not isinstance(task, asyncio.Task):
-        return getattr(handle._callback, "__qualname__", repr(handle._callback))
+        # No repr: that of an aiohttp response reads headers that are not there yet, for good.
+        return getattr(handle._callback, "__qualname__", type(handle._callback).__name__)
     frames = []
     awaited: Any = task.get_coro()
     while awaited is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import httpx2
 from qdrant_client import AsyncQdrantClient
 
 from bulkhead.audit import AuditLog
@@ -21,7 +22,7 @@ from retriever.agent.policy import PACKAGED, Policy
 from retriever.agent.toolbox import Toolbox
 from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
-from retriever.clients.llm import LLMClient
+from retriever.clients.llm import LLMClient, http_client
 from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.clients.quality import QualityClient
 from retriever.clients.query_cache import QueryCache
@@ -203,7 +204,7 @@ async def open_stack(
         await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
         llm_http = await exits.enter_async_context(
-            httpx.AsyncClient(limits=_pool(settings.concurrent_chats))
+            http_client(settings.concurrent_chats + _BESIDE, _IDLE_SECONDS)
         )
         embedding_http = await exits.enter_async_context(
             httpx.AsyncClient(
@@ -244,7 +245,7 @@ def _assemble(
     settings: RetrieverSettings,
     neighbours: Neighbours,
     database: Database,
-    llm_http: httpx.AsyncClient,
+    llm_http: httpx2.AsyncClient,
     embedding_http: httpx.AsyncClient,
     toolbox: Toolbox,
 ) -> Stack:
@@ -361,13 +362,14 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 _BESIDE = 16
 """Connections to a neighbour for what takes no place: ingestion, readiness, counting tokens."""
+_IDLE_SECONDS = 2.0
+"""uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
+sent into a connection that is just being closed fails."""
 
 
 def _pool(places: int) -> httpx.Limits:
-    """A connection for each place, so that whoever was let in never waits for one.
-
-    uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
-    sent into a connection that is just being closed fails.
-    """
+    """A connection for each place, so that whoever was let in never waits for one."""
     most = places + _BESIDE
-    return httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=2.0)
+    return httpx.Limits(
+        max_connections=most, max_keepalive_connections=most, keepalive_expiry=_IDLE_SECONDS
+    )

@@ -111,6 +111,8 @@ class CitingStream:
             yield pending[seen:end]
             self._sentence = pending[:end]
             yield self._close_sentence()
+            if self.repeats:  # what came along with the sentence said twice is no better
+                return
             pending, seen = pending[end:], 0
         yield pending[seen:]
         self._sentence = pending

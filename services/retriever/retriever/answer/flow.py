@@ -42,7 +42,7 @@ NO_ANSWER = "I could not answer this with the tools and the limits that I have."
 class Usage:
     """Tokens, as the model server counted them; zero when the model was not asked.
 
-    Of an answer that was stopped for looping: the prompt's text, and the pieces that came.
+    Of an answer that was stopped for looping: of the texts of prompt and answer.
     """
 
     prompt_tokens: int = 0
@@ -120,9 +120,10 @@ class Answerer:
                 self._count_tokens,
                 new_mark() if gate else "",
             )
+        await asyncio.sleep(0)  # others have a turn before the call to the model is built
         stream = CitingStream(evidence)
         links = LinkFilter({hit.source for hit in shown})
-        usage, finish_reason, pieces, citing = Usage(), "stop", 0, 0.0
+        usage, finish_reason, said, citing = Usage(), "stop", list[str](), 0.0
         steps: list[Step] = []
         speaking = False  # the model has said something since the last call
         stops = [*STOP, *parameters.get("stop", [])]
@@ -162,8 +163,9 @@ class Answerer:
                 if event.usage_metadata:
                     usage = usage.plus(event.usage_metadata)
                 finish_reason = event.response_metadata.get("finish_reason") or finish_reason
-                pieces += bool(event.text)
-                speaking = speaking or bool(event.text)
+                if event.text:
+                    said.append(event.text)
+                    speaking = True
                 started = time.perf_counter()
                 words = links.feed(stream.feed(event.text))
                 citing += time.perf_counter() - started
@@ -178,12 +180,12 @@ class Answerer:
         report.add("cite", citing)
         if stream.repeats:  # the server's own count comes with the end that it did not reach
             prompt = "\n".join(str(message.content) for message in messages)
-            usage = Usage(await self._count_tokens(prompt), pieces)
+            usage = Usage(await self._count_tokens(prompt), await self._count_tokens("".join(said)))
         if rest:
             yield rest
-        elif not pieces:  # a model that only ever called tools
+        elif not said:  # a model that only ever called tools
             yield NO_ANSWER
-        grounding = stream.grounding() if pieces else Grounding(False, [], True, EVALUATOR)
+        grounding = stream.grounding() if said else Grounding(False, [], True, EVALUATOR)
         read = [hit for step in steps for hit in step.found]
         yield Answered(
             _with_tools(stream.citations, steps),
@@ -200,9 +202,11 @@ class Answerer:
         settings = self._settings
         with report.stage("prepare"):
             await take_apart(cited, background, question.text, settings.language)
-            return Evidence(
+            evidence = Evidence(
                 question.text, cited, background, settings.language, settings.support_threshold
             )
+            await asyncio.sleep(0)
+            return evidence
 
 
 def _others_spoke(history: Sequence[BaseMessage]) -> bool:

@@ -7,7 +7,7 @@ one passage. It does not see negation, swapped roles or a wrong relation between
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -42,14 +42,12 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True)
-class _Passage:
-    hit: Hit
-    start: int
-    end: int
-    text: str
-    sentences: int
-    terms: frozenset[str]
-    asked: float
+class _Passages:
+    """Every one to three sentences in a row of a chunk, and which of them hold a term."""
+
+    spans: list[tuple[int, int, int]]
+    """Start, end and number of sentences."""
+    holding: dict[str, list[int]]
 
 
 class Evidence:
@@ -78,27 +76,43 @@ class Evidence:
         self._idf = [_idf(found, count) for found in range(count + 1)]
         self._question = self._content(question)
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
-        self._passages = [passage for hit in cited for passage in self._passages_of(hit)]
         self._cited = [self._contents[hit.chunk_id] for hit in cited]
+        self._passages = [
+            (hit, *span) for hit in cited for span in _passages(hit.text, language).spans
+        ]
+        self._holding = [_passages(hit.text, language) for hit in cited]
+        asked = self._held({term: self._weight({term}) for term in self._question})
+        # Of passages that hold as much of a sentence: the shorter, nearer to the question.
+        self._better = [
+            (-count, round(asked[n], 6), start - end)
+            for n, (_, start, end, count) in enumerate(self._passages)
+        ]
 
     def support(self, sentence: str) -> Support | None:
         """The passage that carries most of `sentence`; none when it says nothing to check."""
         wanted = self._content(sentence)
         if not _LETTERS.search(sentence) or not self._passages:
             return None
-        total = self._claimed(wanted)
-        best = max(
-            self._passages,
-            key=lambda p: (
-                round(self._claimed(wanted & p.terms), 6),
-                -p.sentences,
-                p.asked,
-                -len(p.text),
-            ),
-        )
-        score = self._claimed(wanted & best.terms) / total if total else 0.0
-        holds = score >= self._threshold and self._entities_stand(sentence, best.hit)
-        return Support(best.hit, best.start, best.end, best.text, round(score, 4), holds)
+        claimed = {term: self._claimed(term) for term in wanted}
+        held = self._held(claimed)
+        best = max(range(len(held)), key=lambda n: (round(held[n], 6), self._better[n]))
+        total = sum(claimed.values())
+        score = held[best] / total if total else 0.0
+        hit, start, end, _ = self._passages[best]
+        holds = score >= self._threshold and self._entities_stand(sentence, hit)
+        quote = hit.text[start:end]
+        return Support(hit, hit.start + start, hit.start + end, quote, round(score, 4), holds)
+
+    def _held(self, weights: Mapping[str, float]) -> list[float]:
+        """For each passage, the weight of those terms that stand in it."""
+        held = [0.0] * len(self._passages)
+        first = 0
+        for chunk in self._holding:
+            for term, weight in weights.items():
+                for n in chunk.holding.get(term, ()):
+                    held[first + n] += weight
+            first += len(chunk.spans)
+        return held
 
     def coverage_of_question(self) -> float:
         """The share of the question's weighted terms that the best single chunk holds, 0 to 1."""
@@ -119,38 +133,16 @@ class Evidence:
             for name in names
         )
 
-    def _passages_of(self, hit: Hit) -> list[_Passage]:
-        """One to three sentences in a row, each as a passage."""
-        spans, contents = _sentences(hit.text, self._language)
-        passages = []
-        for first in range(len(spans)):
-            for last in range(first, min(first + _WIDEST, len(spans))):
-                start, end = spans[first][0], spans[last][1]
-                held = frozenset().union(*contents[first : last + 1])
-                asked = round(self._weight(held & self._question), 6)
-                passages.append(
-                    _Passage(
-                        hit,
-                        hit.start + start,
-                        hit.start + end,
-                        hit.text[start:end],
-                        last - first + 1,
-                        held,
-                        asked,
-                    )
-                )
-        return passages
-
     def _content(self, text: str) -> frozenset[str]:
         """The stemmed terms of `text` that carry meaning."""
         return _content(text, self._language)
 
-    def _claimed(self, found: frozenset[str]) -> float:
-        """The weight of a sentence's terms; those that only repeat the question count less."""
-        asked = self._weight(found & self._question)
-        return self._weight(found - self._question) + self._repeated * asked
+    def _claimed(self, term: str) -> float:
+        """The weight of a sentence's term; one that only repeats the question counts less."""
+        weight = self._weight({term})
+        return self._repeated * weight if term in self._question else weight
 
-    def _weight(self, terms: frozenset[str]) -> float:
+    def _weight(self, terms: Set[str]) -> float:
         return sum(self._idf[self._frequency.get(term, 0)] for term in terms)
 
 
@@ -166,7 +158,7 @@ async def take_apart(
         _content(hit.text, language)
         await asyncio.sleep(0)
     for hit in cited:
-        _sentences(hit.text, language)
+        _passages(hit.text, language)
         await asyncio.sleep(0)
 
 
@@ -180,8 +172,15 @@ def _content(text: str, language: str) -> frozenset[str]:
     return frozenset(terms(text, language)) - stop_terms(language)
 
 
-@lru_cache(maxsize=512)
-def _sentences(text: str, language: str) -> tuple[list[tuple[int, int]], list[frozenset[str]]]:
-    """The sentences of a chunk as offsets, and the terms of each."""
-    spans = sentences(text)
-    return spans, [_content(text[start:end], language) for start, end in spans]
+@lru_cache(maxsize=512)  # the same chunks are shown again
+def _passages(text: str, language: str) -> _Passages:
+    sentences_ = sentences(text)
+    contents = [_content(text[start:end], language) for start, end in sentences_]
+    spans: list[tuple[int, int, int]] = []
+    holding: dict[str, list[int]] = {}
+    for first in range(len(sentences_)):
+        for last in range(first, min(first + _WIDEST, len(sentences_))):
+            for term in frozenset().union(*contents[first : last + 1]):
+                holding.setdefault(term, []).append(len(spans))
+            spans.append((sentences_[first][0], sentences_[last][1], last - first + 1))
+    return _Passages(spans, holding)

@@ -2,17 +2,19 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import httpx
+import httpx2
 import openai
 import orjson
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
+from opentelemetry.propagate import inject
 from pydantic import SecretStr
 
 from bulkhead.errors import Unavailable
+from retriever.clients.joined import JoinedEvents
 
 PART = "llm"
 
@@ -32,17 +34,42 @@ class _PlainChunks(openai.AsyncOpenAI):
     hundreds of streams that was a third of the retriever's time.
     """
 
+    def _make_sse_decoder(self) -> JoinedEvents:
+        return JoinedEvents()
+
     def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
         if cast_to is ChatCompletionChunk and isinstance(data, dict):
             return data
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
 
+def http_client(connections: int, idle_seconds: float) -> httpx2.AsyncClient:
+    """OpenAI's client over aiohttp, whose parser is C and which gives all that has come at once.
+
+    Over httpx's own transport a streamed token takes the retriever a quarter more time, and each
+    token is a read of its own, however late it is (docs/performance.md).
+    """
+    return openai.DefaultAioHttpClient(
+        limits=httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=idle_seconds,
+        ),
+        event_hooks={"request": [_traced]},
+    )
+
+
+async def _traced(request: httpx2.Request) -> None:
+    """Hand the trace on; OpenTelemetry's instrumentation knows httpx alone."""
+    inject(request.headers)
+    await asyncio.sleep(0)  # building a request takes a millisecond; others have a turn before more
+
+
 class LLMClient:
     """Talks to an OpenAI-compatible server: vLLM, llama.cpp, or any other."""
 
     def __init__(
-        self, http: httpx.AsyncClient, base_url: str, api_key: str, timeout: float
+        self, http: httpx2.AsyncClient, base_url: str, api_key: str, timeout: float
     ) -> None:
         """`base_url` ends in `/v1`; `timeout` bounds each silence of the server, in seconds."""
         self._http = http
@@ -60,7 +87,7 @@ class LLMClient:
                 f"{self._base_url}/models", headers=self._headers, timeout=5.0
             )
             answer.raise_for_status()
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
         self._served = [
             ServedModel(model["id"], model.get("max_model_len") or _n_ctx(model))
@@ -80,7 +107,7 @@ class LLMClient:
             client = _PlainChunks(
                 base_url=self._base_url,
                 api_key=self._api_key,
-                http_client=cast(Any, self._http),  # its types know httpx2's alone
+                http_client=self._http,
                 timeout=self._timeout,
                 max_retries=0,
             )
@@ -92,6 +119,7 @@ class LLMClient:
                 root_async_client=client,
                 max_retries=0,
                 stream_usage=True,
+                stream_chunk_timeout=None,  # a task for each chunk; HTTP's timeout bounds silences
                 temperature=0,
             )
         return self._chat_models[model]
@@ -108,7 +136,7 @@ class LLMClient:
             answer = await self._http.post(
                 f"{root}/tokenize", json=body, headers=self._headers, timeout=5.0
             )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
         if answer.status_code in (404, 405):
             return len(text.encode())
