@@ -18,6 +18,7 @@ BUDGETS = {
     "mcp-database": 250,
     "embedding": 1100,
     "fetcher": 350,
+    "quality": 100,
     "ingress": 1,
     "secrets": 1,
 }

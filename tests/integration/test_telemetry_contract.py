@@ -19,7 +19,8 @@ import yaml
 from open_folder import open_folder
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_receiver import Received, receiving
-from prometheus_rules import RULES, alerts, rules
+from prometheus_rules import RULES, alerts
+from promql import PANELS, RECORDED, metrics
 from rig import KEY, PORTS, SOUP, Api
 from serving import free_port, serving
 from stack_processes import environment, running, state
@@ -66,27 +67,6 @@ CANARIES = {
 def absent(expr: str) -> list[str]:
     """Why an expression has no data here: the metrics in it that have no source."""
     return [name for name in metrics(expr) if name.startswith(tuple(ABSENT))]
-
-
-_PROMQL = """sum by rate increase histogram_quantile on and or unless bool group_left ignoring
-without vector label_replace max min count sqrt avg_over_time min_over_time last_over_time"""
-
-
-def metrics(expr: str) -> set[str]:
-    """The metrics that an expression names; of a pattern of names, one example."""
-    names = set()
-    for pattern in re.findall(r'\{__name__=~"([^"]*)"', expr):
-        names.add(re.sub(r"\(([^|()]*)[^()]*\)\??", r"\1", pattern))
-    bare = re.sub(r'"[^"]*"', "", expr)
-    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", bare)
-    bare = re.sub(r"\b(by|on|without|ignoring|group_left)\s*\([^)]*\)", "", bare)
-    return names | (set(re.findall(r"[a-zA-Z_][\w:]*", bare)) - set(_PROMQL.split()))
-
-
-def concrete(expr: str) -> str:
-    """A panel's expression as Grafana would send it."""
-    expr = expr.replace("$__rate_interval", "1m").replace("$__range", "5m")
-    return re.sub(r"\$\w+", ".*", expr)
 
 
 @dataclass
@@ -220,19 +200,6 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     while not (held := condition()) and time.monotonic() < deadline:
         time.sleep(0.3)
     return held
-
-
-PANELS = [
-    pytest.param(concrete(expr), legend, id=f"{board.uid}: {panel.title}: {legend}")
-    for board in BOARDS
-    for panel in board.panels()
-    for legend, expr in panel.queries.items()
-]
-RECORDED = [
-    pytest.param(rule["expr"], "", id=f"{rule['record']} {rule.get('labels', {})}")
-    for rule in rules()
-    if "record" in rule
-]
 
 
 @pytest.mark.parametrize(("expr", "legend"), [*PANELS, *RECORDED])

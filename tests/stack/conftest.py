@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from compose_file import ROOT
 from compose_stack import PORT, Stack
 from rig import Api
 
@@ -29,12 +31,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="needs an engine: make test-stack"))
 
 
+def prometheus_config(path: Path) -> None:
+    """Our Prometheus' configuration, as Debian's older one reads it, and in more of a hurry."""
+    told = yaml.safe_load((ROOT / "observability/prometheus/prometheus.yml").read_text())
+    del told["otlp"]
+    told["global"] = dict.fromkeys(told["global"], "5s")
+    path.write_text(yaml.safe_dump(told))
+    path.chmod(0o644)  # its user in the container is nobody
+
+
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    config = tmp_path_factory.mktemp("prometheus") / "prometheus.yml"
+    prometheus_config(config)
     image = ["docker", "image", "inspect", "standin/python:3.11"]
     there = subprocess.run(image, capture_output=True).returncode == 0
     with Api(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as api:
-        running = Stack([*_FILES, *(_STANDIN if there else [])], api)
+        environment = {"BULKHEAD_STANDIN_PROMETHEUS": str(config)}
+        running = Stack([*_FILES, *(_STANDIN if there else [])], api, environment)
         running.compose("build", seconds=_START_SECONDS)
         running.compose("up", "--detach", "--wait", seconds=_START_SECONDS)
         key = running.compose("exec", "-T", "retriever", "cat", "/run/secrets/api-key").strip()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from compose_file import ROOT
 from compose_rules import violations
-from compose_stack import PORT, Stack
+from compose_stack import GRAFANA_PORT, PORT, Stack
 from rig import PORTS
 
 from image_sizes import BUDGETS, added
@@ -87,13 +87,16 @@ def test_a_document_goes_in_is_found_and_is_quoted_in_a_streamed_answer(stack: S
         assert text[citation["start"] : citation["end"]] == citation["quote"]
 
 
-def test_nothing_but_the_retriever_is_published_and_only_on_loopback(stack: Stack) -> None:
+def test_only_the_retriever_and_grafana_are_published_and_only_on_loopback(stack: Stack) -> None:
     told = subprocess.check_output(
         ["docker", "ps", "--format", "{{.Ports}}", "--filter", f"label={PROJECT}"],
         text=True,
     )
     published = [port for line in told.splitlines() for port in line.split(", ") if "->" in port]
-    assert published == [f"127.0.0.1:{PORT}->8080/tcp"]
+    assert sorted(published) == [
+        f"127.0.0.1:{GRAFANA_PORT}->3000/tcp",
+        f"127.0.0.1:{PORT}->8080/tcp",
+    ]
 
 
 def test_the_log_says_where_the_key_is_and_not_what_it_is(stack: Stack) -> None:
@@ -136,7 +139,14 @@ def test_our_images_have_no_installer_and_no_compiler(stack: Stack) -> None:
         "for tool in pip pip3 cc gcc uv; do command -v $tool; done; "
         "python -m pip --version 2>/dev/null; /usr/local/bin/python -m pip --version 2>/dev/null; :"
     )
-    for service in ("retriever", "embedding", "ingress", "mcp-filesystem", "mcp-database"):
+    for service in (
+        "retriever",
+        "embedding",
+        "ingress",
+        "mcp-filesystem",
+        "mcp-database",
+        "quality",
+    ):
         assert stack.compose("exec", "-T", service, "sh", "-c", script) == "", service
 
 

@@ -7,13 +7,17 @@ from sandbox.scorecard import Finding, Verdict
 from sandbox_check import EXPECTED_OPEN, check
 
 SERVICES = {
+    "alertmanager",
     "embedding",
     "ingress",
     "llm-cpu",
     "mcp-database",
     "mcp-filesystem",
+    "otel-collector",
     "postgres",
+    "prometheus",
     "qdrant",
+    "quality",
     "retriever",
 }
 SOCKET = "/run/mcp-filesystem/mcp.sock"

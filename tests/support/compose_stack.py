@@ -12,7 +12,7 @@ import httpx
 from compose_file import ROOT
 from rig import Api
 
-PORT = 19700
+PORT, GRAFANA_PORT = 19700, 19701
 
 
 @dataclass
@@ -21,13 +21,16 @@ class Stack:
 
     files: list[str]
     api: Api
+    environment: dict[str, str]
 
-    def compose(self, *command: str, seconds: float = 120) -> str:
-        """`docker compose …`; its output. Fails with what it said."""
+    def compose(self, *command: str, seconds: float = 120, said: str = "") -> str:
+        """`docker compose …`, told `said`; its output. Fails with what it said."""
+        ports = {"BULKHEAD_PORT": str(PORT), "GRAFANA_PORT": str(GRAFANA_PORT)}
         done = subprocess.run(
             ["docker", "compose", *self.files, *command],
             cwd=ROOT,
-            env=os.environ | {"BULKHEAD_PORT": str(PORT), "DOCKER_BUILDKIT": "1"},
+            env=os.environ | ports | self.environment | {"DOCKER_BUILDKIT": "1"},
+            input=said,
             capture_output=True,
             text=True,
             timeout=seconds,
