@@ -21,10 +21,10 @@ from retriever.index.model import Mode
 from retriever.index.quick import hasten
 from retriever.index.vectors import DENSE, SPARSE, Legs, Stamp, Vectors
 
-_DIMENSION = 384
+DIMENSION = 384
 _VOCABULARY = 30_000
 _TERMS = 80  # distinct ones of a chunk
-_READER = Principal("reader", "t", frozenset(), Role.READER)
+READER = Principal("reader", "t", frozenset(), Role.READER)
 
 
 class _Awaitable:
@@ -40,13 +40,14 @@ class _Awaitable:
         return call
 
 
-def _terms(rng: np.random.Generator, count: int) -> models.SparseVector:
+def terms(rng: np.random.Generator, count: int) -> models.SparseVector:
     """Terms as frequent as words are: the n-th as often as 1/n."""
     drawn = np.unique(rng.zipf(1.2, size=count * 3) % _VOCABULARY)[:count]
     return models.SparseVector(indices=drawn.tolist(), values=[1.0] * len(drawn))
 
 
-def _points(rng: np.random.Generator, size: int) -> list[models.PointStruct]:
+def points(rng: np.random.Generator, size: int, first: int = 0) -> list[models.PointStruct]:
+    """So many made-up chunks, numbered from `first`."""
     payload: dict[str, Any] = {
         "tenant": "t", "groups": ["*"], "document_id": "d", "title": "t", "source": "s",
         "page": None, "page_breaks": [], "start": 0, "end": 1, "text": "x" * 800, "metadata": {},
@@ -54,33 +55,33 @@ def _points(rng: np.random.Generator, size: int) -> list[models.PointStruct]:
     return [
         models.PointStruct(
             id=number,
-            vector={DENSE: rng.normal(size=_DIMENSION).tolist(), SPARSE: _terms(rng, _TERMS)},
+            vector={DENSE: rng.normal(size=DIMENSION).tolist(), SPARSE: terms(rng, _TERMS)},
             payload=payload,
         )
-        for number in range(size)
+        for number in range(first, first + size)
     ]
 
 
 async def measure(size: int, searches: int) -> tuple[float, float]:
     """Median milliseconds of a core that a search takes with each, in turns."""
     rng = np.random.default_rng(size)
-    points = _points(rng, size)
+    made = points(rng, size)
     kinds = []
     for quick in (False, True):
         client: Any = QdrantClient(":memory:")
         vectors = Vectors(_Awaitable(client), "chunks")  # type: ignore[arg-type]
-        await vectors.ensure(Stamp("m", "r", _DIMENSION, "s"))
+        await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
         if quick:
             hasten(client._client.collections["chunks"])
-        client.upload_points("chunks", points)
+        client.upload_points("chunks", made)
         kinds.append((vectors, list[float]()))
     fusion = models.FusionQuery(fusion=models.Fusion.DBSF)
     for n in range(searches + 1):
-        dense = rng.normal(size=_DIMENSION).tolist()
-        legs = Legs(Mode.HYBRID, dense, _terms(rng, 8), 200, fusion)
+        dense = rng.normal(size=DIMENSION).tolist()
+        legs = Legs(Mode.HYBRID, dense, terms(rng, 8), 200, fusion)
         for vectors, taken in kinds:
             started = time.process_time()
-            await vectors.search(legs, visible_points(_READER), 10)
+            await vectors.search(legs, visible_points(READER), 10)
             if n:  # the first one warms up
                 taken.append((time.process_time() - started) * 1000)
     plain, hastened = (statistics.median(taken) for _, taken in kinds)

@@ -41,8 +41,7 @@ _SENTENCE = (
     "The retriever finds the passages that bear on a question, puts the best before the model, and "
     "checks each sentence of the answer against them while the words are still on their way."
 )
-_LEVELS = (1, 4, 16)
-_SEARCHES = 100  # of a round at each level
+_SEARCHES = 100  # of a round, or two a client where there are more
 _CHATS = 40
 
 app = typer.Typer(pretty_exceptions_show_locals=False)
@@ -191,9 +190,10 @@ async def search(
         found.embed.append(timings["embed"])
         found.search.append(timings["search"])
 
+    count = max(_SEARCHES, 2 * number)
     spent = sum(stack.process.cpu_times()[:2])
-    found.per_second = _SEARCHES / await clients(number, _SEARCHES, one)
-    found.cpu = (sum(stack.process.cpu_times()[:2]) - spent) / _SEARCHES * 1000
+    found.per_second = count / await clients(number, count, one)
+    found.cpu = (sum(stack.process.cpu_times()[:2]) - spent) / count * 1000
     return found
 
 
@@ -220,6 +220,8 @@ class Stream:
     """When an answer's words came, in milliseconds from the request, and what the end told."""
 
     words: list[float] = field(default_factory=list)
+    """Of each event with words; several that came to the retriever at once are one."""
+    text: str = ""
     timings: dict[str, float] = field(default_factory=dict)
 
     def overhead(self) -> float:
@@ -247,6 +249,8 @@ async def stream(http: aiohttp.ClientSession, url: str, question: str, words: in
         async for line in reply.content:
             if b'"content":"' in line and b'"content":""' not in line:
                 came.words.append((time.perf_counter() - started) * 1000)
+                (choice,) = orjson.loads(line.removeprefix(b"data: "))["choices"]
+                came.text += choice["delta"]["content"]
             elif b'"timings":' in line:
                 came.timings = orjson.loads(line.removeprefix(b"data: "))["timings"]
     return came
@@ -276,6 +280,7 @@ async def measure(
     number: int,
     rate: float,
     seconds: float,
+    levels: Sequence[int],
     console: Console,
 ) -> dict[str, Any]:
     """Everything, printed and as it is."""
@@ -296,7 +301,7 @@ async def measure(
         for column in ("clients", "a second", "embed", "qdrant", "added p50", "p95", "CPU"):
             table.add_column(column, justify="right")
         repeated = itertools.cycle(texts[:20])
-        rounds = [(str(n), n, fresh) for n in _LEVELS] + [("4, asked before", 4, repeated)]
+        rounds = [(str(n), n, fresh) for n in levels] + [("4, asked before", 4, repeated)]
         for name, clients_, questions in rounds:
             done = await search(http, stack, clients_, questions)
             values = {
@@ -324,14 +329,23 @@ async def measure(
 
         words = round(rate * seconds)
         table = Table(title=f"{number} streams of {words} words at {rate:g} a second, ms")
-        for column in ("from", "first word p50", "p95", "gap p50", "p99", "longest", "CPU a word"):
+        for column in (
+            "from",
+            "first word p50",
+            "p95",
+            "gap p50",
+            "p99",
+            "longest",
+            "CPU a word",
+            "events",
+        ):
             table.add_column(column, justify="left" if column == "from" else "right")
         few = itertools.cycle(texts[:20])  # asked before: it is about streams, not about Qdrant
         for name, url in (("the model", stack.model), ("the retriever", stack.retriever)):
             spent = sum(stack.process.cpu_times()[:2])
             came = await streams(http, url, number, words, few)
             spent = sum(stack.process.cpu_times()[:2]) - spent
-            assert all(len(one.words) >= words * 0.9 for one in came), "an answer was cut short"
+            assert all(len(one.text.split()) >= words for one in came), "an answer was cut short"
             gaps = [gap for one in came for gap in one.gaps()]
             begun = [one.words[0] for one in came]
             values = {
@@ -341,9 +355,10 @@ async def measure(
                 "gap_p99": percentile(gaps, 99),
                 "gap_longest": max(gaps),
                 "cpu_a_word": spent / (number * words) * 1000,
+                "events": sum(len(one.words) for one in came),
             }
             result[f"streams from {name}"] = values
-            cells = [f"{value:.2f}" for value in values.values()]
+            cells = [f"{value:,.2f}".removesuffix(".00") for value in values.values()]
             table.add_row(name, *cells)
         console.print(table)
     console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -362,13 +377,17 @@ def run(
     number: Annotated[int, typer.Option("--streams", help="Answers at once.")] = 200,
     rate: Annotated[float, typer.Option(help="Words a second of each answer.")] = 10.0,
     seconds: Annotated[float, typer.Option(help="Length of an answer.")] = 10.0,
+    levels: Annotated[str, typer.Option(help="Searching clients, round by round.")] = "1,4,16",
     port: Annotated[int, typer.Option(help="First of three free ports.")] = 18090,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
 ) -> None:
     """Measure and print."""
     console = Console()
     with tempfile.TemporaryDirectory() as folder, stack(Path(folder), port, rate) as running:
-        result = asyncio.run(measure(running, load(data), count, number, rate, seconds, console))
+        steps = [int(level) for level in levels.split(",")]
+        result = asyncio.run(
+            measure(running, load(data), count, number, rate, seconds, steps, console)
+        )
     if out is not None:
         write(out, {"provenance": provenance(), **result})
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
+from pathlib import Path
 
 WIDTH, HEIGHT = 720, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 28, 40
@@ -61,6 +62,13 @@ def plot(series: Sequence[Series], x: Axis, y: Axis) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(y.label)} by {escape(x.label)}">{"".join(parts)}</svg>'
     )
+
+
+def save(path: Path, svg: str) -> None:
+    """Write a plot as a file of its own, which carries the colours that a page would give it."""
+    style = "line{stroke:#d9dee6}text{font:12px sans-serif}text:not([fill]){fill:#66707f}"
+    opened = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    path.write_text(opened.replace(">", f"><style>{style}</style>", 1) + "\n")
 
 
 class _Scale:

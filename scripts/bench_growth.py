@@ -1,0 +1,126 @@
+"""How embedded Qdrant grows with its chunks: a search, a write, memory, and a start.
+
+    python scripts/bench_growth.py [--sizes 1000,5000,20000,50000,100000] [--plot FILE.svg]
+
+Chunks are made up: random vectors of the bundled model's size, terms as frequent as words are.
+Searches go through the retriever's own code and client: their times are what its stage `search`
+says.
+"""
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import typer
+from qdrant_client import models
+from rich.console import Console
+from rich.table import Table
+
+from bench_embedded import DIMENSION, READER, points, terms
+from evaluation.report import provenance, write
+from loading.plots import Axis, Series, plot, save
+from retriever.index.access import visible_points
+from retriever.index.connect import connect
+from retriever.index.model import Mode
+from retriever.index.vectors import Legs, Stamp, Vectors
+
+_COLLECTION = "chunks"
+_BATCH = 64  # points of one write, as the retriever writes them
+_FUSION = models.FusionQuery(fusion=models.Fusion.DBSF)
+
+
+async def grow(sizes: list[int], searches: int) -> list[dict[str, float]]:
+    """What each size costs, in ascending order; one index that is added to."""
+    rng = np.random.default_rng(1)
+    found, have = [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sorted(sizes):
+            client = connect(None, None, Path(folder), 60)
+            vectors = Vectors(client, _COLLECTION)
+            await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
+            started = time.perf_counter()
+            for first in range(have, size, _BATCH):
+                batch = points(rng, min(_BATCH, size - first), first)
+                await client.upsert(_COLLECTION, batch, wait=True)
+            written = (size - have) / (time.perf_counter() - started)
+            have = size
+            await client.close()
+
+            before = psutil.Process().memory_info().rss
+            started = time.perf_counter()
+            client = connect(None, None, Path(folder), 60)  # as a start finds it
+            opened = time.perf_counter() - started
+            vectors = Vectors(client, _COLLECTION)
+            taken = await _searches(vectors, rng, searches)
+            found.append(
+                {
+                    "chunks": size,
+                    "search_p50": statistics.median(taken),
+                    "search_p95": statistics.quantiles(taken, n=20)[-1],
+                    "written_a_second": written,
+                    "memory_mib": (psutil.Process().memory_info().rss - before) / 2**20,
+                    "opened_seconds": opened,
+                }
+            )
+            await client.close()
+            del client, vectors
+    return found
+
+
+async def _searches(vectors: Vectors, rng: np.random.Generator, count: int) -> list[float]:
+    """Milliseconds of each of so many hybrid searches, after two that warm up."""
+    taken = []
+    for _ in range(count + 2):
+        dense = rng.normal(size=DIMENSION).tolist()
+        legs = Legs(Mode.HYBRID, dense, terms(rng, 8), 200, _FUSION)
+        started = time.perf_counter()
+        await vectors.search(legs, visible_points(READER), 10)
+        taken.append((time.perf_counter() - started) * 1000)
+    return taken[2:]
+
+
+def main(
+    sizes: Annotated[
+        str, typer.Option(help="Chunks in the index.")
+    ] = "1000,5000,20000,50000,100000",
+    searches: Annotated[int, typer.Option(min=3)] = 30,
+    plotted: Annotated[Path | None, typer.Option("--plot", help="Draw the curve as SVG.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+) -> None:
+    """Measure and print."""
+    rows = asyncio.run(grow([int(size) for size in sizes.split(",")], searches))
+    table = Table(title="embedded Qdrant, one hybrid search of 10, 200 candidates a leg")
+    for column in (
+        "chunks",
+        "search p50, ms",
+        "p95",
+        "written a second",
+        "memory, MiB",
+        "start, s",
+    ):
+        table.add_column(column, justify="right")
+    for row in rows:
+        size, *values = row.values()
+        table.add_row(f"{size:,.0f}", *(f"{value:,.1f}" for value in values))
+    console = Console()
+    console.print(table)
+    console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if plotted is not None:
+        curves = [
+            Series(name, [(row["chunks"], row[key]) for row in rows])
+            for name, key in (("search p50", "search_p50"), ("p95", "search_p95"))
+        ]
+        save(plotted, plot(curves, Axis("chunks", log=True), Axis("milliseconds", log=True)))
+    if out is not None:
+        result: dict[str, Any] = {"provenance": provenance(), "rows": rows}
+        write(out, result)
+
+
+if __name__ == "__main__":
+    typer.run(main)
