@@ -163,6 +163,29 @@ def test_a_model_server_that_refuses_or_fails_is_told_apart(filled: Api, llm: Sc
     assert (reply.status_code, reply.json()["error"]["type"]) == (422, "invalid_value")
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"<html>Bad gateway</html>",
+        b"data: {not JSON\n\n",
+        b"data: \xff\xfe\n\n",
+        b"data: []\n\n",
+        b'data: {"choices": 5}\n\n',
+        b'data: {"choices": [5]}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": {"content": {"no": 7}}}]}\n\n',
+        b'data: {"error": {"message": "out of memory"}}\n\n',
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_server_that_streams_nonsense_is_503_by_name(
+    filled: Api, llm: ScriptedLLM, raw: bytes, stream: bool
+) -> None:
+    llm.raw = raw
+    reply = filled.ask(QUESTION, stream=stream)
+    assert (reply.status_code, reply.json()["error"]["part"]) == (503, "llm"), reply.text
+
+
 def test_a_stream_that_breaks_says_so_in_the_stream(filled: Api, llm: ScriptedLLM) -> None:
     llm.words = ["The", " retriever", " listens"]
     llm.break_after = 2

@@ -37,6 +37,8 @@ class ScriptedLLM:
         self.words: list[str] = ["The", " answer."]
         self.status = 200
         self.break_after: int | None = None
+        self.raw: bytes | None = None
+        """What a stream is instead of words, whatever that may be."""
         self.hold = False
         self.pause = 0.0
         """Seconds between words; words that come at once may be handed on as one."""
@@ -78,8 +80,11 @@ class ScriptedLLM:
             return JSONResponse({"id": "x", "object": "chat.completion", "choices": [choice]})
         return StreamingResponse(self._stream(turn), media_type="text/event-stream")
 
-    async def _stream(self, turn: Turn | None) -> AsyncIterator[str]:
+    async def _stream(self, turn: Turn | None) -> AsyncIterator[str | bytes]:
         self.began.set()
+        if self.raw is not None:
+            yield self.raw
+            return
         words = self.words if turn is None else _pieces(turn.text)
         calls = [] if turn is None else turn.calls
         try:

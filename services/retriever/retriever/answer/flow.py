@@ -1,6 +1,7 @@
 """The way of a question: find, decide whether to ask, ask, cite and check while it streams."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -28,6 +29,8 @@ from retriever.answer.retriever import to_hit
 from retriever.index.model import Hit
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
+
+logger = logging.getLogger(__name__)
 
 BACKGROUND = 12
 """Chunks that the search is asked for at least, for the weights of the grounding check."""
@@ -276,6 +279,12 @@ async def _generate(
         failure = error
         reason = type(error).__name__
         raise Unavailable("llm", f"the model server does not answer ({reason})") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # Nobody checks what a model server sends before LangChain reads it.
+        failure = error
+        reason = {"reason": type(error).__name__}  # its message may hold what was said
+        logger.warning("the model server's stream cannot be read", extra=reason)
+        raise Unavailable("llm", "what the model server sends cannot be read") from error
     finally:
         call.end(failure)
         report.add("generate", waited)
