@@ -136,6 +136,8 @@ def _life(name: str, service: Json) -> Iterator[str]:
         probed = check.get("test") and not check.get("disable") and check.get("start_period")
         if not probed and name not in NO_PROBE:
             yield "has no healthcheck with a start period"
+        if check.get("disable"):
+            yield "a disabled healthcheck makes `up --wait` of older Compose fail"
     if service.get("init") is not True:
         yield "nobody reaps its orphans"
     if service.get("stop_grace_period") != "10s":
