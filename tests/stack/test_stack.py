@@ -94,8 +94,8 @@ def test_only_the_retriever_and_grafana_are_published_and_only_on_loopback(stack
     )
     published = [port for line in told.splitlines() for port in line.split(", ") if "->" in port]
     assert sorted(published) == [
-        f"127.0.0.1:{GRAFANA_PORT}->3000/tcp",
         f"127.0.0.1:{PORT}->8080/tcp",
+        f"127.0.0.1:{GRAFANA_PORT}->3000/tcp",
     ]
 
 

@@ -282,8 +282,8 @@ async def _generate(
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         # Nobody checks what a model server sends before LangChain reads it.
         failure = error
-        reason = {"reason": type(error).__name__}  # its message may hold what was said
-        logger.warning("the model server's stream cannot be read", extra=reason)
+        told = {"reason": type(error).__name__}  # its message may hold what was said
+        logger.warning("the model server's stream cannot be read", extra=told)
         raise Unavailable("llm", "what the model server sends cannot be read") from error
     finally:
         call.end(failure)
