@@ -26,13 +26,14 @@ _ASK = """async ([body, messages]) => {
     const real = window.fetch;
     window.fetch = (path, ...rest) =>
         path.includes("chat") ? Promise.resolve(new Response(body)) : real(path, ...rest);
-    const done = document.getElementsByClassName("happened");
+    const room = document.querySelector("#conversation");
     const times = [];
-    while (done.length * 2 < messages) {
-        const [began, next] = [performance.now(), done.length + 1];
+    // Nothing here may ask for all the answers: to count them takes longer the more there are.
+    for (let n = room.querySelectorAll(".happened").length * 2; n < messages; n += 2) {
+        const began = performance.now();
         document.querySelector("#question").value = "Which port?";
         document.querySelector("#composer").requestSubmit();
-        while (done.length < next) await new Promise((wake) => setTimeout(wake));
+        while (room.ariaBusy === "true") await new Promise((wake) => setTimeout(wake));
         await new Promise(requestAnimationFrame);
         times.push(performance.now() - began);
     }
