@@ -2,8 +2,8 @@
 
 First contentful paint beside the same server's `/healthz`, a page of one line, in turns, so that
 what the machine does meanwhile falls on both. Then a conversation of many messages, with the
-answers made in the browser: time of an added question with its answer, the wait for a frame while
-scrolling, tasks above 50 ms. Then a short and a long document.
+answers made in the browser: time and work of an added question with its answer, the wait for a
+frame while scrolling, tasks above 50 ms. Then a short and a long document.
 """
 
 import statistics
@@ -56,6 +56,7 @@ _OPEN = """async () => {
     await new Promise(requestAnimationFrame);
     return performance.now() - began;
 }"""
+_TIMED = 25  # pairs of question and answer, the last before a count is reached
 _ANSWER = (
     'data: {"id": "a", "choices": [{"delta": {"content": "It listens on port 8080. [1]"}}]}\n\n'
     'data: {"choices": [], "citations": [{"marker": 1, "document_id": "d", "title": "Ports",'
@@ -94,13 +95,24 @@ def _first_paint(browser: Browser, url: str, link: str, loads: int) -> None:
 
 
 def _conversation(page: Page, messages: int) -> None:
-    for count in (10, 60, messages):
+    metrics = page.context.new_cdp_session(page)
+    metrics.send("Performance.enable")
+
+    def worked() -> float:
+        """Seconds that the page's main thread has worked; waiting for a frame is not work."""
+        told = metrics.send("Performance.getMetrics")["metrics"]
+        return float(next(one["value"] for one in told if one["name"] == "TaskDuration"))
+
+    for count in sorted({10, 60, messages}):
         page.evaluate(_LONG_TASKS)
-        added = page.evaluate(_ASK, [_ANSWER, count])[-25:]
+        page.evaluate(_ASK, [_ANSWER, count - 2 * _TIMED])
+        before = worked()
+        added = page.evaluate(_ASK, [_ANSWER, count])
+        work = (worked() - before) / len(added) * 1000
         scrolled = page.evaluate(_SCROLL)
         long = page.evaluate("long")
         print(
-            f"{count} messages: an added pair {_told(added)};"
+            f"{count} messages: an added pair {_told(added)}, {work:.1f} ms of work;"
             f" a frame of scrolling {_told(scrolled)};"
             f" tasks above 50 ms {len(long)}, longest {max(long, default=0):.0f} ms"
         )
