@@ -24,7 +24,7 @@ export function setUpChat() {
     else send();
   };
   byId("send").onclick = (event) => {
-    if (event.detail > 1) event.preventDefault(); // a double click means one click, not a stop
+    if (event.detail > 1) event.preventDefault(); // a double click is no stop
   };
   question.onkeydown = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
