@@ -166,6 +166,18 @@ def test_back_and_forward_change_the_view_and_lose_nothing(
     expect(window.page.locator("#list li")).to_have_count(2)
 
 
+def test_a_page_whose_parts_did_not_all_come_asks_for_a_reload(api: Api, window: Window) -> None:
+    window.page.route("**/web/sse.js", lambda route: route.abort())
+    window.page.goto(window.url)
+    size = "getComputedStyle(document.querySelector('#state'), '::after').fontSize"
+    assert window.page.evaluate(size) == "0px"
+    window.page.evaluate("document.getAnimations().forEach((one) => one.finish())")
+    assert window.page.evaluate(size) != "0px"
+    window.page.unroute("**/web/sse.js")
+    window.page.reload()
+    expect(window.page.locator("#state")).to_have_text("Ready")
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [

@@ -63,7 +63,6 @@ export function toProblem(error) {
   return new Problem(`The page met an error: ${error.message ?? error}`);
 }
 
-/** A problem as an element, with a button to try again where `retry` is given. */
 export function problemBox(thrown, retry) {
   const { message, advice, requestId } = toProblem(thrown);
   return el("div.problem", { role: "alert" },

@@ -16,6 +16,6 @@ export async function* events(response) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // it is over, or was given up
+    reader.cancel().catch(() => {});
   }
 }
