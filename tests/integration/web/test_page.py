@@ -54,6 +54,18 @@ def test_the_policy_allows_nothing_from_elsewhere_and_no_markup_from_strings(
     window.faults.clear()
 
 
+def test_the_api_page_needs_nothing_from_elsewhere(api: Api, window: Window) -> None:
+    asked: list[str] = []
+    window.page.on("request", lambda request: asked.append(request.url))
+    window.page.goto(f"{window.url}/docs")
+    call = window.page.locator(".opblock", has_text="/v1/search")
+    call.locator("button").first.click()
+    call.get_by_role("button", name="Try it out").click()
+    call.get_by_role("button", name="Execute").click()
+    expect(call.locator(".live-responses-table")).to_contain_text("401")
+    assert [url for url in asked if not url.startswith(window.url)] == []
+
+
 def test_the_files_come_with_their_types_an_etag_and_the_headers(api: Api) -> None:
     with httpx.Client(base_url=api.base_url) as anyone:
         for path, kind in (

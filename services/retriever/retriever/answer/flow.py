@@ -149,6 +149,7 @@ class Answerer:
             async for event in events:
                 if isinstance(event, Step):
                     steps.append(event)
+                    report.add("tools", event.duration_ms / 1000)
                     if event.outcome is Outcome.ERROR:
                         report.degrade(f"mcp-{event.server}")
                     learned = [hit for step in steps for hit in step.hits()]

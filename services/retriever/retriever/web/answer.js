@@ -9,12 +9,9 @@ const MARKER = /\[(\d{1,3})\]/;
 const HALF_MARKER = /\[\d{0,3}$/;
 const TELL_EVERY = 3000; // ms between two announcements of a streaming answer
 
-/** A text without its markers. */
 export const unmarked = (text) => text.replaceAll(/ ?\[\d{1,3}\]/g, "");
 
-/** The element of an answer, filled in while it streams. */
 export class Answer {
-  /** `again` asks the same question once more. */
   constructor(again) {
     Object.assign(this, { again, text: "", held: "", chips: [], told: 0, toldAt: performance.now() });
     this.state = el("p.state", "Searching the documents…");
@@ -23,7 +20,6 @@ export class Answer {
     this.element = el("article.answer", this.state, this.steps, this.said);
   }
 
-  /** Show a call of a tool, above the words. */
   step(step) {
     this.steps.append(stepItem(step));
   }

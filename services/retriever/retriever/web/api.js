@@ -18,5 +18,4 @@ export async function call(path, { json, ...options } = {}) {
   throw problem;
 }
 
-/** The JSON that a call answers with. */
 export const fetchJson = async (path, options) => (await call(path, options)).json();

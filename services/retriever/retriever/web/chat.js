@@ -10,7 +10,6 @@ const MOST_TURNS = 99; // the API takes 200 messages; the retriever drops the ol
 let turns = [];
 let stop = null;
 
-/** Wire the composer up. */
 export function setUpChat() {
   const question = byId("question");
   const send = () => {
@@ -24,19 +23,22 @@ export function setUpChat() {
     if (stop) stop.abort();
     else send();
   };
+  byId("send").onclick = (event) => {
+    if (event.detail > 1) event.preventDefault(); // a double click is no stop
+  };
   question.onkeydown = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     send();
   };
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !event.defaultPrevented) stop?.abort();
+    if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog:modal, :popover-open")) return;
+    stop?.abort();
   });
   addEventListener("scroll", noteScroll, { passive: true });
   byId("fresh").onclick = startOver;
 }
 
-/** Ask `question` and show its answer. */
 export async function ask(question) {
   if (stop) return;
   stop = new AbortController();
@@ -49,7 +51,7 @@ export async function ask(question) {
     turns = turns.filter((one) => one.answer !== answer);
     ask(question);
   });
-  byId("conversation").append(asked, answer.element);
+  bundle().append(asked, answer.element);
   byId("greeting").hidden = true;
   following = true;
   try {
@@ -68,6 +70,15 @@ export async function ask(question) {
   stop = null;
   busy(false);
   follow();
+}
+
+/** Where the next messages go. A browser passes over a whole bundle that is out of sight. */
+function bundle() {
+  const { lastChild } = byId("conversation");
+  if (lastChild?.childElementCount < 20) return lastChild;
+  const made = el("div");
+  byId("conversation").append(made);
+  return made;
 }
 
 /** The answer's words and steps go into `answer`; what else the chunks say is returned. */

@@ -12,7 +12,6 @@ let loading = Promise.resolve();
 const sought = () => byId("sought").value.trim();
 const found = (words) => { byId("found").textContent = words; };
 
-/** Wire the search and the list up. */
 export function setUpDocuments() {
   byId("find").onsubmit = (event) => {
     event.preventDefault();
@@ -25,7 +24,6 @@ export function setUpDocuments() {
   byId("more").onclick = () => load();
 }
 
-/** Look anew at the documents, and at the jobs under way. */
 export function refresh() {
   load(true);
   watchJobs(() => load(true));

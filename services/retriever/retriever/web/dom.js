@@ -1,6 +1,5 @@
 // Elements, made from text alone: what others wrote never becomes markup.
 
-/** The element of the page with this id. */
 export const byId = (id) => document.getElementById(id);
 
 /**
@@ -45,16 +44,12 @@ export function confirmed(text) {
   });
 }
 
-/** `12 chunks`, `1 chunk`. */
 export const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 
-/** Milliseconds as a person reads them. */
 export const duration = (ms) =>
   ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`;
 
-/** Bytes as a person reads them. */
 export const size = (bytes) =>
   bytes >= 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
 
-/** The parts that are there, with dots between them. */
 export const dotted = (...parts) => parts.filter(Boolean).join(" · ");

@@ -3,7 +3,6 @@ import { call } from "./api.js";
 import { announce, el } from "./dom.js";
 import { problemBox } from "./problem.js";
 
-/** The two votes on the answer `id`, and the place where the comment is asked for. */
 export function feedback(id) {
   if (!id) return [];
   const input = el("input", { maxLength: 4000, ariaLabel: "Comment", placeholder: "What was good or wrong? (optional)" });

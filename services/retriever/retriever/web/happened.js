@@ -11,10 +11,10 @@ const STAGES = {
   prompt: "Build the prompt",
   first_token: "Wait for the first word",
   generate: "Generate",
+  tools: "Call tools",
   cite: "Cite and check",
 };
 
-/** The panel, closed; it is filled in when it is first opened. */
 export function happened(extras) {
   const details = el("details.happened", el("summary", "What happened"));
   details.ontoggle = () => {
@@ -24,7 +24,7 @@ export function happened(extras) {
       el("div.panel",
         titled("Stages", waterfall(timings)),
         titled("Chunks", chunks(retrieval?.results ?? [])),
-        titled("Tool steps", steps.length && el("ol.steps", steps.map(stepItem))),
+        titled("Tool steps", steps.length && el("ol.steps", steps.map((step) => stepItem(step, true)))),
         titled("Figures", figures(extras))));
     details.scrollIntoView({ block: "nearest" });
   };
@@ -61,14 +61,16 @@ function chunks(results) {
   return el("div.scrolls", { tabIndex: 0, role: "region", ariaLabel: "Chunks and their scores" }, table);
 }
 
-/** One call of a tool: which, how it went, with what, why it failed, what came back. */
-export function stepItem({ server, tool, arguments: given, outcome, detail, duration_ms: ms, text }) {
-  return el("li",
-    el("p", el("strong", dotted(server, tool)), ` ${dotted(outcome?.replaceAll("_", " "), ms >= 0 && duration(ms))}`),
-    given && el("pre", { tabIndex: 0, ariaLabel: "Arguments" }, JSON.stringify(given, null, 1)),
+/** One call of a tool: which and how it went; opened, with what, why it failed, what came back. */
+export function stepItem({ server, tool, arguments: given, outcome, detail, duration_ms: ms, text }, open) {
+  return el("li", el("details", { open },
+    el("summary", el("strong", dotted(server, tool)), ` ${dotted(outcome?.replaceAll("_", " "), ms >= 0 && duration(ms))}`),
     detail && el("p.notice", detail),
-    text && el("pre", { tabIndex: 0, ariaLabel: "Result" }, text));
+    given && el("pre", { tabIndex: 0, ariaLabel: "Arguments" }, Object.entries(given).map(argument).join("\n")),
+    text && el("pre", { tabIndex: 0, ariaLabel: "Result" }, text)));
 }
+
+const argument = ([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`;
 
 function figures({ usage, retrieval, grounding, ...extras }) {
   const rows = {

@@ -6,7 +6,7 @@ import { problemBox } from "./problem.js";
 const EVERY = 3000; // ms between two looks while something is under way
 let timer = 0;
 
-/** Show the jobs that have not ended, and look again while there are any. `changed` runs when they went on. */
+/** Show the jobs that have not ended, until all have. `changed` runs when they went on. */
 export async function watchJobs(changed) {
   clearTimeout(timer);
   // Where the API is down the list of documents says so.

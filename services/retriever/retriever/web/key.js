@@ -3,7 +3,6 @@ import { byId, closable } from "./dom.js";
 
 const NAME = "bulkhead-key";
 
-/** The key at hand, or an empty string. */
 export const key = () => sessionStorage.getItem(NAME) ?? "";
 
 /** Take the key out of `#key=…`, and the fragment out of the address bar and the history. */

@@ -4,25 +4,22 @@ import { el } from "./dom.js";
 /** An error of the API, of the network, or of the page itself, with advice. */
 export class Problem extends Error {
   constructor(message, type = "", about = {}) {
-    super(message);
+    super(message.replace(/^\w(?=\w* )/, (letter) => letter.toUpperCase()).replace(/[^.!?]$/, "$&."));
     Object.assign(this, { type, status: 0, retryAfter: 0 }, about);
   }
 
-  /** From a response that is no success. */
   static async of(response) {
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     const body = await response.json().catch(() => null);
     return Problem.from(body?.error, response.status, retryAfter);
   }
 
-  /** From the `error` object of the API's error shape. */
   static from(error, status = 0, retryAfter = 0) {
     const { message, type, part, request_id: requestId } = error ?? {};
     const words = message || `The server answered ${status}, without a reason.`;
     return new Problem(words, type, { status, part, requestId, retryAfter });
   }
 
-  /** What a person can do now. */
   get advice() {
     const wait = this.retryAfter ? `in ${this.retryAfter} s` : "in a moment";
     if (this.type === "rate_limited") return `The limit of this key is reached. Try again ${wait}.`;
@@ -31,27 +28,32 @@ export class Problem extends Error {
   }
 }
 
+const CHANGE = "Change what it names, then try again.";
 const ADVICE = {
   unauthenticated: "Give a key that the server knows: the button “Key” takes one.",
   forbidden: "Use a key with the right role or group: the button “Key” takes one.",
   not_found: "It may have been deleted or replaced. Load the list again.",
   conflict: "Something else changed it first. Load the list again.",
   too_large: "Split it, or raise RETRIEVER_MAX_DOCUMENT_BYTES and RETRIEVER_MAX_BODY_BYTES.",
+  unreadable: "Drop the files of the folder, or run make ingest DIR=…",
   unsupported_media_type: "Send PDF, Word, HTML, Markdown or plain text.",
-  malformed_request: "Change what it names, then try again.",
-  invalid_value: "Change what it names, then try again.",
+  malformed_request: CHANGE,
+  invalid_value: CHANGE,
   network: "See whether the retriever runs (make serve), then try again.",
   broke_off: "What came so far is kept. Try again.",
 };
+
+const TOOLS = "Its tools are left out until it is back: see whether it runs.";
 
 /** What to do about a part that is down. */
 export const PARTS = {
   llm: "Start the model server, or point RETRIEVER_LLM_URL at one that runs. Searching in Documents works without it.",
   embedding: "Start the embedding service. Until then questions are answered by words alone, and uploads wait.",
   qdrant: "Nothing can be found or added without the index. See whether Qdrant runs, then try again.",
+  "mcp-filesystem": TOOLS,
+  "mcp-database": TOOLS,
 };
 
-/** Whatever was thrown, as a `Problem`. */
 export function toProblem(error) {
   if (error instanceof Problem || error.name === "AbortError") return error;
   if (error instanceof TypeError && /fetch|network|load/i.test(error.message)) {
@@ -61,12 +63,10 @@ export function toProblem(error) {
   return new Problem(`The page met an error: ${error.message ?? error}`);
 }
 
-/** A problem as an element, with a button to try again where `retry` is given. */
 export function problemBox(thrown, retry) {
   const { message, advice, requestId } = toProblem(thrown);
-  const words = message.charAt(0).toUpperCase() + message.slice(1);
   return el("div.problem", { role: "alert" },
-    el("p", el("strong", words.replace(/[^.!?]$/, "$&.")), " ", advice),
+    el("p", el("strong", message), " ", advice),
     retry && el("button", { onclick: retry }, "Try again"),
     requestId && el("p.muted", `request ${requestId}`));
 }

@@ -8,7 +8,6 @@ const WIDE = matchMedia("(min-width: 70rem)"); // there the answer stays in sigh
 let latest = 0;
 let opener = null;
 
-/** Wire the dialog up. */
 export function setUpReader() {
   const dialog = byId("reader");
   closable(dialog);
@@ -20,11 +19,10 @@ export function setUpReader() {
 }
 
 /** Where a citation or a chunk is from: a document's title and page, or a tool. */
-export function nameOf({ tool, server, title, source, page }) {
-  return tool ? dotted(server, tool) : `${title || source}${page ? `, page ${page}` : ""}`;
+export function nameOf({ tool, title, source, page }) {
+  return tool ? dotted(tool.server, tool.tool) : `${title || source}${page ? `, page ${page}` : ""}`;
 }
 
-/** A button that opens what a citation or a chunk points to. */
 export function opening(name, place, ...content) {
   const button = el(name, { onclick: () => open(place, button) }, content);
   return button;
@@ -62,8 +60,8 @@ function show(title, about) {
 const say = (...content) => byId("reader-text").replaceChildren(...content);
 
 /** A tool's result, where the call's step brought it; else the quoted words alone. */
-function showResult({ server, tool, arguments: given, text, quote, ...place }) {
-  show(dotted(server, tool), given ? JSON.stringify(given) : "");
+function showResult({ tool, text, quote, ...place }) {
+  show(nameOf({ tool }), JSON.stringify(tool.arguments));
   if (text) lay(text, place);
   else lay(quote, { start: 0, end: Infinity });
 }

@@ -1,6 +1,5 @@
 // Server-sent events over fetch: EventSource can send no key.
 
-/** The data of each event of a response; ends with the response. */
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
@@ -17,6 +16,6 @@ export async function* events(response) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // it is over, or was given up
+    reader.cancel().catch(() => {});
   }
 }

@@ -3,14 +3,13 @@ import { byId, el } from "./dom.js";
 import { PARTS } from "./problem.js";
 
 const EVERY = 15000; // ms between two looks
-const NAMES = { qdrant: "Search index", embedding: "Embedding service", llm: "Model server", audit: "Audit log" };
+const NAMES = { qdrant: "Search index", embedding: "Embedding service", llm: "Model server", "mcp-filesystem": "File tools", "mcp-database": "Database tools", audit: "Audit log" };
 const WORDS = { ready: "Ready", degraded: "Degraded", unavailable: "Unavailable", unreachable: "Not reachable", checking: "Checking…" };
 
 let grafana = "";
 let known = { status: "checking", parts: {} };
 let timer = 0;
 
-/** Begin to look; `config` is what the retriever says about this page. */
 export function watchState(config) {
   grafana = /^https?:/.test(config.grafana_url) ? config.grafana_url.replace(/\/$/, "") : "";
   byId("tools-field").hidden = !config.tools;
@@ -19,10 +18,8 @@ export function watchState(config) {
   look();
 }
 
-/** The names of the parts that are down. */
 export const down = () => Object.keys(known.parts).filter((name) => known.parts[name].state !== "up");
 
-/** Look now, and again after a while. */
 export async function look() {
   clearTimeout(timer);
   try {

@@ -1,7 +1,7 @@
 // Files in: one job a file, so that each has its own progress and its own error.
 import { call, fetchJson } from "./api.js";
 import { refresh } from "./documents.js";
-import { announce, byId, dotted, el, size } from "./dom.js";
+import { announce, byId, count, dotted, el, size } from "./dom.js";
 import { Problem, toProblem } from "./problem.js";
 import { events } from "./sse.js";
 import { down } from "./status.js";
@@ -14,7 +14,6 @@ let taken = 0;
 
 const pause = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1000));
 
-/** Wire the drop zone up. `config` has the largest size of a file. */
 export function setUpUpload({ max_document_bytes: largest = Infinity }) {
   const files = byId("files");
   const dragging = (is) => document.body.classList.toggle("dragging", is);
@@ -81,6 +80,9 @@ async function send({ file, groups, largest, say }) {
   if (file.size > largest) {
     throw new Problem(`The file has ${size(file.size)}; the most is ${size(largest)}.`, "too_large");
   }
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Problem("This is a folder, or a file that cannot be read.", "unreadable");
+  });
   say("active", "Sending…");
   const body = new FormData();
   body.append("files", file);
@@ -96,7 +98,7 @@ async function send({ file, groups, largest, say }) {
       }
     } catch (error) {
       if (tries === TRIES) throw error;
-      await pause(1);
+      await pause(2 * tries); // a retriever that starts anew takes the job up again
     }
   }
   return job;
@@ -117,13 +119,13 @@ async function patiently(say, attempt) {
 }
 
 function progress(state) {
-  if (state !== "queued") return "Reading and indexing…";
-  return down().includes("embedding") ? "Accepted. It goes in once the embedding service is back." : "Accepted, waiting its turn…";
+  if (down().includes("embedding")) return "Accepted. It goes in once the embedding service is back.";
+  return state === "queued" ? "Accepted, waiting its turn…" : "Reading and indexing…";
 }
 
 function ended({ state, counts, errors }) {
   if (state === "cancelled") return ["failed", "Cancelled."];
-  if (errors.length) return ["failed", errors.map((one) => one.message).join(" ")];
+  if (errors.length) return ["failed", `${errors.map((one) => one.message).join(" ")} Mend the file and send it again.`];
   const outcome = Object.keys(OUTCOMES).find((name) => counts[name]);
-  return ["done", dotted(OUTCOMES[outcome] ?? state, counts.chunks && `${counts.chunks} chunks`)];
+  return ["done", dotted(OUTCOMES[outcome] ?? state, counts.chunks && count(counts.chunks, "chunk"))];
 }
