@@ -1,18 +1,23 @@
 """What telemetry costs: the same requests with it and without it, in turns, in one run.
 
 Two embedding services and two retrievers run as processes; one of each sends spans and metrics to
-a receiver that throws them away, the other has OpenTelemetry's SDK switched off. Both pairs share
-the model server. Printed are medians of the rounds' ratios and differences, with 95% bootstrap
-intervals. Wall time is what a client sees; processor time is what the process had of the cores,
-which a busy machine disturbs less.
+a receiver that throws them away, the other has OpenTelemetry's SDK switched off. A scripted model
+answers both, so that no model's time is in the numbers. Texts are embedded in rounds, by one side
+and then the other; questions are asked by turns, one here and one there.
 
-    python scripts/bench_telemetry.py [--rounds N]
+Wall time is what a client sees. Processor time is the kernel's count for all threads of a process,
+in nanoseconds, over the whole of a block: what the threads that export have in between is counted.
+Printed are medians of the rounds' ratios, and means of the blocks' differences, with 95% bootstrap
+intervals.
+
+    python scripts/bench_telemetry.py [--rounds N] [--blocks N]
 """
 
 import os
 import random
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,7 +31,6 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +42,8 @@ from embedded.readiness import await_ready
 
 PORT = 19860
 CLIENTS, TEXTS, WORDS = 8, 8, 60
+ANSWER = 40
+"""Words of an answer."""
 QUESTION = "Which port does the retriever listen on?"
 DOCUMENT = "The retriever listens on port 8080. The embedding service listens on port 8081."
 
@@ -55,7 +61,7 @@ class Side:
 
     def __init__(self, embedding: Part, retriever: Part, key: str) -> None:
         self.parts = (embedding, retriever)
-        self._processes: list[psutil.Process] = []
+        self._pids: list[int] = []
         self.embedding = httpx.Client(base_url=embedding.url, timeout=120)
         self.retriever = httpx.Client(
             base_url=retriever.url, timeout=120, headers={"Authorization": f"Bearer {key}"}
@@ -72,15 +78,18 @@ class Side:
                 )
                 exits.callback(process.wait)
                 exits.callback(process.terminate)
-                self._processes.append(psutil.Process(process.pid))
+                self._pids.append(process.pid)
             yield
+
+    def processor(self, part: int) -> float:
+        """Seconds that all threads of process number `part` have had of the cores."""
+        return time.clock_gettime(~self._pids[part] << 3 | 2)  # its CPU-time clock, as Linux has it
 
     def cost(self, part: int, work: Callable[[], object]) -> Cost:
         """What `work` takes, by the clock and of the processors by process number `part`."""
-        process = self._processes[part]
-        before, started = sum(process.cpu_times()[:2]), time.perf_counter()
+        before, started = self.processor(part), time.perf_counter()
         work()
-        return Cost(time.perf_counter() - started, sum(process.cpu_times()[:2]) - before)
+        return Cost(time.perf_counter() - started, self.processor(part) - before)
 
     def embed(self, texts: Sequence[list[str]]) -> None:
         """Embed each list of texts in a request of its own, several at a time."""
@@ -98,11 +107,36 @@ class Side:
         while not self.retriever.post("/v1/search", json={"query": QUESTION}).json()["results"]:
             time.sleep(0.1)
 
-    def ask(self, count: int) -> None:
-        """Ask so many questions, one after another; their answers are short."""
-        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 8}
-        for _ in range(count):
-            self.retriever.post("/v1/chat/completions", json=body).raise_for_status()
+    def ask(self, question: str) -> float:
+        """Ask, and read the whole stream; the seconds that took."""
+        message = {"role": "user", "content": question}
+        body = {"messages": [message], "max_tokens": ANSWER, "stream": True}
+        started = time.perf_counter()
+        reply = self.retriever.post("/v1/chat/completions", json=body).raise_for_status()
+        took = time.perf_counter() - started
+        assert "[DONE]" in reply.text and '"error"' not in reply.text, reply.text
+        return took
+
+
+def ask_by_turns(on: Side, off: Side, block: int, questions: int) -> list[Cost]:
+    """A block of questions; what one cost more with telemetry, in all and at the retriever.
+
+    Each is new, so that it is embedded; both sides are asked the same.
+    """
+    before = [(side.processor(0), side.processor(1)) for side in (on, off)]
+    extra = []
+    for n in range(questions):
+        question = f"{QUESTION} ({block}, {n})"
+        # Who comes first changes: what one leaves warm helps the other.
+        took = {side: side.ask(question) for side in ((on, off) if n % 2 else (off, on))}
+        extra.append(took[on] - took[off])
+    after = [(side.processor(0), side.processor(1)) for side in (on, off)]
+    embedding, retriever = (
+        ((after[0][part] - before[0][part]) - (after[1][part] - before[1][part])) / questions
+        for part in (0, 1)
+    )
+    wall = statistics.median(extra)
+    return [Cost(wall, embedding + retriever), Cost(wall, retriever)]
 
 
 @contextmanager
@@ -135,6 +169,7 @@ def plan(folder: Path, port: int, llm: str, told: dict[str, str]) -> Side:
         "RETRIEVER_PORT": str(port + 1),
         "RETRIEVER_LLM_URL": llm,
         "RETRIEVER_TOOL_SERVERS": "{}",
+        "RETRIEVER_RELEVANCE": "-1",  # every question is worth asking
         "RETRIEVER_REQUESTS_PER_MINUTE": "100000",
         "RETRIEVER_TOKENS_PER_MINUTE": "100000000",
         **told,
@@ -143,69 +178,82 @@ def plan(folder: Path, port: int, llm: str, told: dict[str, str]) -> Side:
     return Side(embedding, retriever, key)
 
 
-def interval(values: Sequence[float]) -> str:
-    """The median and its 95% bootstrap interval."""
+def interval(
+    values: Sequence[float], middle: Callable[[Sequence[float]], float] = statistics.median
+) -> str:
+    """The middle of the values and its 95% bootstrap interval."""
     rng = random.Random(0)  # noqa: S311 - no secret
-    medians = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(2000))
-    return f"{statistics.median(values):.3f} ({medians[50]:.3f} to {medians[1949]:.3f})"
+    drawn = sorted(middle(rng.choices(values, k=len(values))) for _ in range(2000))
+    return f"{middle(values):.3f} ({drawn[50]:.3f} to {drawn[1949]:.3f})"
+
+
+def measure(
+    on: Side, off: Side, rounds: int, requests: int, blocks: int, questions: int
+) -> tuple[list[tuple[Cost, Cost]], list[list[Cost]], float]:
+    """The rounds of embedding, the blocks of questions, and what one takes without telemetry."""
+    rng, words = random.Random(0), prose().split()  # noqa: S311 - no secret
+    embedded = []
+    for number in range(rounds + 1):
+        batches = [
+            [f"{number} {n} {m} {' '.join(rng.choices(words, k=WORDS))}" for m in range(TEXTS)]
+            for n in range(requests)
+        ]  # new ones each round: none is in the cache
+        order = (on, off) if number % 2 else (off, on)
+        took = {side: side.cost(0, partial(side.embed, batches)) for side in order}
+        embedded.append((took[on], took[off]))
+    asked = []
+    bare = off.processor(1)
+    for block in range(blocks + 1):
+        asked.append(ask_by_turns(on, off, block, questions))
+    bare = (off.processor(1) - bare) / (questions * (blocks + 1))
+    return embedded[1:], asked[1:], bare  # the first of each warms up
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="Rounds of each measurement.")] = 30,
+    rounds: Annotated[int, typer.Option(help="Rounds of embedding.")] = 24,
     requests: Annotated[int, typer.Option(help="Embedding requests a round.")] = 16,
-    questions: Annotated[int, typer.Option(help="Questions a round.")] = 10,
+    blocks: Annotated[int, typer.Option(help="Blocks of questions.")] = 12,
+    questions: Annotated[int, typer.Option(help="Questions a block, to each side.")] = 50,
 ) -> None:
     """Measure both, and print a table."""
     console = Console()
-    words = prose().split()
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         sink = exits.enter_context(receiving())
-        env = {**os.environ, "LLM_PORT": str(PORT), "RETRIEVER_EMBEDDING_URL": "http://x"}
-        llm = next(part for part in parts(State(folder), env) if part.name == "llm")
         on = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink, "OTEL_METRICS_EXPORTER": "otlp"}
         off = {"OTEL_SDK_DISABLED": "true", "OTEL_METRICS_EXPORTER": "none"}
-        url = f"{llm.url}/v1"
+        url = f"http://127.0.0.1:{PORT}/v1"
         sides = [
             plan(folder / "on", PORT + 1, url, on),
             plan(folder / "off", PORT + 3, url, off),
         ]
         log = exits.enter_context((folder / "llm.log").open("wb"))
-        process = subprocess.Popen(llm.command, env=dict(llm.environment), stdout=log, stderr=log)
-        exits.callback(process.wait)
-        exits.callback(process.terminate)
+        script = str(Path(__file__).with_name("bench_retriever.py"))
+        model = subprocess.Popen(
+            [sys.executable, script, "serve-model", str(PORT), "100000"], stdout=log, stderr=log
+        )
+        exits.callback(model.wait)
+        exits.callback(model.terminate)
         for side in sides:
             exits.enter_context(side.running(folder))
         for side in sides:
-            await_ready([llm, *side.parts], console)
+            await_ready(side.parts, console)
             side.ingest()
-        embedded: list[tuple[Cost, Cost]] = []
-        asked: list[tuple[Cost, Cost]] = []
-        rng = random.Random(0)  # noqa: S311 - no secret
-        for number in range(rounds + 1):
-            batches = [
-                [f"{number} {n} {m} {' '.join(rng.choices(words, k=WORDS))}" for m in range(TEXTS)]
-                for n in range(requests)
-            ]  # new ones each round: none is in the cache
-            # Who comes first changes: what one leaves warm helps the other.
-            order = sides if number % 2 else sides[::-1]
-            took = {side: side.cost(0, partial(side.embed, batches)) for side in order}
-            embedded.append((took[sides[0]], took[sides[1]]))
-            took = {side: side.cost(1, partial(side.ask, questions)) for side in order}
-            asked.append((took[sides[0]], took[sides[1]]))
+        embedded, asked, bare = measure(sides[0], sides[1], rounds, requests, blocks, questions)
     table = Table("what", "by the clock", "of the processors")
-    ratio = [(a.wall / b.wall, a.cpu / b.cpu) for a, b in embedded[1:]]  # the first warms up
-    table.add_row("embedding service, on / off", *map(interval, zip(*ratio, strict=True)))
-    scale = 1000 / questions
-    difference = [((a.wall - b.wall) * scale, (a.cpu - b.cpu) * scale) for a, b in asked[1:]]
-    table.add_row(
-        "retriever, on - off, ms a question", *map(interval, zip(*difference, strict=True))
-    )
+    ratios = [(a.wall / b.wall, a.cpu / b.cpu) for a, b in embedded]
+    table.add_row("embedding service, on / off", *map(interval, zip(*ratios, strict=True)))
+    for name, costs in zip(
+        ("question, both services", "question, retriever alone"),
+        zip(*asked, strict=True),
+        strict=True,
+    ):
+        wall = interval([1000 * cost.wall for cost in costs])
+        cpu = interval([1000 * cost.cpu for cost in costs], statistics.fmean)
+        table.add_row(f"{name}, on - off, ms", wall, cpu)
     console.print(table)
-    bare = [(b.wall * scale, b.cpu * scale) for _, b in asked[1:]]
-    wall, cpu = (statistics.median(one) for one in zip(*bare, strict=True))
-    console.print(f"Without telemetry a question took {wall:.0f} ms, {cpu:.1f} of the retriever's.")
-    console.print(f"{rounds} rounds; load average {os.getloadavg()[0]:.1f}")
+    console.print(f"Without telemetry a question takes {1000 * bare:.1f} ms of the retriever's.")
+    console.print(f"{rounds} rounds, {blocks} blocks; load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

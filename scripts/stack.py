@@ -18,6 +18,7 @@ from rich.text import Text
 import demo as demonstration
 from client import Retriever
 from embedded import preflight, summary, tools
+from embedded.counts import Counts
 from embedded.errors import Interrupted, StackError
 from embedded.parts import ROOT, Part, parts, retriever_url, state
 from embedded.prometheus import prometheus
@@ -111,8 +112,7 @@ def run(
             elif observe and outcome.stays:
                 summary.show(wanted, console)
             elif observe:
-                counts = summary.Counts.read(wanted)
-                console.print(summary.summary(counts, counts))
+                console.print(summary.summary(Counts.read(wanted)))
             if outcome.stays:
                 supervisor.wait()
             return outcome.code

@@ -1,103 +1,120 @@
 """What the services count, in a few lines of the terminal: for where no Prometheus is installed."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from embedded.counts import Counts
 from embedded.parts import Part
 
 SECONDS = 2.0
-_LABEL = tuple[tuple[str, str], ...]
+WINDOW = 60.0
+_NOTHING = "–"
+_USER = {"rag_traffic": "user"}  # and not the canary prober
+_STAGES = "rag_stage_duration_seconds"
 
 
-class Counts:
-    """Every series of the services' `/metrics` at one time."""
-
-    def __init__(self, series: Mapping[tuple[str, _LABEL], float], at: float) -> None:
-        self._series = series
-        self.at = at
-
-    @classmethod
-    def read(cls, parts: Sequence[Part]) -> "Counts":
-        """What the parts say now; one that does not answer says nothing."""
-        series: dict[tuple[str, _LABEL], float] = {}
-        for part in parts:
-            if part.health:
-                series.update(_scraped(part.url))
-        return cls(series, time.monotonic())
-
-    def total(self, name: str, **labels: str) -> float:
-        """The sum over all series of this name with these labels."""
-        return sum(
-            value
-            for (found, there), value in self._series.items()
-            if found == name and labels.items() <= dict(there).items()
+def summary(now: Counts, before: Counts | None = None) -> Table:
+    """What came about since the stack began, and since `before`."""
+    caption = f"no answer from {', '.join(now.silent)}" if now.silent else None
+    table = Table("", title="What the services count", caption=caption, caption_style="red")
+    spans = [(now, 0.0)]
+    if before is not None:
+        spans.insert(0, (now.since(before), now.at - before.at))
+    for _, seconds in spans:
+        table.add_column(
+            f"the last {seconds:.0f} s" if seconds else "since the start", justify="right"
         )
-
-    def values(self, name: str, label: str) -> list[str]:
-        """The values of a label in the series of this name."""
-        return sorted({dict(there)[label] for found, there in self._series if found == name})
-
-
-def summary(now: Counts, before: Counts) -> Table:
-    """Rates since `before`, and what was counted since the stack began."""
-    table = Table("what", "now", "since the start", title="What the services count")
-    seconds = max(now.at - before.at, 1e-9)
-    for kind, word in (("input", "read"), ("output", "written")):
-        name, label = "gen_ai_client_token_usage_sum", {"gen_ai_token_type": kind}
-        total = now.total(name, **label)
-        rate = (total - before.total(name, **label)) / seconds
-        table.add_row(f"tokens {word}", f"{rate:.1f}/s", f"{total:.0f}")
-    for outcome in ("answered", "abstained", "error"):
-        total = now.total("rag_answers_total", rag_outcome=outcome, rag_traffic="user")
-        table.add_row(f"questions {outcome}", "", f"{total:.0f}")
-    name = "rag_stage_duration_seconds"
-    for stage in now.values(f"{name}_count", "rag_stage"):
-        label = {"rag_stage": stage, "rag_traffic": "user"}
-        count = now.total(f"{name}_count", **label)
-        if count:
-            mean = 1000 * now.total(f"{name}_sum", **label) / count
-            table.add_row(f"stage {stage}", "", f"{mean:.1f} ms on average")
-    verdicts = {
-        verdict: now.total(
-            "rag_evaluations_total", gen_ai_evaluation_score_label=verdict, rag_traffic="user"
-        )
-        for verdict in ("supported", "unsupported")
-    }
-    scored = sum(verdicts.values())
-    share = f"{verdicts['unsupported'] / scored:.0%} of {scored:.0f}" if scored else "none scored"
-    table.add_row("unsupported answers", "", share)
-    hits = {r: now.total("rag_retrieval_canary_total", rag_result=r) for r in ("hit", "miss")}
-    asked = sum(hits.values())
-    table.add_row("canaries hit", "", f"{hits['hit'] / asked:.0%} of {asked:.0f}" if asked else "–")
-    table.add_row("tool calls", "", f"{now.total('rag_tool_calls_total'):.0f}")
+    for section in (_questions, _times, _tokens, _quality, _work):
+        columns = [section(counts, seconds) for counts, seconds in spans]
+        for name in columns[-1]:
+            table.add_row(name, *(column.get(name, _NOTHING) for column in columns))
+        table.add_section()
     return table
 
 
 def show(parts: Sequence[Part], console: Console) -> NoReturn:
     """Keep the summary on the screen, until an exception of a signal ends it."""
-    before = Counts.read(parts)
-    with Live(summary(before, before), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(SECONDS)
-            now = Counts.read(parts)
-            live.update(summary(now, before), refresh=True)
-            before = now
+    with Live(console=console, auto_refresh=False) as live:
+        for table in tables(parts):
+            live.update(table, refresh=True)
+    raise AssertionError("tables() does not end")
 
 
-def _scraped(url: str) -> Iterator[tuple[tuple[str, _LABEL], float]]:
-    try:
-        page = httpx.get(f"{url}/metrics", timeout=5, trust_env=False).raise_for_status().text
-    except httpx.HTTPError:
-        return
-    for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            # Whose series it is: two services may count the same.
-            labels = {**sample.labels, "service": url}
-            yield (sample.name, tuple(sorted(labels.items()))), sample.value
+def tables(parts: Sequence[Part]) -> Iterator[Table]:
+    """The summary now, and anew every two seconds, each against what was a minute before."""
+    kept: deque[Counts] = deque()
+    while True:
+        kept.append(Counts.read(parts))
+        while len(kept) > 1 and kept[-1].at - kept[1].at >= WINDOW:
+            kept.popleft()
+        yield summary(kept[-1], kept[0] if len(kept) > 1 else None)
+        time.sleep(SECONDS)
+
+
+# A section gives its lines by name. `seconds` is how long its counts took; 0 is since the start.
+
+
+def _questions(counts: Counts, seconds: float) -> dict[str, str]:
+    totals = {
+        outcome: counts.total("rag_answers_total", rag_outcome=outcome, **_USER)
+        for outcome in ("answered", "abstained", "error")
+    }
+    return {f"questions {outcome}": f"{total:.0f}" for outcome, total in totals.items()}
+
+
+def _times(counts: Counts, seconds: float) -> dict[str, str]:
+    """Half of the questions took no longer, and 95 of 100."""
+    lines = {
+        "first token, p50 / p95": _quantiles(counts, "rag_answer_time_to_first_token_seconds"),
+        "whole answer": _quantiles(counts, "rag_answer_duration_seconds"),
+    }
+    for stage in counts.values(f"{_STAGES}_count", "rag_stage"):
+        lines[f"  {stage}"] = _quantiles(counts, _STAGES, rag_stage=stage)
+    return lines
+
+
+def _tokens(counts: Counts, seconds: float) -> dict[str, str]:
+    lines = {}
+    for kind, word in (("input", "read"), ("output", "written")):
+        count = counts.total("gen_ai_client_token_usage_sum", gen_ai_token_type=kind)
+        lines[f"tokens {word}"] = f"{count / seconds:.1f}/s" if seconds else f"{count:.0f}"
+    return lines
+
+
+def _quality(counts: Counts, seconds: float) -> dict[str, str]:
+    verdicts = [
+        counts.total("rag_evaluations_total", gen_ai_evaluation_score_label=label, **_USER)
+        for label in ("unsupported", "supported")
+    ]
+    canaries = [
+        counts.total("rag_retrieval_canary_total", rag_result=result) for result in ("hit", "miss")
+    ]
+    return {"unsupported answers": _share(*verdicts), "canaries hit": _share(*canaries)}
+
+
+def _work(counts: Counts, seconds: float) -> dict[str, str]:
+    failed = counts.total("rag_tool_calls_total", rag_outcome="failed")
+    calls = counts.total("rag_tool_calls_total")
+    return {
+        "tool calls": f"{calls:.0f}" + (f", {failed:.0f} failed" if failed else ""),
+        "chunks taken in": f"{counts.total('rag_ingest_chunks_total'):.0f}",
+    }
+
+
+def _quantiles(counts: Counts, name: str, **labels: str) -> str:
+    found = [counts.quantile(share, name, **labels, **_USER) for share in (0.5, 0.95)]
+    return " / ".join(_time(seconds) for seconds in found if seconds is not None) or _NOTHING
+
+
+def _time(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _share(part: float, rest: float) -> str:
+    return f"{part / (part + rest):.0%} of {part + rest:.0f}" if part + rest else _NOTHING
