@@ -31,6 +31,8 @@ class Window:
         self.url = url
         self.faults: list[str] = []
         page.set_default_timeout(_PATIENCE_MS)
+        self._cut_off = False
+        page.on("requestfailed", lambda request: self._note_failure(request.failure or ""))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda message: self._note(message.text))
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
@@ -39,9 +41,16 @@ class Window:
         if "Content Security Policy" in text or "Uncaught" in text:
             self.faults.append(text)
 
+    def _note_failure(self, why: str) -> None:
+        """Chromium drops what it is loading when an interface comes or goes, as containers' do."""
+        self._cut_off = self._cut_off or "ERR_NETWORK_CHANGED" in why
+
     def open(self, key: str = KEY, view: str = "") -> "Window":
         """Open the page by the link that `make demo` prints; then the view."""
         self.page.goto(f"{self.url}/#key={key}")
+        while self._cut_off:
+            self._cut_off = False
+            self.page.reload()
         if view:
             self.page.get_by_role("link", name=view, exact=True).click()
         self.page.locator("#state:not([data-state=checking])").wait_for()
