@@ -15,6 +15,7 @@ from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
 from bulkhead.health import Part, Readiness
 from bulkhead.settings import read_secret
+from bulkhead.telemetry.http import CARRYING
 from bulkhead.tool_tokens import read_signing_key
 from retriever.agent.audit import audited
 from retriever.agent.policy import PACKAGED, Policy
@@ -203,12 +204,13 @@ async def open_stack(
         await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
         llm_http = await exits.enter_async_context(
-            httpx.AsyncClient(limits=_pool(settings.concurrent_chats))
+            httpx.AsyncClient(limits=_pool(settings.concurrent_chats), event_hooks=CARRYING)
         )
         embedding_http = await exits.enter_async_context(
             httpx.AsyncClient(
                 base_url=str(settings.embedding_url),
                 limits=_pool(settings.concurrent_searches + settings.concurrent_chats),
+                event_hooks=CARRYING,
             )
         )
         for server in neighbours.tool_servers:
@@ -224,7 +226,9 @@ async def open_stack(
         stack = _assemble(settings, neighbours, database, llm_http, embedding_http, toolbox)
         if settings.quality_url:
             quality_http = await exits.enter_async_context(
-                httpx.AsyncClient(base_url=str(settings.quality_url), limits=_pool(0))
+                httpx.AsyncClient(
+                    base_url=str(settings.quality_url), limits=_pool(0), event_hooks=CARRYING
+                )
             )
             stack.quality = QualityClient(
                 quality_http,
