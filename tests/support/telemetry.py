@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -21,7 +20,6 @@ def _recording() -> tuple[InMemoryMetricReader, InMemorySpanExporter]:
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(tracers)
-    HTTPXClientInstrumentor().instrument()
     return reader, spans
 
 

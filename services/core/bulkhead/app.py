@@ -30,7 +30,8 @@ from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
 from bulkhead.protocol import bounded_protocol
 from bulkhead.settings import ServiceSettings
-from bulkhead.telemetry.setup import TelemetrySettings, configure, instrument
+from bulkhead.telemetry.http import SERVED
+from bulkhead.telemetry.setup import TelemetrySettings, configure
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def create_app(
         lifespan=lifespan,
         openapi_url="/openapi.json" if documented else None,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
+        telemetry=SERVED,
     )
     app.state.name = name
     app.state.fail = logger.critical
@@ -81,7 +83,6 @@ def create_app(
     app.include_router(health_router(ready))
     for router in routers:
         app.include_router(router)
-    instrument(app)
     return app
 
 

@@ -14,6 +14,7 @@ from bulkhead.app import create_app
 from bulkhead.auth import KeyRing, Principal, Role, key_digest
 from bulkhead.health import Part, Readiness
 from bulkhead.settings import read_secret
+from bulkhead.telemetry.http import CARRYING
 from quality import api
 from quality.canaries import Canaries, read
 from quality.detector import DetectorEvaluator, load
@@ -66,8 +67,9 @@ def create(settings: QualitySettings) -> FastAPI:
             base_url=str(settings.retriever_url),
             headers={"authorization": f"Bearer {inputs.api_key}", **CANARY_HEADERS},
             timeout=settings.canary_timeout,
+            event_hooks=CARRYING,
         )
-        async with retriever, httpx.AsyncClient() as llm:
+        async with retriever, httpx.AsyncClient(event_hooks=CARRYING) as llm:
             prober = Prober(
                 retriever, inputs.canaries, k=settings.canary_k, timeout=settings.canary_timeout
             )

@@ -16,6 +16,7 @@ from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
 from bulkhead.health import Part, Readiness
 from bulkhead.settings import read_secret
+from bulkhead.telemetry.http import CARRYING
 from bulkhead.tool_tokens import read_signing_key
 from retriever.agent.audit import audited
 from retriever.agent.policy import PACKAGED, Policy
@@ -210,6 +211,7 @@ async def open_stack(
             httpx.AsyncClient(
                 base_url=str(settings.embedding_url),
                 limits=_pool(settings.concurrent_searches + settings.concurrent_chats),
+                event_hooks=CARRYING,
             )
         )
         for server in neighbours.tool_servers:
@@ -225,7 +227,9 @@ async def open_stack(
         stack = _assemble(settings, neighbours, database, llm_http, embedding_http, toolbox)
         if settings.quality_url:
             quality_http = await exits.enter_async_context(
-                httpx.AsyncClient(base_url=str(settings.quality_url), limits=_pool(0))
+                httpx.AsyncClient(
+                    base_url=str(settings.quality_url), limits=_pool(0), event_hooks=CARRYING
+                )
             )
             stack.quality = QualityClient(
                 quality_http,

@@ -5,8 +5,6 @@ is recorded, but trace ids exist, for logs; metrics stand at `/metrics` for Prom
 """
 
 import logging
-import os
-from importlib.util import find_spec
 from typing import Literal
 
 from fastapi import FastAPI
@@ -14,8 +12,6 @@ from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -28,7 +24,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-_NOT_TRACED = "healthz,readyz,metrics,docs,openapi.json,static-offline-docs"
 _METRICS_SECONDS = 10  # between two exports: as often as Prometheus scrapes
 
 
@@ -75,16 +70,6 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
         readers.append(PrometheusMetricReader(scope_info_enabled=False))
         app.add_route("/metrics", _metrics, include_in_schema=False)
     metrics.set_meter_provider(MeterProvider(readers, resource))
-    if find_spec("httpx"):  # a service without it has nothing to trace there
-        HTTPXClientInstrumentor().instrument()
-
-
-def instrument(app: FastAPI) -> None:
-    """A span and the HTTP metrics for each request of `app`, health and pages left out."""
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # seconds, and stable names
-    FastAPIInstrumentor.instrument_app(
-        app, excluded_urls=_NOT_TRACED, exclude_spans=["receive", "send"]
-    )
 
 
 def _metrics(_: Request) -> Response:

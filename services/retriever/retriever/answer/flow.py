@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -253,11 +253,13 @@ async def _generate(
     waited = 0.0
     turn = time.perf_counter()
     failure: BaseException | None = None
+    request: AbstractContextManager[object] = call.current()
     try:
         while True:
             started = time.perf_counter()
-            with call.current():
+            with request:
                 chunk = await anext(chunks, None)
+            request = nullcontext()  # it has left, with the span's id in its headers
             took = time.perf_counter() - started
             waited += took
             if took > _TURN_SECONDS:  # it was waited for: others had their turn

@@ -35,7 +35,7 @@ class ModelCall:
         self._chunks = 0
 
     def current(self) -> AbstractContextManager[Span]:
-        """Makes the span the current one, while the stream is waited for."""
+        """Makes the span the current one, while the model is asked."""
         return use_span(self._span, record_exception=False, set_status_on_exception=False)
 
     def chunk(self, chunk: AIMessageChunk) -> None:

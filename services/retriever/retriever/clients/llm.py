@@ -60,7 +60,7 @@ def http_client(connections: int, idle_seconds: float) -> httpx2.AsyncClient:
 
 
 async def _traced(request: httpx2.Request) -> None:
-    """Hand the trace on; OpenTelemetry's instrumentation knows httpx alone."""
+    """Hand the trace and its baggage on."""
     inject(request.headers)
     await asyncio.sleep(0)  # building a request takes a millisecond; others have a turn before more
 
