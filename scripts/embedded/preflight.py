@@ -46,8 +46,18 @@ def check_port(part: Part) -> None:
                 raise StackError(f"port {part.port} ({part.name}): {error.strerror}") from error
             raise PortTaken(
                 f"port {part.port} ({part.name}) is taken{_by_whom(part.port)};"
-                f" end it, or set {part.name.upper()}_PORT"
+                f" end it, or set {_port_variable(part)}"
             ) from error
+
+
+def _port_variable(part: Part) -> str:
+    """The variable that moves a part to another port; it is among what the part is told."""
+    told = [
+        name
+        for name, value in part.environment.items()
+        if name.endswith("_PORT") and value == str(part.port)
+    ]
+    return told[0] if told else f"{part.name.upper()}_PORT"
 
 
 def _by_whom(port: int) -> str:

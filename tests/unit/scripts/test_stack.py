@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -228,6 +229,22 @@ def test_a_taken_port_is_named_with_the_process_that_has_it(tmp_path: Path) -> N
         pytest.raises(PortTaken, match=rf"\(retriever\) is taken by .*\(pid {os.getpid()}\)"),
     ):
         preflight.check_port(part("retriever", "", taken.getsockname()[1]))
+
+
+def test_a_taken_port_is_told_with_the_variable_that_moves_it(tmp_path: Path) -> None:
+    for wanted in parts(State(tmp_path), {}):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            environment = {
+                name: str(port) if value == str(wanted.port) else value
+                for name, value in wanted.environment.items()
+            }
+            moved = replace(wanted, port=port, environment=environment)
+            with pytest.raises(PortTaken) as refused:
+                preflight.check_port(moved)
+        variable = str(refused.value).rpartition("set ")[2]
+        (again,) = [one for one in parts(State(tmp_path), {variable: "9999"}) if one.port == 9999]
+        assert again.name == wanted.name
 
 
 def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
