@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from serving import free_port, serving
 
 from retriever.main import create as create_retriever
@@ -48,12 +47,7 @@ class Neighbour:
 
 
 class Api(httpx.Client):
-    """A client of the retriever, with the calls that tests make often; itself it traces nothing."""
-
-    def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
-        """A test that records telemetry instruments all clients of its process, this one too."""
-        with suppress_http_instrumentation():
-            return super().send(*args, **kwargs)
+    """A client of the retriever, with the calls that tests make often."""
 
     def ingest(self, *documents: dict[str, Any], **headers: str) -> dict[str, Any]:
         """Hand texts in and wait for their job."""
