@@ -5,17 +5,16 @@ import queue
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from posts import taking_posts
 from prometheus_rules import alerts
 from serving import free_port
 from stack_processes import running, state
@@ -57,22 +56,9 @@ class Webhook:
 @contextmanager
 def listening() -> Iterator[Webhook]:
     webhook = Webhook()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            webhook.add(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        webhook.url = f"http://127.0.0.1:{server.server_port}/"
+    with taking_posts(lambda body: webhook.add(json.loads(body))) as url:
+        webhook.url = f"{url}/"
         yield webhook
-        server.shutdown()
 
 
 def version() -> tuple[int, ...]:
