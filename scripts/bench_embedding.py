@@ -7,14 +7,15 @@ measured beside them where `--onnx` names its file and `onnxruntime` is installe
 neither. With a collection in the BEIR layout each variant's nDCG@10 is measured too, dense search
 alone over texts cut to fit, and that of an index in one precision asked in another.
 
-With `--device cuda` each batch and precision is measured against `SentenceTransformer.encode` and
-against what the device does in a large multiplication and in a copy.
+With `--device cuda` each batch and precision is measured against `SentenceTransformer.encode` in
+the same, and the model alone against what the device does in a large multiplication and a copy.
 
     python scripts/bench_embedding.py [--threads 2] [--data ../shared/data/cranfield] [--onnx FILE]
     python scripts/bench_embedding.py --device cuda
 """
 
 import argparse
+import asyncio
 import importlib
 import statistics
 import time
@@ -27,6 +28,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from embedding.backend import SentenceTransformerBackend, Vectors, cores
+from embedding.engine import Engine
 from embedding.settings import EmbeddingSettings, bundled_model
 from evaluation.beir import load
 from evaluation.bootstrap import estimate
@@ -62,7 +64,7 @@ def torch_encode(
         {"dtype": dtype, "threads": threads, "device": device}
     )
     backend = SentenceTransformerBackend(settings)
-    return backend, lambda texts: backend.encode(texts, "document")
+    return backend, lambda texts: backend.encode(backend.tokenize(texts, "document"), "document")
 
 
 def onnx_encode(path: Path, tokenizer_json: str, max_tokens: int, threads: int) -> Encode:
@@ -173,29 +175,49 @@ def on_device(device: str, rounds: int) -> None:
     import torch  # after the backend has set how its threads wait
     from sentence_transformers import SentenceTransformer
 
-    backend, _ = torch_encode("float32", 0, device)
-    texts = passages(backend, 512) * 8
-    plain = SentenceTransformer(bundled_model(), device=device)
-    taken = _best(lambda: plain.encode(texts, show_progress_bar=False), rounds)
-    base = len(texts) / taken
-    print(f"SentenceTransformer.encode as it comes: {base:,.0f} texts/s of {TOKENS + 2} tokens")
-    each = sum(
-        2 * layer.weight.numel() for layer in plain.modules() if isinstance(layer, torch.nn.Linear)
-    )
-    for dtype in ("float32", "bfloat16", "float16"):
+    texts = passages(torch_encode("float32", 0, device)[0], 512) * 8
+    for dtype in ("float32", "float16", "bfloat16"):
+        precision = getattr(torch, dtype)
         flops, bandwidth = limits(device, dtype, rounds)
         backend, encode = torch_encode(dtype, 0, device)
-        weights = each // 2 * getattr(torch, dtype).itemsize
-        print(
-            f"\n{dtype}: {flops / 1e12:.1f} TFLOP/s multiplied, {bandwidth / 1e9:,.0f} GB/s copied"
+        plain = SentenceTransformer(
+            bundled_model(), device=device, model_kwargs={"dtype": precision}
         )
-        print(f"{'batch':<8}{'texts/s':>12}{'of encode':>12}{'of FLOP/s':>12}{'of GB/s':>10}")
+        layers = [layer for layer in plain.modules() if isinstance(layer, torch.nn.Linear)]
+        numbers = sum(layer.weight.numel() for layer in layers)
+        print(f"\n{dtype}: {flops / 1e12:.1f} TFLOP/s multiplied, ", end="")
+        print(f"{bandwidth / 1e9:,.0f} GB/s copied, texts of {TOKENS + 2} tokens")
+        print(f"{'batch':<8}{'encode/s':>12}{'ours/s':>12}{'ratio':>10}", end="")
+        print(f"{'model/s':>12}{'of FLOP/s':>12}{'of GB/s':>10}")
         for batch in (1, 8, 32, 128, 512, 2048):
             part = texts[: max(batch, min(len(texts), 16 * batch))]
-            rate = len(part) / min(seconds(encode, part, batch) for _ in range(rounds + 1))
-            busy = rate * each * (TOKENS + 2) / flops
-            read = rate / batch * weights / bandwidth
-            print(f"{batch:<8}{rate:>12,.0f}{rate / base:>11.2f}x{busy:>11.1%}{read:>9.1%}")
+            library = _rate(lambda: plain.encode(part, batch_size=batch), len(part), rounds)  # noqa: B023
+            ours = _rate(lambda: seconds(encode, part, batch), len(part), rounds)  # noqa: B023
+            read = backend.tokenize(part[:batch], "document")
+            alone = _rate(lambda: backend.encode(read, "document"), len(read), rounds)  # noqa: B023
+            busy = alone * 2 * numbers * (TOKENS + 2) / flops
+            moved = alone / len(read) * numbers * precision.itemsize / bandwidth
+            print(f"{batch:<8}{library:>12,.0f}{ours:>12,.0f}{ours / library:>9.2f}x", end="")
+            print(f"{alone:>12,.0f}{busy:>12.1%}{moved:>10.1%}")
+    asyncio.run(through_engine(backend, texts, rounds))
+
+
+async def through_engine(
+    backend: SentenceTransformerBackend, texts: list[str], rounds: int
+) -> None:
+    """Throughput of 32 callers of 128 texts each, tokenized and batched by the engine."""
+    print(f"\n{'batch tokens':<16}{'texts/s':>12}   through the engine")
+    for budget in (4096, 16384, 65536, 262144):
+        engine = Engine(backend, batch_tokens=budget, queue_texts=10_000, cache_texts=0)
+        await engine.start()
+        taken = []
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            calls = (texts[first : first + 128] for first in range(0, len(texts), 128))
+            await asyncio.gather(*(engine.embed(call, "document") for call in calls))
+            taken.append(time.perf_counter() - started)
+        await engine.stop()
+        print(f"{budget:<16}{len(texts) / min(taken):>12,.0f}")
 
 
 def limits(device: str, dtype: str, rounds: int) -> tuple[float, float]:
@@ -217,6 +239,10 @@ def limits(device: str, dtype: str, rounds: int) -> tuple[float, float]:
 
     moved = 20 * 2 * left.numel() * left.element_size()
     return 2 * size**3 / _best(multiply, rounds), moved / _best(move, rounds)
+
+
+def _rate(work: Callable[[], object], count: int, rounds: int) -> float:
+    return count / _best(work, rounds)
 
 
 def _best(work: Callable[[], object], rounds: int) -> float:

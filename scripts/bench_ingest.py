@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,9 +31,10 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from embedding.backend import Kind, SentenceTransformerBackend, Vectors
+from embedding.backend import SentenceTransformerBackend, Vectors
 from embedding.main import create as create_embedding
 from embedding.settings import EmbeddingSettings
+from embedding.tokens import Kind, Tokens
 from evaluation.beir import Dataset, load
 from evaluation.bootstrap import percentiles
 from evaluation.client import RetrieverClient
@@ -57,11 +58,11 @@ class Counted(SentenceTransformerBackend):
     def __init__(self, settings: EmbeddingSettings) -> None:
         super().__init__(settings)
         self._budget = settings.batch_tokens
-        self._batches: list[list[str]] = []
+        self._batches: list[list[int]] = []
 
-    def encode(self, texts: Any, kind: Kind) -> Vectors:
+    def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
         if kind == "document":
-            self._batches.append(list(texts))
+            self._batches.append([len(tokens.ids) for tokens in texts])
         return super().encode(texts, kind)
 
     def fill(self) -> dict[str, float]:
@@ -69,9 +70,8 @@ class Counted(SentenceTransformerBackend):
         batches, self._batches = self._batches, []
         shares = []
         for batch in batches:
-            longest = max(min(count, self.max_tokens) for count in self.count_tokens(batch))
             # A batch is full when one more text of its length would not have fitted.
-            shares.append(len(batch) / max(1, self._budget // longest))
+            shares.append(len(batch) / max(1, self._budget // max(batch)))
         return {"batches": len(batches), "fill": statistics.mean(shares) if shares else 0.0}
 
 

@@ -232,7 +232,8 @@ PROMPTS = [
 async def prompts(
     client: RetrieverClient, model: ChatOpenAI, questions: list[answering.Question]
 ) -> list[Row]:
-    """For every prompt, the share of answers that hold gold, and the tokens they took."""
+    """For every prompt, the share of answers that hold gold, what it differs by from the product's
+    prompt, question by question, and the tokens it took."""
     rights: dict[tuple[str, str, int], list[bool]] = {prompt: [] for prompt in PROMPTS}
     tokens: dict[tuple[str, str, int], list[int]] = {prompt: [] for prompt in PROMPTS}
     for question in questions:
@@ -252,6 +253,7 @@ async def prompts(
             order,
             f"{chunks}",
             _share(rights[layout, order, chunks]),
+            _more(rights[PROMPTS[0]], rights[layout, order, chunks]),
             f"{sum(tokens[layout, order, chunks]) / len(questions):.0f}",
         )
         for layout, order, chunks in PROMPTS
@@ -273,7 +275,7 @@ def prompts_command(
         model="any", base_url=llm_url, api_key=SecretStr("none"), temperature=0, timeout=300
     )
     rows = _run(url, key_file, dataset, lambda client: prompts(client, model, asked))
-    _show(("prompt", "order", "chunks", "holds gold", "prompt tokens"), rows)
+    _show(("prompt", "order", "chunks", "holds gold", "more than the first", "tokens"), rows)
 
 
 def _run(
@@ -302,6 +304,12 @@ def _share(outcomes: Sequence[bool]) -> str:
     if found.value is None:
         return "-"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}) of {found.n}"
+
+
+def _more(these: Sequence[bool], those: Sequence[bool]) -> str:
+    """How much more often the second is true, with the 95% bootstrap interval over pairs."""
+    more: Estimate = estimate([float(b) - float(a) for a, b in zip(these, those, strict=True)])
+    return f"{more.value:+.3f} ({more.low:+.3f} to {more.high:+.3f})"
 
 
 def _show(columns: Row, rows: Sequence[Row]) -> None:

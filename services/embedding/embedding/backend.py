@@ -5,17 +5,16 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from embedding.queue import Pair
 from embedding.settings import EmbeddingSettings
+from embedding.tokens import Kind, Reader, Tokens, counting
 
-Kind = Literal["query", "document"]
 Vectors = npt.NDArray[np.float32]
-Pair = tuple[str, str]
-"""A query and a document."""
 
 
 class Backend(Protocol):
@@ -29,16 +28,16 @@ class Backend(Protocol):
     reranks: bool
     """Whether there is a reranking model."""
 
-    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
-        """Tokens of each text, special ones and the kind's prompt included, before any cut."""
+    def tokenize(self, texts: Sequence[str], kind: Kind) -> list[Tokens]:
+        """What the model reads of each text."""
         ...
 
     def count_pairs(self, pairs: Sequence[Pair]) -> list[int]:
         """Tokens that the reranking model reads of each pair."""
         ...
 
-    def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
-        """Unit vectors, float32, of shape (texts, dimension)."""
+    def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
+        """Unit vectors, float32, of shape (texts, dimension), of texts tokenized as that kind."""
         ...
 
     def rerank(self, pairs: Sequence[Pair]) -> Vectors:
@@ -61,6 +60,8 @@ class SentenceTransformerBackend:
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
         torch.set_num_threads(settings.threads or cores())
+        # cuDNN's attention makes a plan for every new shape, and nearly every batch has one.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         precision = {"dtype": getattr(torch, settings.dtype or _best_dtype(settings.device))}
         self._model = SentenceTransformer(
             settings.model,
@@ -76,10 +77,13 @@ class SentenceTransformerBackend:
         if self._reranker is not None and self._reranker.num_labels != 1:
             raise ValueError(f"{settings.reranker} does not give one relevance a pair")
         self.reranks = self._reranker is not None
-        self._tokenizer = _counting(self._model.tokenizer.backend_tokenizer)
+        self._readers: dict[Kind, Reader] = {
+            "query": Reader(self._model, "query"),
+            "document": Reader(self._model, "document"),
+        }
         if self._reranker is not None:
-            self._pair_tokenizer = _counting(self._reranker.tokenizer.backend_tokenizer)
-        self.tokenizer_json: str = self._tokenizer.to_str()
+            self._pair_tokenizer = counting(self._reranker.tokenizer.backend_tokenizer)
+        self.tokenizer_json: str = counting(self._model.tokenizer.backend_tokenizer).to_str()
         self.model_id = settings.model_id
         dimension, longest = (
             self._model.get_embedding_dimension(),
@@ -90,11 +94,9 @@ class SentenceTransformerBackend:
         self.dimension, self.max_tokens = dimension, longest
         self.revision = _revision(Path(settings.model)) if local else settings.revision or "main"
 
-    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
-        """Tokens of each text, special ones and the kind's prompt included, before any cut."""
-        prompt = self._model.prompts.get(kind) or ""
-        prompted = [prompt + text for text in texts]
-        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(prompted)]
+    def tokenize(self, texts: Sequence[str], kind: Kind) -> list[Tokens]:
+        """What the model reads of each text."""
+        return self._readers[kind].tokenize(texts)
 
     def count_pairs(self, pairs: Sequence[Pair]) -> list[int]:
         """Tokens that the reranking model reads of each pair."""
@@ -103,19 +105,33 @@ class SentenceTransformerBackend:
         encodings = self._pair_tokenizer.encode_batch_fast(list(pairs))
         return [min(len(encoding), longest) for encoding in encodings]
 
-    def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
-        """Unit vectors, float32, of shape (texts, dimension)."""
-        encode = self._model.encode_query if kind == "query" else self._model.encode_document
-        vectors = encode(
-            list(texts),
-            batch_size=len(texts),
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
+    def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
+        """Unit vectors, float32, of shape (texts, dimension), of texts tokenized as that kind."""
+        reader = self._readers[kind]
+        if reader.complete:
+            vectors = self._forward(reader.features(texts), kind)
+        else:
+            encode = self._model.encode_query if kind == "query" else self._model.encode_document
+            vectors = encode(
+                [one.text for one in texts],
+                batch_size=len(texts),
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
         exact = np.asarray(vectors, dtype=np.float32)
         # Not by the model, which in bfloat16 leaves a length up to 0.4 % off.
         unit: Vectors = exact / np.linalg.norm(exact, axis=1, keepdims=True)
         return unit
+
+    def _forward(self, features: dict[str, Any], kind: Kind) -> Vectors:
+        """What `SentenceTransformer.encode` does with features that it has made itself."""
+        import torch
+
+        with torch.inference_mode():
+            on_device = _moved(features, self._model.device)
+            read = self._model(on_device, task=kind)["sentence_embedding"]
+        vectors: Vectors = read[:, : self.dimension].float().cpu().numpy()
+        return vectors
 
     def rerank(self, pairs: Sequence[Pair]) -> Vectors:
         """Relevance of each pair's document for its query, float32, of shape (pairs, 1)."""
@@ -141,17 +157,17 @@ class DummyBackend:
     def __init__(self, tokenizer_json: str = "{}") -> None:
         self.tokenizer_json = tokenizer_json
 
-    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
-        """Words of each text, and two."""
-        return [len(text.split()) + 2 for text in texts]
+    def tokenize(self, texts: Sequence[str], kind: Kind) -> list[Tokens]:
+        """The words of each text, with one before and one after them."""
+        return [_words(text) for text in texts]
 
     def count_pairs(self, pairs: Sequence[Pair]) -> list[int]:
         """Words of each pair, and three."""
         return [len(f"{query} {document}".split()) + 3 for query, document in pairs]
 
-    def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
         """A unit vector a text, the same for the same text."""
-        sums = np.array([sum(map(_hashed, ["", *text.split()])) for text in texts])
+        sums = np.array([sum(map(_hashed, ["", *one.text.split()])) for one in texts])
         unit: Vectors = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
         return unit
 
@@ -162,6 +178,11 @@ class DummyBackend:
             for query, document in pairs
         ]
         return np.array(shared, dtype=np.float32)[:, None]
+
+
+def _words(text: str) -> Tokens:
+    ids = [0, *(zlib.crc32(word.encode("utf-8", "replace")) for word in text.split()), 0]
+    return Tokens(text, np.array(ids[: DummyBackend.max_tokens]), len(ids))
 
 
 def _hashed(word: str) -> npt.NDArray[np.float64]:
@@ -192,12 +213,11 @@ def _best_dtype(device: str) -> str:
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
-def _counting(tokenizer: Any) -> Any:
-    """A copy that counts: as files have it, MiniLM's cuts and pads every text to 128 tokens."""
-    copy = type(tokenizer).from_str(tokenizer.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
+def _moved(features: dict[str, Any], device: Any) -> dict[str, Any]:
+    return {
+        name: value.to(device, non_blocking=True) if hasattr(value, "shape") else value
+        for name, value in features.items()
+    }
 
 
 def _revision(folder: Path) -> str:

@@ -4,8 +4,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from embedding.backend import Backend, Kind
+from embedding.backend import Backend
 from embedding.queue import Row
+from embedding.tokens import Kind
 
 
 @dataclass(frozen=True, slots=True)

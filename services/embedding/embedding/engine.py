@@ -10,16 +10,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bulkhead.errors import InvalidValue
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import CACHE_LOOKUPS
-from embedding.backend import Backend, Kind, Vectors
+from embedding.backend import Backend, Vectors
 from embedding.cache import Embedded, VectorCache
 from embedding.lane import Lane
-from embedding.queue import Item, Row, Work
+from embedding.queue import Item, Pair, Row, Work
+from embedding.tokens import Kind, Tokens
 
 BULK_NICE = 5
 """Of the bulk lane: about a quarter of a core that the other lane wants too."""
@@ -86,9 +88,11 @@ class Engine:
             CACHE_LOOKUPS.add(number, {names.CACHE: "vectors", names.RESULT: result})
         lane = self._reading if kind == "query" else self._bulk
         counts = {key: found.tokens for key, found in known.items()}
+        read: dict[bytes, Tokens] = {}
         if new:
-            counted = await lane.count(lambda: self.backend.count_tokens(list(new.values()), kind))
-            counts |= zip(new, counted, strict=True)
+            tokenized = await lane.count(lambda: self.backend.tokenize(list(new.values()), kind))
+            read = dict(zip(new, tokenized, strict=True))
+            counts |= {key: tokens.count for key, tokens in read.items()}
         longest = self.backend.max_tokens
         if not truncate:
             for index, key in enumerate(keys):
@@ -96,7 +100,7 @@ class Engine:
                     problem = f"{counts[key]} tokens; the model reads {longest}"
                     raise InvalidValue(f"input.{index}: {problem}")
         if new:
-            items = [_item(kind, text, min(counts[key], longest)) for key, text in new.items()]
+            items = [_item(kind, tokens, min(tokens.count, longest)) for tokens in read.values()]
             for key, row in zip(new, await lane.submit(items), strict=True):
                 known[key] = Embedded(row, counts[key])
                 self._cache.put(key, known[key])
@@ -110,24 +114,22 @@ class Engine:
         """
         pairs = [(query, document) for document in documents]
         counts = await self._reading.count(lambda: self.backend.count_pairs(pairs))
-        items = [
-            _item("pair", query, count, document)
-            for document, count in zip(documents, counts, strict=True)
-        ]
+        items = [_item("pair", pair, count) for pair, count in zip(pairs, counts, strict=True)]
         return [row.item() for row in await self._reading.submit(items)]
 
     def _compute(self, batch: Sequence[Item]) -> Vectors:
         work = batch[0].work
+        contents: list[Any] = [item.content for item in batch]  # alike, as all of a batch is
         if work == "pair":
-            return self.backend.rerank([(item.text, item.other) for item in batch])
-        return self.backend.encode([item.text for item in batch], work)
+            return self.backend.rerank(contents)
+        return self.backend.encode(contents, work)
 
     def _warm(self, kind: Kind) -> None:
-        self.backend.encode(["warm up"], kind)
+        self.backend.encode(self.backend.tokenize(["warm up"], kind), kind)
         if kind == "query" and self.backend.reranks:
             self.backend.rerank([("warm", "up")])
 
 
-def _item(work: Work, text: str, tokens: int, other: str = "") -> Item:
+def _item(work: Work, content: Tokens | Pair, tokens: int) -> Item:
     done: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-    return Item(work, text, tokens, time.monotonic(), done, other)
+    return Item(work, content, tokens, time.monotonic(), done)

@@ -12,7 +12,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from embedding.tokens import Tokens
+
 Work = Literal["query", "document", "pair"]
+Pair = tuple[str, str]
+"""A query and a document."""
 Row = npt.NDArray[np.float32]
 
 OLD_SECONDS = 0.5
@@ -27,12 +31,10 @@ class Item:
     """A text, or a query with a document, that waits for its row of numbers."""
 
     work: Work
-    text: str
+    content: Tokens | Pair
     tokens: int
     since: float
     done: asyncio.Future[Row]
-    other: str = ""
-    """The document of a pair."""
     waiting: bool = False
     place: tuple[int, int] = field(init=False)
     """By length, then by arrival; no two are alike."""

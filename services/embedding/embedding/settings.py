@@ -58,7 +58,7 @@ class EmbeddingSettings(ServiceSettings):
         1024,
         ge=256,
         description="Most tokens of a batch, padding included. "
-        "1024 is also the fastest on few cores (scripts/bench_embedding.py); a GPU wants more.",
+        "1024 is the fastest on few cores, 65536 does well on a GPU (scripts/bench_embedding.py).",
     )
     queue_texts: int = Field(
         4096,

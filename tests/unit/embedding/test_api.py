@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from serving import serving
+from vectors import vectors_of
 
 from bulkhead.middleware import CLIENT_LEFT
-from embedding.backend import DummyBackend, Kind, Vectors
+from embedding.backend import DummyBackend, Vectors
 from embedding.main import create
 from embedding.settings import EmbeddingSettings
+from embedding.tokens import Kind, Tokens
 
 
 class WithoutReranker(DummyBackend):
@@ -33,13 +35,15 @@ class Gated(DummyBackend):
         self.computed: list[str] = []
         self.gate.set()
 
-    def count_tokens(self, texts: Sequence[str], kind: Kind = "document") -> list[int]:
-        self.counted.release()
-        return super().count_tokens(texts, kind)
-
-    def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def tokenize(self, texts: Sequence[str], kind: Kind) -> list[Tokens]:
         if list(texts) != ["warm up"]:
-            self.computed += texts
+            self.counted.release()
+        return super().tokenize(texts, kind)
+
+    def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
+        content = [tokens.text for tokens in texts]
+        if content != ["warm up"]:
+            self.computed += content
             self.entered.set()
             assert self.gate.wait(10)
         return super().encode(texts, kind)
@@ -286,7 +290,7 @@ async def test_many_callers_with_reranking_and_bulk_all_get_their_own(
     async def one(n: int) -> bool:
         kind = ("query", "document")[n % 2]
         reply = await embed(http, input=f"text {n}", input_type=kind)
-        expected = DummyBackend().encode([f"text {n}"], "query")[0]
+        expected = vectors_of(DummyBackend(), [f"text {n}"], "query")[0]
         return bool(np.allclose(reply.json()["data"][0]["embedding"], expected, atol=1e-6))
 
     async def rank(n: int) -> bool:

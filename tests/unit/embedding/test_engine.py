@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
+from vectors import vectors_of
 
 from bulkhead.errors import InvalidValue, RateLimited
-from embedding.backend import DummyBackend, Kind, Pair, Vectors
+from embedding.backend import DummyBackend, Vectors
 from embedding.engine import BULK_NICE, Engine, Result
+from embedding.queue import Pair
+from embedding.tokens import Kind, Tokens
 
 
 class Gated(DummyBackend):
@@ -24,12 +27,12 @@ class Gated(DummyBackend):
         self.gate = threading.Event()
         self.gate.set()
 
-    def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
-        self.batches.append(list(texts))
+    def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
+        self.batches.append([tokens.text for tokens in texts])
         self.entered.release()
         if kind == "document":
             assert self.gate.wait(10)
-        if "poison" in texts:
+        if "poison" in self.batches[-1]:
             raise ValueError("this text cannot be computed")
         return super().encode(texts, kind)
 
@@ -87,14 +90,15 @@ async def test_callers_at_the_same_time_share_a_batch(engine: Engine, backend: G
 async def test_vectors_come_back_in_the_order_of_the_texts(engine: Engine) -> None:
     texts = [("word " * (1 + i * 7 % 50)).strip() + f" {i}" for i in range(60)]
     result = await submit(engine, texts)
-    assert np.array_equal(result.vectors, DummyBackend().encode(texts, "document"))
+    assert np.array_equal(result.vectors, vectors_of(DummyBackend(), texts))
 
 
 async def test_no_batch_is_over_its_budget_of_padded_tokens(engine: Engine, backend: Gated) -> None:
     await submit(engine, ["word " * (1 + i * 37 % 100) + str(i) for i in range(80)])
     assert sum(map(len, backend.batches)) == 80
     for batch in backend.batches:
-        assert max(backend.count_tokens(batch)) * len(batch) <= 256
+        tokens = backend.tokenize(batch, "document")
+        assert max(one.count for one in tokens) * len(batch) <= 256
 
 
 async def test_a_text_longer_than_the_budget_goes_alone(backend: Gated) -> None:
@@ -236,7 +240,7 @@ async def test_bulk_yields_to_queries_and_the_rest_of_the_process_does_not() -> 
     seen: dict[str, int] = {}
 
     class Noting(DummyBackend):
-        def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
             seen[kind] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
             return super().encode(texts, kind)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
+import torch
 from openai import AsyncOpenAI
 from tokenizers import Tokenizer
+from vectors import vectors_of
 
 from embedding.backend import SentenceTransformerBackend, _best_dtype, cores
 from embedding.engine import Engine
@@ -53,7 +55,7 @@ def test_another_folder_is_not_served_under_the_bundled_model_s_name(tmp_path: P
 
 
 def test_like_sentences_are_closer_than_unlike_ones(backend: SentenceTransformerBackend) -> None:
-    question, answer, soup = backend.encode(SENTENCES[:3], "document")
+    question, answer, soup = vectors_of(backend, SENTENCES[:3])
     assert question @ answer > question @ soup + 0.2
 
 
@@ -61,13 +63,15 @@ async def test_a_vector_does_not_depend_on_its_company(
     engine: Engine, backend: SentenceTransformerBackend
 ) -> None:
     together = (await engine.embed(SENTENCES, "document")).vectors
-    alone = np.concatenate([backend.encode([sentence], "document") for sentence in SENTENCES])
+    alone = np.concatenate([vectors_of(backend, [sentence]) for sentence in SENTENCES])
     assert np.abs(together - alone).max() < 1e-4
     assert np.linalg.norm(together, axis=1) == pytest.approx(np.ones(len(SENTENCES)), abs=1e-5)
 
 
 def test_tokens_are_counted_before_the_cut(backend: SentenceTransformerBackend) -> None:
-    assert backend.count_tokens(["restart", "word " * 400]) == [3, 402]
+    tokens = backend.tokenize(["restart", "word " * 400], "document")
+    assert [one.count for one in tokens] == [3, 402]
+    assert [len(one.ids) for one in tokens] == [3, 256]
 
 
 def test_the_tokenizer_handed_out_counts_and_neither_cuts_nor_pads(
@@ -80,7 +84,7 @@ def test_the_tokenizer_handed_out_counts_and_neither_cuts_nor_pads(
 
 @pytest.mark.parametrize("text", ["\x00", "a\x00b", " ", "\u202e abc", "🦊" * 50, "x" * 100_000])
 def test_odd_text_has_a_vector(backend: SentenceTransformerBackend, text: str) -> None:
-    vectors = backend.encode([text], "document")
+    vectors = vectors_of(backend, [text])
     assert np.isfinite(vectors).all()
     assert np.linalg.norm(vectors) == pytest.approx(1, abs=1e-5)
 
@@ -93,9 +97,11 @@ async def test_openai_s_client_works_unchanged(backend: SentenceTransformerBacke
         reply = await client.embeddings.create(model=backend.model_id, input=SENTENCES[:3])
         models = [model.id async for model in client.models.list()]
         await client.close()
-    expected = backend.encode(SENTENCES[:3], "document")
+    expected = vectors_of(backend, SENTENCES[:3])
     assert np.abs(np.array([item.embedding for item in reply.data]) - expected).max() < 1e-4
-    assert reply.usage.total_tokens == sum(backend.count_tokens(SENTENCES[:3]))
+    assert reply.usage.total_tokens == sum(
+        len(one.ids) for one in backend.tokenize(SENTENCES[:3], "document")
+    )
     assert models == [backend.model_id]
 
 
@@ -114,7 +120,7 @@ def test_the_precision_of_this_machine_gives_nearly_the_same_vectors(
     backend: SentenceTransformerBackend,
 ) -> None:
     fastest = SentenceTransformerBackend(EmbeddingSettings())
-    exact, near = (one.encode(SENTENCES, "document") for one in (backend, fastest))
+    exact, near = (vectors_of(one, SENTENCES) for one in (backend, fastest))
     assert (exact * near).sum(axis=1).min() > 0.999
     assert np.linalg.norm(near, axis=1) == pytest.approx(np.ones(len(SENTENCES)), abs=1e-5)
 
@@ -126,9 +132,9 @@ async def test_both_lanes_compute_at_once_and_get_it_right(
     documents = [f"{'text ' * (n % 50)}number {n}" for n in range(40)]
     bulk = asyncio.create_task(engine.embed(documents, "document"))
     asked = await asyncio.gather(*(engine.embed([query], "query") for query in queries))
-    expected = [backend.encode([query], "query")[0] for query in queries]
+    expected = [vectors_of(backend, [query], "query")[0] for query in queries]
     assert np.abs(np.concatenate([one.vectors for one in asked]) - expected).max() < 1e-4
-    assert np.abs((await bulk).vectors - backend.encode(documents, "document")).max() < 1e-4
+    assert np.abs((await bulk).vectors - vectors_of(backend, documents)).max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -150,3 +156,8 @@ def test_the_precision_is_the_best_that_the_device_computes_natively(
     monkeypatch.setattr("torch.cuda.is_bf16_supported", native)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": capable})
     assert _best_dtype(device) == dtype
+
+
+def test_a_gpu_makes_no_plan_for_each_shape_of_a_batch(backend: SentenceTransformerBackend) -> None:
+    assert backend.dimension == 384  # loaded, which is what turns cuDNN's attention off
+    assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]

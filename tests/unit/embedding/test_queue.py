@@ -32,7 +32,7 @@ class Put:
         self._queue, self._loop = queue, loop
 
     def __call__(self, *lengths: int, work: Work = "document", since: float = 0.0) -> list[Item]:
-        items = [Item(work, "", n, since, self._loop.create_future()) for n in lengths]
+        items = [Item(work, ("", ""), n, since, self._loop.create_future()) for n in lengths]
         self._queue.put(items)
         return items
 

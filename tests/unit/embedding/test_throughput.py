@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from vectors import vectors_of
 
 from embedding.backend import SentenceTransformerBackend
 from embedding.engine import Engine
@@ -28,7 +29,7 @@ async def test_batching_callers_costs_less_than_a_call_each(
     for _ in range(2):
         started = time.process_time()
         for text in TEXTS:
-            backend.encode([text], "document")
+            vectors_of(backend, [text])
         each = time.process_time() - started
         started = time.process_time()
         await asyncio.gather(*(engine.embed([text], "document") for text in TEXTS))
