@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import httpx
 import httpx2
 from qdrant_client import AsyncQdrantClient
@@ -208,10 +209,11 @@ async def open_stack(
             http_client(settings.concurrent_chats + _BESIDE, _IDLE_SECONDS)
         )
         embedding_http = await exits.enter_async_context(
-            httpx.AsyncClient(
-                base_url=str(settings.embedding_url),
-                limits=_pool(settings.concurrent_searches + settings.concurrent_chats),
-                event_hooks=CARRYING,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=settings.concurrent_searches + settings.concurrent_chats + _BESIDE,
+                    keepalive_timeout=_IDLE_SECONDS,
+                )
             )
         )
         for server in neighbours.tool_servers:
@@ -228,7 +230,7 @@ async def open_stack(
         if settings.quality_url:
             quality_http = await exits.enter_async_context(
                 httpx.AsyncClient(
-                    base_url=str(settings.quality_url), limits=_pool(0), event_hooks=CARRYING
+                    base_url=str(settings.quality_url), limits=_POOL, event_hooks=CARRYING
                 )
             )
             stack.quality = QualityClient(
@@ -250,11 +252,12 @@ def _assemble(
     neighbours: Neighbours,
     database: Database,
     llm_http: httpx2.AsyncClient,
-    embedding_http: httpx.AsyncClient,
+    embedding_http: aiohttp.ClientSession,
     toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
         embedding_http,
+        str(settings.embedding_url),
         settings.embedding_timeout,
         settings.query_embedding_timeout,
         QueryCache(settings.query_cache_entries),
@@ -369,11 +372,6 @@ _BESIDE = 16
 _IDLE_SECONDS = 2.0
 """uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
 sent into a connection that is just being closed fails."""
-
-
-def _pool(places: int) -> httpx.Limits:
-    """A connection for each place, so that whoever was let in never waits for one."""
-    most = places + _BESIDE
-    return httpx.Limits(
-        max_connections=most, max_keepalive_connections=most, keepalive_expiry=_IDLE_SECONDS
-    )
+_POOL = httpx.Limits(
+    max_connections=_BESIDE, max_keepalive_connections=_BESIDE, keepalive_expiry=_IDLE_SECONDS
+)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever.agent.links import LinkFilter
+from retriever.agent.links import _LINK, _UNDECIDED, LinkFilter, is_plain, plain_cut
 
 SOURCE = "https://docs.example.com/handbook"
 
@@ -136,3 +136,17 @@ def test_no_address_survives_any_mix(parts: list[str]) -> None:
         out = shown(text, size)
         assert "//evil.test" not in out and "\\\\evil.test" not in out
         assert "](evil.test" not in out
+
+
+@given(st.text(st.sampled_from(" \n.,'-_0aehjmpstvwxHW()>=?#;"), max_size=12))
+def test_plain_words_are_held_as_the_patterns_would_hold_them(text: str) -> None:
+    undecided = _UNDECIDED.search(text)
+    assert undecided is not None
+    if is_plain(text):
+        assert plain_cut(text) == undecided.start()
+        assert not _LINK.search(text)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=40))
+def test_plain_text_holds_no_link(text: str) -> None:
+    assert not (is_plain(text) and _LINK.search(text))

@@ -7,6 +7,7 @@ whole is at least taken apart: without `](` and `]:` there is no link and no ima
 
 import html
 import re
+import string
 from collections.abc import Collection
 
 REMOVED = "[link removed]"
@@ -17,7 +18,7 @@ _TAGS = (
 )
 _SCHEMES = ("https", "http", "ftp", "wss", "ws", "javascript", "vbscript", "mailto", "xmpp")
 """Those that lead out without `//` too: browsers and Markdown read `https:host/path`."""
-_BEGINNINGS = "|".join(sorted({one[:n] for one in _SCHEMES for n in range(1, len(one) + 1)}))
+_BEGINNINGS = frozenset(one[:n] for one in (*_SCHEMES, "www") for n in range(1, len(one) + 1))
 # Possessive where text may be long: a link that does not end must not cost the square of it.
 _LINK = re.compile(
     rf"""!?\[(?P<text>[^\[\]]*+)\]\(\s*+(?P<target><[^<>]*+>|[^()\s]*+)[^()]*+\)   # Markdown
@@ -40,11 +41,16 @@ _UNDECIDED = re.compile(
            | \b[a-z][a-z0-9+.-]{{0,20}}\\?:[^\s]{{0,4000}}
            | \]?[:/\\][^\s]{{0,4000}}
            | <[a-z][a-z0-9-]{{0,20}}[\s/][^<>]{{0,4000}}
-           | (?:\b(?:{_BEGINNINGS}|ww|www))?\\?(?:&[#a-z0-9]{{0,32}})? | \bwww\.[^\s]{{0,4000}}
+           | (?:\b(?:{"|".join(sorted(_BEGINNINGS))}))?\\?(?:&[#a-z0-9]{{0,32}})?
+           | \bwww\.[^\s]{{0,4000}}
          )\Z""",
     re.VERBOSE | re.IGNORECASE,
 )
 _SPECIAL = re.compile(r"[\[\]<:/\\!&]|[hwfjvmx]", re.IGNORECASE)
+# Without these, and without "www.", there is no link in ASCII text, and nothing that begins one but
+# a scheme's first letters at its end: so it is with most of the words that a model says.
+_OPENS = frozenset("[]<:/\\!&")
+_IN_A_WORD = f"{string.ascii_letters}{string.digits}_"
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 
 
@@ -65,6 +71,10 @@ class LinkFilter:
         if not _SPECIAL.search(text):
             self._held = ""
             return text
+        if is_plain(text):
+            cut = plain_cut(text)
+            self._held = text[cut:]
+            return text[:cut]
         text = _ENTITY.sub(_spelled_out, text)
         undecided = _UNDECIDED.search(text)
         cut = undecided.start() if undecided else len(text)
@@ -96,6 +106,19 @@ class LinkFilter:
         if found["bracket"] is not None:
             return "] "
         return "" if found[0].startswith("<") else REMOVED
+
+
+def is_plain(text: str) -> bool:
+    """Whether `plain_cut` decides what of it is held."""
+    www = "." in text and "www" in text.lower()
+    return text.isascii() and _OPENS.isdisjoint(text) and not www
+
+
+def plain_cut(text: str) -> int:
+    """Where the last word of plain text begins, if that may become an address; else the end."""
+    start = len(text.rstrip(_IN_A_WORD))
+    word = text[start:].lower()
+    return start if word in _BEGINNINGS else len(text)
 
 
 def _spelled_out(entity: re.Match[str]) -> str:

@@ -3,8 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +45,8 @@ BACKGROUND = 12
 
 _TURN_SECONDS = 0.001
 """How long words that came all at once are worked off before other requests have a turn."""
+_ASKED_SECONDS = 0.003
+"""After which a call to a neighbour has left."""
 NO_ANSWER = "I could not answer this with the tools and the limits that I have."
 
 
@@ -145,7 +154,7 @@ class Answerer:
             gate.tainted = bool(kept) or _others_spoke(question.history)
             agent = Agent(gate, self._count_tokens, prompt_tokens)
             events = agent.run(messages, model, model.bind_tools, generate)
-        async with aclosing(events):
+        async with aclosing(events), _beside(evidence.prepare):
             async for event in events:
                 if isinstance(event, Step):
                     steps.append(event)
@@ -153,11 +162,11 @@ class Answerer:
                     if event.outcome is Outcome.ERROR:
                         report.degrade(f"mcp-{event.server}")
                     learned = [hit for step in steps for hit in step.hits()]
-                    stream.rest_on(
-                        await self._evidence(
-                            question, _once([*shown, *learned]), _once([*hits, *learned]), report
-                        )
+                    evidence = await self._evidence(
+                        question, _once([*shown, *learned]), _once([*hits, *learned]), report
                     )
+                    await evidence.prepare()
+                    stream.rest_on(evidence)
                     links.allow({hit.source for hit in event.found})
                     if words := links.feed(stream.feed("\n\n") if speaking else ""):
                         yield words
@@ -205,12 +214,28 @@ class Answerer:
     ) -> Evidence:
         settings = self._settings
         with report.stage("prepare"):
-            await take_apart(cited, background, question.text, settings.language)
+            await take_apart(background, question.text, settings.language)
             evidence = Evidence(
                 question.text, cited, background, settings.language, settings.support_threshold
             )
             await asyncio.sleep(0)
             return evidence
+
+
+@asynccontextmanager
+async def _beside(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Do `work`, once the body has asked its neighbour and waits; at its end no more of it."""
+
+    async def later() -> None:
+        await asyncio.sleep(_ASKED_SECONDS)
+        await work()
+
+    task = asyncio.create_task(later())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _others_spoke(history: Sequence[BaseMessage]) -> bool:
@@ -247,11 +272,15 @@ async def _generate(
     parameters: Mapping[str, Any],
     report: Report,
 ) -> AsyncGenerator[AIMessageChunk, None]:
-    """The model's chunks. The time spent waiting for them, and for the first, are stages."""
+    """The model's chunks. The time that it takes for them, and for the first, are stages.
+
+    While it computes, the chunk before is worked off: that time is the model's, unless its next one
+    was there already and had to wait for us.
+    """
     chunks = model.astream(messages, **parameters)
     call = ModelCall(named, report.traffic)
-    waited = 0.0
-    turn = time.perf_counter()
+    taken = 0.0
+    turn = received = time.perf_counter()
     failure: BaseException | None = None
     request: AbstractContextManager[object] = call.current()
     try:
@@ -260,20 +289,23 @@ async def _generate(
             with request:
                 chunk = await anext(chunks, None)
             request = nullcontext()  # it has left, with the span's id in its headers
-            took = time.perf_counter() - started
-            waited += took
-            if took > _TURN_SECONDS:  # it was waited for: others had their turn
-                turn = time.perf_counter()
-            elif time.perf_counter() - turn > _TURN_SECONDS:
-                await asyncio.sleep(0)
-                turn = time.perf_counter()
+            now = time.perf_counter()
+            if now - started > _TURN_SECONDS:  # it was waited for: others had their turn
+                taken += now - received
+                turn = now
+            else:
+                taken += now - started
+                if now - turn > _TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    turn = time.perf_counter()
+            received = now
             if chunk is None:
                 return
             assert isinstance(chunk, AIMessageChunk)
             call.chunk(chunk)
             if chunk.text and report.first_word is None:
                 report.word()
-                report.add("first_token", waited)
+                report.add("first_token", taken)
             yield chunk
     except openai.APIStatusError as error:
         failure = error
@@ -290,7 +322,7 @@ async def _generate(
         raise Unavailable("llm", "what the model server sends cannot be read") from error
     finally:
         call.end(failure)
-        report.add("generate", waited)
+        report.add("generate", taken)
         await _closed(chunks)
 
 

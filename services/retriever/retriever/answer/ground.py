@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain
 
 import regex
@@ -76,14 +76,33 @@ class Evidence:
         self._idf = [_idf(found, count) for found in range(count + 1)]
         self._question = self._content(question)
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
-        self._cited = [self._contents[hit.chunk_id] for hit in cited]
-        self._passages = [
-            (hit, *span) for hit in cited for span in _passages(hit.text, language).spans
+        self._cited = list(cited)
+
+    async def prepare(self) -> None:
+        """Take the cited chunks apart into passages; what is not done is done when it is needed."""
+        for hit in self._cited:
+            _passages(hit.text, self._language)
+            await asyncio.sleep(0)
+        _ = self._better
+
+    @cached_property
+    def _holding(self) -> list[_Passages]:
+        return [_passages(hit.text, self._language) for hit in self._cited]
+
+    @cached_property
+    def _passages(self) -> list[tuple[Hit, int, int, int]]:
+        """The chunk of each passage, its start, end and number of sentences."""
+        return [
+            (hit, *span)
+            for hit, chunk in zip(self._cited, self._holding, strict=True)
+            for span in chunk.spans
         ]
-        self._holding = [_passages(hit.text, language) for hit in cited]
+
+    @cached_property
+    def _better(self) -> list[tuple[int, float, int]]:
+        """Of passages that hold as much of a sentence: the shorter, nearer to the question."""
         asked = self._held({term: self._weight({term}) for term in self._question})
-        # Of passages that hold as much of a sentence: the shorter, nearer to the question.
-        self._better = [
+        return [
             (-count, round(asked[n], 6), start - end)
             for n, (_, start, end, count) in enumerate(self._passages)
         ]
@@ -117,7 +136,7 @@ class Evidence:
     def coverage_of_question(self) -> float:
         """The share of the question's weighted terms that the best single chunk holds, 0 to 1."""
         total = self._weight(self._question)
-        held = (self._weight(self._question & chunk) for chunk in self._cited)
+        held = (self._weight(self._question & self._contents[hit.chunk_id]) for hit in self._cited)
         return max(held, default=0.0) / total if total else 0.0
 
     def _entities_stand(self, sentence: str, hit: Hit) -> bool:
@@ -146,19 +165,14 @@ class Evidence:
         return sum(self._idf[self._frequency.get(term, 0)] for term in terms)
 
 
-async def take_apart(
-    cited: Sequence[Hit], background: Sequence[Hit], question: str, language: str
-) -> None:
-    """Take the chunks apart, one at a time, so that `Evidence` finds it done.
+async def take_apart(background: Sequence[Hit], question: str, language: str) -> None:
+    """Take the chunks apart into terms, one at a time, so that `Evidence` finds it done.
 
     A thread would not help: the interpreter lets it compute for 5 ms before the event loop's turn.
     """
     _content(question, language)
     for hit in background:
         _content(hit.text, language)
-        await asyncio.sleep(0)
-    for hit in cited:
-        _passages(hit.text, language)
         await asyncio.sleep(0)
 
 
