@@ -7,10 +7,12 @@ and then the other; questions are asked by turns, one here and one there.
 
 Wall time is what a client sees. Processor time is the kernel's count for all threads of a process,
 in nanoseconds, over the whole of a block: what the threads that export have in between is counted.
-Printed are medians of the rounds' ratios, and means of the blocks' differences, with 95% bootstrap
-intervals.
+Two processes that run the same code differ by some 3% from one start to the next, as memory and
+hashes fall out, which is more than telemetry costs. So all four are started several times. Of each
+start the median ratio of its rounds and the mean difference of its blocks is taken; printed is the
+mean over the starts with its 95% bootstrap interval.
 
-    python scripts/bench_telemetry.py [--rounds N] [--blocks N]
+    python scripts/bench_telemetry.py [--starts N] [--rounds N] [--blocks N]
 """
 
 import os
@@ -178,13 +180,11 @@ def plan(folder: Path, port: int, llm: str, told: dict[str, str]) -> Side:
     return Side(embedding, retriever, key)
 
 
-def interval(
-    values: Sequence[float], middle: Callable[[Sequence[float]], float] = statistics.median
-) -> str:
-    """The middle of the values and its 95% bootstrap interval."""
+def interval(values: Sequence[float]) -> str:
+    """The mean of the values and its 95% bootstrap interval."""
     rng = random.Random(0)  # noqa: S311 - no secret
-    drawn = sorted(middle(rng.choices(values, k=len(values))) for _ in range(2000))
-    return f"{middle(values):.3f} ({drawn[50]:.3f} to {drawn[1949]:.3f})"
+    drawn = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(2000))
+    return f"{statistics.fmean(values):.3f} ({drawn[50]:.3f} to {drawn[1949]:.3f})"
 
 
 def measure(
@@ -209,24 +209,59 @@ def measure(
     return embedded[1:], asked[1:], bare  # the first of each warms up
 
 
+@dataclass(frozen=True)
+class Start:
+    """What one start of all processes gave: with telemetry against without."""
+
+    embedding: Cost
+    """A ratio."""
+    both: Cost
+    """Seconds a question, with less without; as the next."""
+    retriever: Cost
+    bare: float
+    """Processor seconds of a question at the retriever without telemetry."""
+
+
+def started(
+    folder: Path, llm: str, sink: str, swapped: bool, amounts: tuple[int, int, int, int]
+) -> Start:
+    """Start both sides anew, measure, and end them."""
+    console = Console(quiet=True)
+    told = [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": sink, "OTEL_METRICS_EXPORTER": "otlp"},
+        {"OTEL_SDK_DISABLED": "true", "OTEL_METRICS_EXPORTER": "none"},
+    ]
+    ports = (PORT + 3, PORT + 1) if swapped else (PORT + 1, PORT + 3)
+    sides = [plan(folder / str(port), port, llm, of) for port, of in zip(ports, told, strict=True)]
+    with ExitStack() as exits:
+        for side in reversed(sides) if swapped else sides:
+            exits.enter_context(side.running(folder))
+        for side in sides:
+            await_ready(side.parts, console)
+            side.ingest()
+        embedded, asked, bare = measure(sides[0], sides[1], *amounts)
+    ratios = [(a.wall / b.wall, a.cpu / b.cpu) for a, b in embedded]
+    both, retriever = (
+        Cost(statistics.median(c.wall for c in costs), statistics.fmean(c.cpu for c in costs))
+        for costs in zip(*asked, strict=True)
+    )
+    embedding = Cost(*(statistics.median(side) for side in zip(*ratios, strict=True)))
+    return Start(embedding, both, retriever, bare)
+
+
 def main(
-    rounds: Annotated[int, typer.Option(help="Rounds of embedding.")] = 24,
-    requests: Annotated[int, typer.Option(help="Embedding requests a round.")] = 16,
-    blocks: Annotated[int, typer.Option(help="Blocks of questions.")] = 12,
+    starts: Annotated[int, typer.Option(min=2, help="Times that all is started.")] = 8,
+    rounds: Annotated[int, typer.Option(help="Rounds of embedding, a start.")] = 6,
+    requests: Annotated[int, typer.Option(help="Embedding requests a round.")] = 8,
+    blocks: Annotated[int, typer.Option(help="Blocks of questions, a start.")] = 4,
     questions: Annotated[int, typer.Option(help="Questions a block, to each side.")] = 50,
 ) -> None:
     """Measure both, and print a table."""
     console = Console()
+    seen = []
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         sink = exits.enter_context(receiving())
-        on = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink, "OTEL_METRICS_EXPORTER": "otlp"}
-        off = {"OTEL_SDK_DISABLED": "true", "OTEL_METRICS_EXPORTER": "none"}
-        url = f"http://127.0.0.1:{PORT}/v1"
-        sides = [
-            plan(folder / "on", PORT + 1, url, on),
-            plan(folder / "off", PORT + 3, url, off),
-        ]
         log = exits.enter_context((folder / "llm.log").open("wb"))
         script = str(Path(__file__).with_name("bench_retriever.py"))
         model = subprocess.Popen(
@@ -234,26 +269,25 @@ def main(
         )
         exits.callback(model.wait)
         exits.callback(model.terminate)
-        for side in sides:
-            exits.enter_context(side.running(folder))
-        for side in sides:
-            await_ready(side.parts, console)
-            side.ingest()
-        embedded, asked, bare = measure(sides[0], sides[1], rounds, requests, blocks, questions)
+        llm = f"http://127.0.0.1:{PORT}/v1"
+        for number in range(starts):
+            place = folder / str(number)
+            place.mkdir()
+            amounts = (rounds, requests, blocks, questions)
+            seen.append(started(place, llm, sink, bool(number % 2), amounts))
+            console.print(f"  start {number + 1} of {starts}", end="\r")
     table = Table("what", "by the clock", "of the processors")
-    ratios = [(a.wall / b.wall, a.cpu / b.cpu) for a, b in embedded]
-    table.add_row("embedding service, on / off", *map(interval, zip(*ratios, strict=True)))
-    for name, costs in zip(
-        ("question, both services", "question, retriever alone"),
-        zip(*asked, strict=True),
-        strict=True,
+    for name, costs, factor in (
+        ("embedding service, on / off", [one.embedding for one in seen], 1),
+        ("question, both services, on - off, ms", [one.both for one in seen], 1000),
+        ("question, retriever alone, on - off, ms", [one.retriever for one in seen], 1000),
     ):
-        wall = interval([1000 * cost.wall for cost in costs])
-        cpu = interval([1000 * cost.cpu for cost in costs], statistics.fmean)
-        table.add_row(f"{name}, on - off, ms", wall, cpu)
+        wall = interval([factor * cost.wall for cost in costs])
+        table.add_row(name, wall, interval([factor * cost.cpu for cost in costs]))
     console.print(table)
+    bare = statistics.fmean(one.bare for one in seen)
     console.print(f"Without telemetry a question takes {1000 * bare:.1f} ms of the retriever's.")
-    console.print(f"{rounds} rounds, {blocks} blocks; load average {os.getloadavg()[0]:.1f}")
+    console.print(f"{starts} starts; load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

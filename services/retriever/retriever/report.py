@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from opentelemetry.baggage import get_baggage
 
 from bulkhead.telemetry import names
+from bulkhead.telemetry.deferred import soon
 from bulkhead.telemetry.instruments import DEGRADED, STAGE_DURATION
 
 
@@ -50,9 +51,12 @@ class Report:
 
     def finish(self) -> None:
         """Note the whole time, from the making of this report to now, and count all of it."""
+        soon(self._count, dict(self.timings))
+        self.timings["total"] = round((time.perf_counter() - self._started) * 1000, 3)
+
+    def _count(self, stages: dict[str, float]) -> None:
         traffic = {names.TRAFFIC: self.traffic}
-        for stage, milliseconds in self.timings.items():
+        for stage, milliseconds in stages.items():
             STAGE_DURATION.record(milliseconds / 1000, {names.STAGE: stage, **traffic})
         for part in self.degraded:
             DEGRADED.add(1, {names.STAGE: part, **traffic})
-        self.timings["total"] = round((time.perf_counter() - self._started) * 1000, 3)

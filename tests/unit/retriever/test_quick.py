@@ -3,11 +3,12 @@
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from qdrant_client import QdrantClient, models
 
-from retriever.index.quick import QuickCollection, hasten
+from retriever.index.quick import QuickCollection, hasten, query_batch_points, query_points
 
 _NAME = "chunks"
 _TENANTS = ("one", "other")
@@ -83,6 +84,40 @@ def test_it_finds_the_same_with_the_same_scores(steps: list[tuple[Any, ...]]) ->
                 vector: Any = {"dense": dense, "sparse": _vector(sparse)}
                 point = models.PointStruct(id=number, vector=vector, payload={"tenant": tenant})
                 client.upsert(_NAME, [point])
+
+
+@pytest.mark.parametrize(
+    "fusion", [models.FusionQuery(fusion=models.Fusion.DBSF), models.RrfQuery(rrf=models.Rrf(k=15))]
+)
+def test_a_fused_search_without_its_copies_finds_the_same(
+    fusion: models.FusionQuery | models.RrfQuery,
+) -> None:
+    rng = np.random.default_rng(0)  # no two scores are alike, which the order could turn on
+    clients = _client(quick=False), _client(quick=True)
+    for number in range(80):
+        sparse = dict(enumerate(rng.uniform(1, 4, size=int(rng.integers(1, 6))).tolist()))
+        vector: Any = {"dense": rng.normal(size=3).tolist(), "sparse": _vector(sparse)}
+        payload = {"tenant": _TENANTS[number % 2]}
+        for client in clients:
+            client.upsert(_NAME, [models.PointStruct(id=number, vector=vector, payload=payload)])
+    plain, quick = clients
+    dense = models.NearestQuery(nearest=rng.normal(size=3).tolist())
+    sparse_query = models.NearestQuery(nearest=_vector({0: 1.5, 3: 0.5}))
+    legs = [
+        models.Prefetch(query=query, using=using, filter=_of("one"), limit=25)
+        for query, using in ((dense, "dense"), (sparse_query, "sparse"))
+    ]
+    expected = plain.query_points(_NAME, prefetch=legs, query=fusion, limit=12)
+    found = query_points(quick, _NAME, prefetch=legs, query=fusion, limit=12)
+    assert [point.id for point in found.points] == [point.id for point in expected.points]
+    assert [point.payload for point in found.points] == [one.payload for one in expected.points]
+    scores = [point.score for point in expected.points]
+    assert [point.score for point in found.points] == pytest.approx(scores, abs=1e-5)
+    request = models.QueryRequest(query=dense, using="dense", filter=_of("other"), limit=5)
+    (alone,) = query_batch_points(quick, _NAME, [request])
+    (again,) = plain.query_batch_points(_NAME, [request])
+    assert [point.id for point in alone.points] == [point.id for point in again.points]
+    assert {point.payload is None for point in alone.points} == {not request.with_payload}
 
 
 def test_the_best_come_first_and_no_more_than_asked_for() -> None:

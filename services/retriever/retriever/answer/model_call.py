@@ -1,6 +1,7 @@
 """One call to a model, as OpenTelemetry's GenAI conventions see it: a span and four histograms."""
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from langchain_core.messages import AIMessageChunk
@@ -8,6 +9,7 @@ from opentelemetry.trace import Span, SpanKind, use_span
 from opentelemetry.util.types import AttributeValue
 
 from bulkhead.telemetry import names
+from bulkhead.telemetry.deferred import soon
 from bulkhead.telemetry.instruments import (
     OPERATION_DURATION,
     TIME_PER_OUTPUT_CHUNK,
@@ -33,6 +35,7 @@ class ModelCall:
         self._started = time.perf_counter()
         self._first = self._last = 0.0
         self._chunks = 0
+        self._tokens: dict[str, int] = {}
 
     def current(self) -> AbstractContextManager[Span]:
         """Makes the span the current one, while the model is asked."""
@@ -45,8 +48,10 @@ class ModelCall:
             self._first = self._first or self._last
             self._chunks += 1
         if chunk.usage_metadata:
-            self._tokens("input", names.INPUT_TOKENS, chunk.usage_metadata["input_tokens"])
-            self._tokens("output", names.OUTPUT_TOKENS, chunk.usage_metadata["output_tokens"])
+            used = chunk.usage_metadata
+            self._tokens = {"input": used["input_tokens"], "output": used["output_tokens"]}
+            self._span.set_attribute(names.INPUT_TOKENS, used["input_tokens"])
+            self._span.set_attribute(names.OUTPUT_TOKENS, used["output_tokens"])
         if reason := chunk.response_metadata.get("finish_reason"):
             self._span.set_attribute(names.FINISH_REASONS, [reason])
 
@@ -56,14 +61,15 @@ class ModelCall:
         if error is not None:
             failed(self._span, error)
             labels = {**labels, names.ERROR_TYPE: type(error).__name__}
-        OPERATION_DURATION.record(time.perf_counter() - self._started, labels)
+        soon(self._count, time.perf_counter() - self._started, labels)
+        self._span.end()
+
+    def _count(self, seconds: float, labels: Mapping[str, AttributeValue]) -> None:
+        OPERATION_DURATION.record(seconds, labels)
         if self._chunks:
             TIME_TO_FIRST_CHUNK.record(self._first - self._started, labels)
         if self._chunks > 1:
             each = (self._last - self._first) / (self._chunks - 1)
             TIME_PER_OUTPUT_CHUNK.record(each, labels)
-        self._span.end()
-
-    def _tokens(self, kind: str, attribute: str, tokens: int) -> None:
-        TOKEN_USAGE.record(tokens, {**self._labels, names.TOKEN_TYPE: kind})
-        self._span.set_attribute(attribute, tokens)
+        for kind, tokens in self._tokens.items():
+            TOKEN_USAGE.record(tokens, {**self._labels, names.TOKEN_TYPE: kind})

@@ -17,6 +17,7 @@ from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import ApiError, InvalidValue
 from bulkhead.event import Event
 from bulkhead.logs import request_id
+from bulkhead.telemetry.deferred import soon
 from bulkhead.telemetry.spans import trace_id
 from retriever.agent.servers import Search
 from retriever.agent.steps import Step
@@ -213,7 +214,7 @@ class _Answer:
     async def _extras(self, answered: Answered) -> Extras:
         await self._noted
         self._report.finish()
-        count(answered, self._report)
+        soon(count, answered, self._report)
         self._audited.documents += [hit.document_id for hit in answered.hits]
         self._offer(answered)
         usage = answered.usage

@@ -3,13 +3,20 @@
 import asyncio
 import os
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from retriever.index.quick import hasten
+from retriever.index.quick import hasten, query_batch_points, query_points
+
+_QUICK: dict[str, Callable[..., Any]] = {
+    "query_points": query_points,
+    "query_batch_points": query_batch_points,
+}
 
 
 class _Embedded:
@@ -34,7 +41,8 @@ class _Embedded:
         return client
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
+        quick = _QUICK.get(name)
+        method = partial(quick, self._client) if quick else getattr(self._client, name)
 
         def compute(args: Any, kwargs: Any) -> Any:
             result = method(*args, **kwargs)

@@ -9,11 +9,12 @@ and a property test compares the two.
 
 from array import array
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 from qdrant_client.local.local_collection import LocalCollection
 from qdrant_client.local.payload_filters import calculate_payload_mask
 from qdrant_client.local.sparse import sort_sparse_vector, validate_sparse_vector
@@ -103,16 +104,16 @@ class QuickCollection(LocalCollection):
         mask = self._payload_and_non_deleted_mask(query_filter, vector_name=name)
         scores = np.where(mask, scores, -np.inf)
         best = _best(scores, limit)
+        best = best[scores[best] != -np.inf]
         return [
-            models.ScoredPoint.model_construct(
+            models.ScoredPoint(  # three times as quick as `model_construct`, of all things
                 id=self.ids_inv[row],
-                score=float(scores[row]),
+                score=score,
                 version=0,
                 payload=self._get_payload(row, with_payload),
                 vector=cast(Any, self._get_vectors(row, with_vectors)),
             )
-            for row in best
-            if scores[row] != -np.inf
+            for row, score in zip(best.tolist(), scores[best].tolist(), strict=True)
         ]
 
     def _is_cosine(self, name: str) -> bool:
@@ -162,9 +163,47 @@ class QuickCollection(LocalCollection):
             self._masks.popitem(last=False)
         return known
 
+    def _get_payload(
+        self, idx: int, with_payload: Any = True, return_copy: bool = True
+    ) -> models.Payload:
+        """The payload itself: whoever finds it here only reads it."""
+        return super()._get_payload(idx, with_payload, return_copy=False)
+
     def _update_point(self, point: models.PointStruct) -> None:
         super()._update_point(point)
         self.forget()
+
+
+def query_points(client: QdrantClient, collection_name: str, **query: Any) -> models.QueryResponse:
+    """`QdrantClient.query_points`, for queries that are vectors.
+
+    It copies each query as it looks for ids in it and for texts to embed, which takes as long as
+    the search.
+    """
+    return _collection(client, collection_name).query_points(**query)
+
+
+def query_batch_points(
+    client: QdrantClient, collection_name: str, requests: Sequence[models.QueryRequest]
+) -> list[models.QueryResponse]:
+    """`QdrantClient.query_batch_points`, likewise."""
+    return [
+        query_points(
+            client,
+            collection_name,
+            query=one.query,
+            using=one.using,
+            query_filter=one.filter,
+            limit=one.limit,
+            with_payload=one.with_payload,
+        )
+        for one in requests
+    ]
+
+
+def _collection(client: QdrantClient, name: str) -> LocalCollection:
+    local: Any = client._client
+    return cast(LocalCollection, local.collections[name])
 
 
 def hasten(collection: LocalCollection) -> None:

@@ -179,7 +179,9 @@ class Vectors:
         answers = await self._client.query_batch_points(
             self._collection,
             [
-                models.QueryRequest(query=query, using=using, filter=these, limit=limit)
+                models.QueryRequest(
+                    query=query, using=using, filter=these, limit=limit, with_payload=False
+                )
                 for using, query in vectors.items()
             ],
         )
