@@ -6,6 +6,8 @@ document or a question, so that the number of time series stays bounded.
 
 from opentelemetry.metrics import get_meter
 
+from bulkhead.telemetry.sums import Counter, UpDownCounter
+
 _meter = get_meter("bulkhead")
 
 # Buckets of the GenAI conventions: 10 ms to 82 s, doubling; tokens from 1 to 4^13.
@@ -43,8 +45,8 @@ TOKEN_USAGE = _meter.create_histogram(  # and gen_ai.token.type
 )
 
 # A question: rag.traffic, and what stands beside each.
-ANSWERS = _meter.create_counter(  # rag.outcome: answered, abstained, error
-    "rag.answers", unit="{answer}", description="Questions, by what became of them."
+ANSWERS = Counter(  # rag.outcome: answered, abstained, error
+    _meter, "rag.answers", unit="{answer}", description="Questions, by what became of them."
 )
 ANSWER_DURATION = _meter.create_histogram(  # rag.outcome
     "rag.answer.duration",
@@ -70,20 +72,27 @@ TOP1_SCORE = _meter.create_histogram(
     description="Cosine of the best chunk: low where a question is out of scope.",
     explicit_bucket_boundaries_advisory=_SHARES,
 )
-RETRIEVED = _meter.create_counter(  # rag.result: cited, not_cited
-    "rag.retrieval.chunks", unit="{chunk}", description="Chunks shown to the model."
+RETRIEVED = Counter(  # rag.result: cited, not_cited
+    _meter, "rag.retrieval.chunks", unit="{chunk}", description="Chunks shown to the model."
 )
-DEGRADED = _meter.create_counter(  # rag.stage: the part that was down
-    "rag.degraded", unit="{answer}", description="Requests served without a part that was down."
+DEGRADED = Counter(  # rag.stage: the part that was down
+    _meter,
+    "rag.degraded",
+    unit="{answer}",
+    description="Requests served without a part that was down.",
 )
-EVALUATIONS = _meter.create_counter(  # gen_ai.evaluation.name, rag.evaluator, …score.label
-    "rag.evaluations", unit="{evaluation}", description="Verdicts on answers, by evaluator."
+EVALUATIONS = Counter(  # gen_ai.evaluation.name, rag.evaluator, …score.label
+    _meter, "rag.evaluations", unit="{evaluation}", description="Verdicts on answers, by evaluator."
 )
-EVALUATION_ELIGIBLE = _meter.create_counter(  # gen_ai.evaluation.name, rag.evaluator
-    "rag.evaluation.eligible", unit="{answer}", description="Answers that could be evaluated."
+EVALUATION_ELIGIBLE = Counter(  # gen_ai.evaluation.name, rag.evaluator
+    _meter,
+    "rag.evaluation.eligible",
+    unit="{answer}",
+    description="Answers that could be evaluated.",
 )
-EVALUATION_DROPPED = _meter.create_counter(
+EVALUATION_DROPPED = Counter(
     # rag.stage: sample (retriever's queue full), send (not taken), queue (and rag.evaluator)
+    _meter,
     "rag.evaluation.dropped",
     unit="{answer}",
     description="Answers drawn for evaluation that were not evaluated.",
@@ -94,8 +103,8 @@ EVALUATION_DURATION = _meter.create_histogram(  # rag.evaluator
     description="Time of one verdict.",
     explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-CANARIES = _meter.create_counter(  # rag.result: hit, miss, absent, declined, not_declined, error
-    "rag.retrieval.canary", unit="{question}", description="Labelled questions, by outcome."
+CANARIES = Counter(  # rag.result: hit, miss, absent, declined, not_declined, error
+    _meter, "rag.retrieval.canary", unit="{question}", description="Labelled questions, by outcome."
 )
 CANARY_HIT_RATE = _meter.create_gauge(
     "rag.retrieval.canary.hit_rate",
@@ -107,28 +116,35 @@ CANARY_MRR = _meter.create_gauge(
     unit="1",
     description="Mean reciprocal rank of the labelled passages, in the last round.",
 )
-FEEDBACK = _meter.create_counter(  # rag.vote: up, down
-    "rag.feedback", unit="{vote}", description="Votes on answers."
+FEEDBACK = Counter(  # rag.vote: up, down
+    _meter, "rag.feedback", unit="{vote}", description="Votes on answers."
 )
-TOOL_CALLS = _meter.create_counter(  # gen_ai.tool.name, rag.tool.server, rag.outcome
-    "rag.tool.calls", unit="{call}", description="Tool calls that a model asked for, by outcome."
+TOOL_CALLS = Counter(  # gen_ai.tool.name, rag.tool.server, rag.outcome
+    _meter,
+    "rag.tool.calls",
+    unit="{call}",
+    description="Tool calls that a model asked for, by outcome.",
 )
-LIMITED = _meter.create_counter(
+LIMITED = Counter(
     # rag.limit: requests, tokens, documents, refusals; of the places at once: searches, chats
+    _meter,
     "rag.rate_limited",
     unit="{request}",
     description="Requests refused because of a rate limit.",
 )
-CACHE_LOOKUPS = _meter.create_counter(  # rag.cache, rag.result: hit, miss
-    "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."
+CACHE_LOOKUPS = Counter(  # rag.cache, rag.result: hit, miss
+    _meter, "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."
 )
 
 # Ingestion
-DOCUMENTS = _meter.create_counter(  # rag.outcome: added, replaced, unchanged, failed
-    "rag.ingest.documents", unit="{document}", description="Documents, by what became of them."
+DOCUMENTS = Counter(  # rag.outcome: added, replaced, unchanged, failed
+    _meter,
+    "rag.ingest.documents",
+    unit="{document}",
+    description="Documents, by what became of them.",
 )
-CHUNKS = _meter.create_counter(
-    "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
+CHUNKS = Counter(
+    _meter, "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
 )
 INGEST_STAGE_DURATION = _meter.create_histogram(  # rag.stage: parse, embed, index
     "rag.ingest.stage.duration",
@@ -136,8 +152,11 @@ INGEST_STAGE_DURATION = _meter.create_histogram(  # rag.stage: parse, embed, ind
     description="Time to parse a document, and to embed or index those that go together.",
     explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-DOCUMENTS_WAITING = _meter.create_up_down_counter(
-    "rag.ingest.waiting", unit="{document}", description="Documents that wait to be taken in."
+DOCUMENTS_WAITING = UpDownCounter(
+    _meter,
+    "rag.ingest.waiting",
+    unit="{document}",
+    description="Documents that wait to be taken in.",
 )
 
 # The embedding service: embedding.lane, reading (queries, pairs) or bulk
@@ -165,9 +184,9 @@ QUEUE_SECONDS = _meter.create_histogram(
     description="Time that the oldest text of a batch waited for it.",
     explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-QUEUE_TEXTS = _meter.create_up_down_counter(
-    "embedding.queue.texts", unit="{text}", description="Texts that wait for their batch."
+QUEUE_TEXTS = UpDownCounter(
+    _meter, "embedding.queue.texts", unit="{text}", description="Texts that wait for their batch."
 )
-EMBEDDED_TOKENS = _meter.create_counter(
-    "embedding.tokens", unit="{token}", description="Tokens embedded, without padding."
+EMBEDDED_TOKENS = Counter(
+    _meter, "embedding.tokens", unit="{token}", description="Tokens embedded, without padding."
 )
