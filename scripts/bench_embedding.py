@@ -2,7 +2,8 @@
 
 Every round measures all variants one after another, and what is printed are medians of the
 rounds' ratios: a neighbour that takes half the machine takes it from all of them. CPU seconds are
-what the threads had of the processors, which a neighbour changes least. The same model in ONNX is
+what the thread had of the processor, which a neighbour changes least: the service computes each
+batch by one thread, and so does this. The same model in ONNX is
 measured beside them where `--onnx` names its file and `onnxruntime` is installed; the stack needs
 neither. With a collection in the BEIR layout each variant's nDCG@10 is measured too, dense search
 alone over texts cut to fit, and that of an index in one precision asked in another.
@@ -10,7 +11,7 @@ alone over texts cut to fit, and that of an index in one precision asked in anot
 With `--device cuda` each batch and precision is measured against `SentenceTransformer.encode` in
 the same, and the model alone against what the device does in a large multiplication and a copy.
 
-    python scripts/bench_embedding.py [--threads 2] [--data ../shared/data/cranfield] [--onnx FILE]
+    python scripts/bench_embedding.py [--data ../shared/data/cranfield] [--onnx FILE]
     python scripts/bench_embedding.py --device cuda
 """
 
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from embedding.backend import SentenceTransformerBackend, Vectors, cores
+from embedding.backend import SentenceTransformerBackend, Vectors
 from embedding.engine import Engine
 from embedding.settings import EmbeddingSettings, bundled_model
 from evaluation.beir import load
@@ -56,22 +57,18 @@ def passages(backend: SentenceTransformerBackend, count: int) -> list[str]:
     return [text[first:last] for first, last in spans]
 
 
-def torch_encode(
-    dtype: str, threads: int, device: str = "cpu"
-) -> tuple[SentenceTransformerBackend, Encode]:
+def torch_encode(dtype: str, device: str = "cpu") -> tuple[SentenceTransformerBackend, Encode]:
     """The service's own backend in a precision."""
-    settings = EmbeddingSettings.model_validate(
-        {"dtype": dtype, "threads": threads, "device": device}
-    )
+    settings = EmbeddingSettings.model_validate({"dtype": dtype, "device": device})
     backend = SentenceTransformerBackend(settings)
     return backend, lambda texts: backend.encode(backend.tokenize(texts, "document"), "document")
 
 
-def onnx_encode(path: Path, tokenizer_json: str, max_tokens: int, threads: int) -> Encode:
+def onnx_encode(path: Path, tokenizer_json: str, max_tokens: int) -> Encode:
     """The model from an ONNX file with BERT's three inputs, its vectors the means over tokens."""
     onnxruntime: Any = importlib.import_module("onnxruntime")  # untyped, and not always there
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.enable_truncation(max_tokens)
@@ -172,14 +169,14 @@ def budgets(encode: Encode, texts: list[str], rounds: int) -> None:
 
 def on_device(device: str, rounds: int) -> None:
     """Throughput by precision and batch, and its share of what the device can do at most."""
-    import torch  # after the backend has set how its threads wait
+    import torch
     from sentence_transformers import SentenceTransformer
 
-    texts = passages(torch_encode("float32", 0, device)[0], 512) * 8
+    texts = passages(torch_encode("float32", device)[0], 512) * 8
     for dtype in ("float32", "float16", "bfloat16"):
         precision = getattr(torch, dtype)
         flops, bandwidth = limits(device, dtype, rounds)
-        backend, encode = torch_encode(dtype, 0, device)
+        backend, encode = torch_encode(dtype, device)
         plain = SentenceTransformer(
             bundled_model(), device=device, model_kwargs={"dtype": precision}
         )
@@ -258,7 +255,6 @@ def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--threads", type=int, default=cores())
     arguments.add_argument("--data", type=Path, help="A collection to measure nDCG@10 on.")
     arguments.add_argument("--onnx", type=Path, help="The same model as ONNX.")
     arguments.add_argument("--device", default="cpu")
@@ -266,13 +262,11 @@ def main() -> None:
     if options.device != "cpu":
         on_device(options.device, options.rounds)
         return
-    backend, float32 = torch_encode("float32", options.threads)
+    backend, float32 = torch_encode("float32")
     variants: dict[str, Encode] = {BASE: float32}
-    variants["torch bfloat16"] = torch_encode("bfloat16", options.threads)[1]
+    variants["torch bfloat16"] = torch_encode("bfloat16")[1]
     if options.onnx is not None:
-        variants["onnx"] = onnx_encode(
-            options.onnx, backend.tokenizer_json, backend.max_tokens, options.threads
-        )
+        variants["onnx"] = onnx_encode(options.onnx, backend.tokenizer_json, backend.max_tokens)
     texts = passages(backend, 56)
     compare(variants, texts, options.rounds)
     if options.data is not None:

@@ -53,13 +53,12 @@ class SentenceTransformerBackend:
         local = Path(settings.model).is_dir()
         if local:  # read by the libraries when they are imported
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        # Threads that wait for each other sleep: spinning, they take the time of the very threads
-        # they wait for wherever cores are shared, two and a half times a query's processor time.
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import torch
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
-        torch.set_num_threads(settings.threads or cores())
+        from embedding.packed import pack
+
+        torch.set_num_threads(1)  # of one batch: the engine computes several at once
         # cuDNN's attention makes a plan for every new shape, and nearly every batch has one.
         torch.backends.cuda.enable_cudnn_sdp(False)
         precision = {"dtype": getattr(torch, settings.dtype or _best_dtype(settings.device))}
@@ -69,6 +68,7 @@ class SentenceTransformerBackend:
             device=settings.device,
             model_kwargs=precision,
         ).eval()
+        pack(self._model)
         self._reranker = (
             CrossEncoder(settings.reranker, device=settings.device, model_kwargs=precision)
             if settings.reranker

@@ -1,9 +1,12 @@
 """The engine: texts of all callers, batched for the model. It works without HTTP.
 
-It has two lanes, each with a queue and a thread of its own: one for what a reader waits for
+It has two lanes, each with a queue and threads of its own: one for what a reader waits for
 (queries, then reranking), one for bulk. A query never waits for a batch of documents: both are
 computed at once, and the system's scheduler, which knows bulk as the less urgent, sees to it that
 the query comes first and that bulk still gets a share.
+
+On a CPU each core has a thread, and a batch is computed by one of them: threads that share a batch
+wait for each other at every layer.
 """
 
 import asyncio
@@ -23,6 +26,8 @@ from embedding.lane import Lane
 from embedding.queue import Item, Pair, Row, Work
 from embedding.tokens import Kind, Tokens
 
+LAUNCH_TOKENS = 32
+"""What a run of the model costs beside its tokens, on a core (scripts/bench_embedding.py)."""
 BULK_NICE = 5
 """Of the bulk lane: about a quarter of a core that the other lane wants too."""
 
@@ -39,9 +44,20 @@ class Engine:
     """Embeds and reranks through a backend."""
 
     def __init__(
-        self, backend: Backend, *, batch_tokens: int, queue_texts: int, cache_texts: int
+        self,
+        backend: Backend,
+        *,
+        batch_tokens: int,
+        queue_texts: int,
+        cache_texts: int,
+        launch_tokens: int = LAUNCH_TOKENS,
+        workers: int = 1,
     ) -> None:
-        """`batch_tokens` bounds a batch with its padding, `queue_texts` what waits in a lane."""
+        """`batch_tokens` bounds a batch with its padding, `queue_texts` what waits in a lane.
+
+        `launch_tokens` bounds the padding alone (see `Queue`); `workers` is the number of batches
+        that a lane computes at once.
+        """
         self.backend = backend
         self._cache = VectorCache(backend, cache_texts)
         self._reading = Lane(
@@ -49,14 +65,18 @@ class Engine:
             ("query", "pair"),
             self._compute,
             batch_tokens=batch_tokens,
+            launch_tokens=launch_tokens,
             most=queue_texts,
+            workers=workers,
         )
         self._bulk = Lane(
             "bulk",
             ("document",),
             self._compute,
             batch_tokens=batch_tokens,
+            launch_tokens=launch_tokens,
             most=queue_texts,
+            workers=workers,
             nice=BULK_NICE,
         )
         self._lanes = (self._reading, self._bulk)

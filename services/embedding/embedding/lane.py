@@ -28,7 +28,7 @@ _LONGEST_WAIT = 60  # seconds; what a refused caller is told at most
 
 
 class Lane:
-    """One thread computes batches; another counts tokens, so that counting holds up no batch."""
+    """Threads compute batches, each its own; another counts tokens, which holds up no batch."""
 
     def __init__(
         self,
@@ -37,49 +37,54 @@ class Lane:
         compute: Callable[[Sequence[Item]], Vectors],
         *,
         batch_tokens: int,
+        launch_tokens: int,
         most: int,
+        workers: int = 1,
         nice: int = 0,
     ) -> None:
-        """`compute` gives a row an item. `nice` is added to the threads', where the system can."""
+        """`compute` gives a row an item, in `workers` threads at once.
+
+        `nice` is added to the threads' own, where the system can.
+        """
         self._compute = compute
         self._most = most
         self._batch_tokens = batch_tokens
         self._labels = {names.LANE: name}
-        self._queue = Queue(works, batch_tokens)
+        self._queue = Queue(works, batch_tokens, launch_tokens)
         self._arrived = asyncio.Event()
-        self._pools = [
-            ThreadPoolExecutor(1, f"{name} {part}", _yielding, (nice,))
-            for part in ("compute", "count")
-        ]
-        self._loop: asyncio.Task[None] | None = None
-        self._batch: list[Item] = []
-        self._rate = 0.0  # tokens a second, as lately seen
+        self._workers = workers
+        self._computing = ThreadPoolExecutor(workers, f"{name} compute", _yielding, (nice,))
+        self._counting = ThreadPoolExecutor(1, f"{name} count", _yielding, (nice,))
+        self._loops: list[asyncio.Task[None]] = []
+        self._taken: set[Item] = set()
+        self._rate = 0.0  # tokens a second of one worker, as lately seen
 
     async def start(self, warm: Callable[[], None]) -> None:
-        """Run `warm` in the thread that computes, then take work."""
-        await self._in(self._pools[0], warm)
-        self._loop = asyncio.create_task(self._run())
+        """Run `warm` in each thread that computes, then take work."""
+        everyone = range(self._workers)
+        await asyncio.gather(*(self._in(self._computing, warm) for _ in everyone))
+        self._loops = [asyncio.create_task(self._run()) for _ in everyone]
 
     async def stop(self) -> None:
         """End: the model finishes what it is at, and every caller that waits is cancelled."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
         while batch := self._queue.next_batch(math.inf):
-            self._batch += batch
-        for item in self._batch:
+            self._taken.update(batch)
+        for item in self._taken:
             item.done.cancel()
-        for pool in self._pools:
+        for pool in (self._computing, self._counting):
             await asyncio.to_thread(pool.shutdown)
 
     @property
     def running(self) -> bool:
         """Whether work is taken and computed."""
-        return self._loop is not None and not self._loop.done()
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
 
     async def count(self, count: Callable[[], T]) -> T:
         """The result of `count`, computed off the event loop and beside the model."""
-        return await self._in(self._pools[1], count)
+        return await self._in(self._counting, count)
 
     async def submit(self, items: Sequence[Item]) -> list[Row]:
         """The items' rows, in order. Cancelled, its items leave the queue.
@@ -87,7 +92,8 @@ class Lane:
         Raises `RateLimited` when the queue is full; an empty queue takes any one caller.
         """
         if len(self._queue) and len(self._queue) + len(items) > self._most:
-            wait = self._queue.tokens / self._rate if self._rate else 1.0
+            rate = self._rate * self._workers
+            wait = self._queue.tokens / rate if rate else 1.0
             retry_after = min(max(1, math.ceil(wait)), _LONGEST_WAIT)
             message = "too many texts are waiting; send fewer at once, or later"
             raise RateLimited(message, retry_after)
@@ -105,18 +111,20 @@ class Lane:
 
     async def _run(self) -> None:
         while True:
-            self._batch = self._queue.next_batch(time.monotonic())
-            if not self._batch:
+            batch = self._queue.next_batch(time.monotonic())
+            if not batch:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            QUEUE_TEXTS.add(-len(self._batch), self._labels)
-            await self._work_off(self._batch)
+            QUEUE_TEXTS.add(-len(batch), self._labels)
+            self._taken.update(batch)
+            await self._work_off(batch)
+            self._taken.difference_update(batch)
 
     async def _work_off(self, batch: Sequence[Item]) -> None:
         started = time.monotonic()
         try:
-            rows = await self._in(self._pools[0], lambda: self._compute(batch))
+            rows = await self._in(self._computing, lambda: self._compute(batch))
         except Exception as error:  # the callers of this batch get it; the others go on
             for item in batch:
                 if not item.done.done():

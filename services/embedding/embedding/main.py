@@ -8,9 +8,17 @@ from fastapi import FastAPI
 from bulkhead.app import create_app
 from bulkhead.health import Part, Readiness
 from embedding import api
-from embedding.backend import Backend
+from embedding.backend import Backend, cores
 from embedding.engine import Engine
 from embedding.settings import EmbeddingSettings
+
+
+def _computing(settings: EmbeddingSettings) -> dict[str, int]:
+    """How a CPU's cores or a GPU are best kept busy."""
+    if settings.device == "cpu":
+        return {"workers": settings.threads or cores()}
+    # A launch takes as long as thousands of tokens (docs/performance.md, "On a GPU").
+    return {"launch_tokens": settings.batch_tokens // 4}
 
 
 def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
@@ -23,6 +31,7 @@ def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
             batch_tokens=settings.batch_tokens,
             queue_texts=settings.queue_texts,
             cache_texts=settings.cache_texts,
+            **_computing(settings),
         )
         await engine.start()
         app.state.engine = engine

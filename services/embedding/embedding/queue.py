@@ -49,12 +49,14 @@ class Queue:
     Every call costs about as much as the items it is about, however many wait.
     """
 
-    def __init__(self, works: Sequence[Work], batch_tokens: int) -> None:
-        """`works` come in this order; `batch_tokens` bounds items times the longest of them."""
+    def __init__(self, works: Sequence[Work], batch_tokens: int, launch_tokens: int) -> None:
+        """`works` come in this order; `batch_tokens` bounds items times the longest of them.
+
+        `launch_tokens` bounds a batch's padding: running the model once more costs about as much
+        as so many tokens, so what would bring more padding is better off in another batch.
+        """
         self._batch_tokens = batch_tokens
-        # Running the model once more costs about as much as this many tokens: an item that would
-        # make more padding than that is better off in a batch of its own.
-        self._launch_tokens = batch_tokens // 16
+        self._launch_tokens = launch_tokens
         self._by_length: dict[Work, list[Item]] = {work: [] for work in works}
         self._arrivals: deque[Item] = deque()
         self.tokens = 0
@@ -93,30 +95,33 @@ class Queue:
             first = next(alike[0] for alike in self._by_length.values() if alike)
         alike = self._by_length[first.work]
         start = bisect_left(alike, first.place, key=_place)
-        end = start + 1
-        while (span := self._wider(alike, first, start, end)) is not None:
-            start, end = span
+        end, padding = start + 1, 0
+        while (wider := self._wider(alike, first, start, end, padding)) is not None:
+            start, end, padding = wider
         return self._take(alike, start, end - start)
 
     def _wider(
-        self, alike: list[Item], first: Item, start: int, end: int
-    ) -> tuple[int, int] | None:
-        """The span of a batch with the next nearest item; none when it is full or padding costs."""
+        self, alike: list[Item], first: Item, start: int, end: int, padding: int
+    ) -> tuple[int, int, int] | None:
+        """The span of a batch with the next nearest item, and the tokens of its padding.
+
+        None when the batch is full, or the padding would cost more than another batch.
+        """
         shorter = alike[start - 1].tokens if start else None
         longer = alike[end].tokens if end < len(alike) else None
         longest = alike[end - 1].tokens
         if longer is not None and (
             shorter is None or longer - first.tokens < first.tokens - shorter
         ):
-            padding, longest = (longer - longest) * (end - start), longer
+            padding, longest = padding + (longer - longest) * (end - start), longer
             end += 1
         elif shorter is not None:
-            padding = longest - shorter
+            padding += longest - shorter
             start -= 1
         else:
             return None
         fits = (end - start) * longest <= self._batch_tokens
-        return (start, end) if fits and padding <= self._launch_tokens else None
+        return (start, end, padding) if fits and padding <= self._launch_tokens else None
 
     def _take(self, alike: list[Item], start: int, number: int) -> list[Item]:
         taken = alike[start : start + number]

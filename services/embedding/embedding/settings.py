@@ -53,7 +53,9 @@ class EmbeddingSettings(ServiceSettings):
         description="Precision; by default `bfloat16` where the processor or GPU computes it "
         "natively, else `float32` on a CPU and `float16` on a GPU.",
     )
-    threads: int = Field(0, ge=0, description="Threads that compute; 0: the cores at hand.")
+    threads: int = Field(
+        0, ge=0, description="Batches computed at once on a CPU, each by a thread; 0: the cores."
+    )
     batch_tokens: int = Field(
         1024,
         ge=256,

@@ -229,7 +229,7 @@ async def test_it_is_ready_once_it_is_warm(http: httpx.AsyncClient) -> None:
 
 def test_a_full_queue_is_a_429_with_retry_after() -> None:
     gated = Gated()
-    app = create(EmbeddingSettings(queue_texts=1), gated)
+    app = create(EmbeddingSettings(queue_texts=1, threads=1), gated)
     with serving(app) as url, httpx.Client(base_url=url) as http:
         gated.gate.clear()
         callers = [threading.Thread(target=post, args=(url, f"text {i}")) for i in range(2)]
@@ -248,7 +248,8 @@ def test_a_full_queue_is_a_429_with_retry_after() -> None:
 
 def test_what_a_client_that_left_was_waiting_for_is_not_computed(departures: Departures) -> None:
     gated = Gated()
-    with serving(create(EmbeddingSettings(), gated)) as url, httpx.Client(base_url=url) as http:
+    app = create(EmbeddingSettings(threads=1), gated)
+    with serving(app) as url, httpx.Client(base_url=url) as http:
         gated.gate.clear()
         first = threading.Thread(target=post, args=(url, "first"))
         first.start()

@@ -1,21 +1,31 @@
 """The real model from its package, offline: meaning, exactness, and OpenAI's own client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 import numpy as np
 import pytest
 import torch
 from openai import AsyncOpenAI
+from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from vectors import vectors_of
 
-from embedding.backend import SentenceTransformerBackend, _best_dtype, cores
+from embedding.backend import (
+    DummyBackend,
+    SentenceTransformerBackend,
+    Vectors,
+    _best_dtype,
+    cores,
+)
 from embedding.engine import Engine
 from embedding.main import create
-from embedding.settings import EmbeddingSettings
+from embedding.settings import EmbeddingSettings, bundled_model
+from embedding.tokens import Kind, Tokens
 
 SENTENCES = [
     "How do I restart the server?",
@@ -161,3 +171,32 @@ def test_the_precision_is_the_best_that_the_device_computes_natively(
 def test_a_gpu_makes_no_plan_for_each_shape_of_a_batch(backend: SentenceTransformerBackend) -> None:
     assert backend.dimension == 384  # loaded, which is what turns cuDNN's attention off
     assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_packed_layers_give_the_same_vectors(dtype: Literal["float32", "bfloat16"]) -> None:
+    packed = SentenceTransformerBackend(EmbeddingSettings(dtype=dtype))
+    kinds = [type(module).__name__ for module in packed._model.modules()]
+    assert "PackedLinear" in kinds and "Linear" not in kinds
+    precision = {"dtype": getattr(torch, dtype)}
+    plain = SentenceTransformer(bundled_model(), device="cpu", model_kwargs=precision)
+    for batch in (SENTENCES[:1], SENTENCES):
+        expected = np.asarray(plain.encode(batch, batch_size=len(batch)), dtype=np.float32)
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        assert (vectors_of(packed, batch) * expected).sum(axis=1).min() > 0.9995
+
+
+async def test_batches_are_computed_at_once_each_by_a_thread() -> None:
+    at_once = threading.Barrier(2)
+
+    class Meeting(DummyBackend):
+        def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
+            if texts[0].text != "warm up":
+                at_once.wait(5)  # broken, and so an error, unless two are here at a time
+            return super().encode(texts, kind)
+
+    engine = Engine(Meeting(), batch_tokens=256, queue_texts=10, cache_texts=0, workers=2)
+    await engine.start()
+    long = "word " * 200
+    await engine.embed([f"{long} one", f"{long} two"], "document")
+    await engine.stop()

@@ -10,12 +10,12 @@ import pytest
 
 from embedding.queue import OLD_SECONDS, Item, Queue, Work
 
-BUDGET = 256
+BUDGET, LAUNCH = 256, 32
 
 
 @pytest.fixture
 def queue() -> Queue:
-    return Queue(("query", "document", "pair"), BUDGET)
+    return Queue(("query", "document", "pair"), BUDGET, LAUNCH)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,7 @@ def test_an_empty_queue_has_no_batch(queue: Queue) -> None:
         ([5, 100, 5, 5], [[5, 5, 5], [100]]),  # 285 tokens of padding would cost more than a launch
         ([100, 110, 30], [[30], [100, 110]]),
         ([10, 20, 26], [[10, 20, 26]]),  # the padding of 22 tokens costs less than a launch
+        ([10, 30, 50], [[10, 30], [50]]),  # 20 for the second, and 40 more for the third
         ([128, 128, 128], [[128, 128], [128]]),  # two fill the budget
         ([300], [[300]]),  # more than the budget, alone
         ([256, 1], [[1], [256]]),
@@ -105,7 +106,9 @@ def test_no_item_is_lost_or_taken_twice(queue: Queue, put: Put) -> None:
     now = 0.0
     while batch := queue.next_batch(now := now + 0.02):
         assert len({item.work for item in batch}) == 1
-        assert len(batch) == 1 or max(lengths(batch)) * len(batch) <= BUDGET
+        padded = max(lengths(batch)) * len(batch)
+        assert len(batch) == 1 or padded <= BUDGET
+        assert padded - sum(lengths(batch)) <= LAUNCH
         taken += batch
     assert sorted(map(id, taken)) == sorted(set(map(id, items)) - dropped)
     assert (len(queue), queue.tokens) == (0, 0)

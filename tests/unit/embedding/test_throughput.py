@@ -17,7 +17,7 @@ LEAST_GAIN = 1.3
 
 @pytest.fixture(scope="module")
 def backend() -> SentenceTransformerBackend:
-    return SentenceTransformerBackend(EmbeddingSettings(dtype="float32", threads=1))
+    return SentenceTransformerBackend(EmbeddingSettings(dtype="float32"))
 
 
 async def test_batching_callers_costs_less_than_a_call_each(
