@@ -18,7 +18,7 @@ from rich.table import Table
 from bulkhead.auth import Principal, Role
 from retriever.index.access import visible_points
 from retriever.index.model import Mode
-from retriever.index.quick import hasten
+from retriever.index.quick import CALLS, hasten
 from retriever.index.vectors import DENSE, SPARSE, Legs, Stamp, Vectors
 
 DIMENSION = 384
@@ -30,11 +30,14 @@ READER = Principal("reader", "t", frozenset(), Role.READER)
 class _Awaitable:
     """The synchronous client behind the async client's methods, without a thread."""
 
-    def __init__(self, client: QdrantClient) -> None:
+    def __init__(self, client: QdrantClient, quick: bool) -> None:
         self._client = client
+        self._calls = CALLS if quick else {}
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
+            if name in self._calls:
+                return self._calls[name](self._client, *args, **kwargs)
             return getattr(self._client, name)(*args, **kwargs)
 
         return call
@@ -69,7 +72,7 @@ async def measure(size: int, searches: int) -> tuple[float, float]:
     kinds = []
     for quick in (False, True):
         client: Any = QdrantClient(":memory:")
-        vectors = Vectors(_Awaitable(client), "chunks")  # type: ignore[arg-type]
+        vectors = Vectors(_Awaitable(client, quick), "chunks")  # type: ignore[arg-type]
         await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
         if quick:
             hasten(client._client.collections["chunks"])

@@ -292,7 +292,9 @@ async def measure(
     texts = [query.text for query in dataset.queries.values()]
     fresh = (f"{text} {n}" for n in itertools.count() for text in texts)  # never asked before
     result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
-    connector, patience = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(600)
+    # uvicorn closes what has been idle for five seconds: a request must not meet that.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+    patience = aiohttp.ClientTimeout(600)
     async with aiohttp.ClientSession(connector=connector, timeout=patience) as http:
         await search(http, stack, 4, fresh)  # warms up
         alone = await embedding_alone(http, stack, fresh)

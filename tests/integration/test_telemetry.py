@@ -1,5 +1,6 @@
 """What one question leaves behind: counted once under the right name, traced as one tree."""
 
+import httpx
 import pytest
 from opentelemetry.trace import SpanKind
 from rig import KEY, Api, Neighbour, running
@@ -61,6 +62,24 @@ def test_a_dead_model_server_is_an_error_and_a_bad_request_is_not(
     llm_server.stop()
     assert filled.ask(QUESTION).status_code == 503
     assert recorded.total("rag.answers", rag_outcome="error") == 1
+
+
+def test_a_client_that_leaves_is_an_error_of_its_trace_and_of_nothing_else(
+    recorded: Recorded, filled: Api, llm: ScriptedLLM
+) -> None:
+    llm.words, llm.hold = ["The", " retriever", " listens.", " never said"], True
+    body = {"messages": [{"role": "user", "content": QUESTION}], "stream": True}
+    with (
+        httpx.Client(base_url=filled.base_url, headers=filled.headers) as leaving,
+        pytest.raises(httpx.ReadTimeout),
+    ):
+        leaving.post("/v1/chat/completions", json=body, timeout=1.0)
+    assert llm.cancelled.wait(5)
+    filled.get("/readyz")  # whatever was under way has ended
+    named = [one for one in recorded.spans() if one.name == "POST /v1/chat/completions"]
+    (span,) = (one for one in named if one.parent is None)  # the model's server makes one as well
+    assert (span.attributes or {})["error.type"] == "ConnectionError"
+    assert recorded.total("rag.answers") == 0
 
 
 def test_a_canarys_questions_are_kept_apart(

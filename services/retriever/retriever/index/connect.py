@@ -3,7 +3,6 @@
 import asyncio
 import os
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,12 +10,7 @@ from typing import Any, cast
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from retriever.index.quick import hasten, query_batch_points, query_points
-
-_QUICK: dict[str, Callable[..., Any]] = {
-    "query_points": query_points,
-    "query_batch_points": query_batch_points,
-}
+from retriever.index.quick import CALLS, hasten
 
 
 class _Embedded:
@@ -41,7 +35,7 @@ class _Embedded:
         return client
 
     def __getattr__(self, name: str) -> Any:
-        quick = _QUICK.get(name)
+        quick = CALLS.get(name)
         method = partial(quick, self._client) if quick else getattr(self._client, name)
 
         def compute(args: Any, kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ and a property test compares the two.
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -199,6 +199,13 @@ def query_batch_points(
         )
         for one in requests
     ]
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "query_points": query_points,
+    "query_batch_points": query_batch_points,
+}
+"""By name, what to call instead of a `QdrantClient`'s own method, the client first."""
 
 
 def _collection(client: QdrantClient, name: str) -> LocalCollection:
