@@ -26,10 +26,10 @@ from embedding.lane import Lane
 from embedding.queue import Item, Pair, Row, Work
 from embedding.tokens import Kind, Tokens
 
-LAUNCH_TOKENS = 32
+LAUNCH_TOKENS = 64
 """What a run of the model costs beside its tokens, on a core (scripts/bench_embedding.py)."""
-BULK_NICE = 5
-"""Of the bulk lane: about a quarter of a core that the other lane wants too."""
+BULK_NICE = 15
+"""Of the bulk lane: it gets 4 % of a core that the other lane wants too, and all that is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from retriever.clients.query_cache import QueryCache
 PART = "embedding"
 _BATCH = 16
 """Texts of one request: few, so that a slow service answers each in time and none is done twice."""
-_IN_FLIGHT = 2
+_IN_FLIGHT = 4
 """Requests of one call at a time: the service fills its batches from all that wait."""
 
 

@@ -19,7 +19,7 @@ LAYOUT = 1
 """Version of a point's vectors and payload; raised when a release writes them differently."""
 
 _INDEXED = ("groups", "document_id", "source")
-_BATCH = 64
+_BATCH = 16
 """Points of one write: a search that waits behind it waits for milliseconds."""
 
 
