@@ -72,6 +72,7 @@ async def measure(size: int, searches: int) -> tuple[float, float]:
     kinds = []
     for quick in (False, True):
         client: Any = QdrantClient(":memory:")
+        # It has the methods of the async client, made as they are asked for, which no type says.
         vectors = Vectors(_Awaitable(client, quick), "chunks")  # type: ignore[arg-type]
         await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
         if quick:

@@ -190,6 +190,7 @@ def on_device(device: str, rounds: int) -> None:
             part = texts[: max(batch, min(len(texts), 16 * batch))]
             library = _rate(lambda: plain.encode(part, batch_size=batch), len(part), rounds)  # noqa: B023
             ours = _rate(lambda: seconds(encode, part, batch), len(part), rounds)  # noqa: B023
+            # B023 above and below: each of them is called before the loop goes on.
             read = backend.tokenize(part[:batch], "document")
             alone = _rate(lambda: backend.encode(read, "document"), len(read), rounds)  # noqa: B023
             busy = alone * 2 * numbers * (TOKENS + 2) / flops

@@ -38,6 +38,7 @@ def pack(module: nn.Module) -> None:
 
 
 def _packable(weight: torch.Tensor) -> bool:
+    # torch leaves these two without types.
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     native: Any = torch.ops.mkldnn._is_mkldnn_bf16_supported

@@ -170,6 +170,7 @@ def test_the_precision_is_the_best_that_the_device_computes_natively(
 
 def test_a_gpu_makes_no_plan_for_each_shape_of_a_batch(backend: SentenceTransformerBackend) -> None:
     assert backend.dimension == 384  # loaded, which is what turns cuDNN's attention off
+    # torch leaves it without types.
     assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
 
 
