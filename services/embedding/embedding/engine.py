@@ -27,7 +27,7 @@ from embedding.queue import Item, Pair, Row, Work
 from embedding.tokens import Kind, Tokens
 
 LAUNCH_TOKENS = 64
-"""What a run of the model costs beside its tokens, on a core (scripts/bench_embedding.py)."""
+"""What a run of the model costs beside its tokens, about, on a core (docs/performance.md)."""
 BULK_NICE = 15
 """Of the bulk lane: it gets 4 % of a core that the other lane wants too, and all that is left."""
 

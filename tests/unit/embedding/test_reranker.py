@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sentence_transformers import CrossEncoder
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+from tiny import bert_config
+from transformers import AutoTokenizer, BertForSequenceClassification
 
 from embedding.backend import SentenceTransformerBackend
 from embedding.engine import Engine
@@ -17,13 +18,7 @@ DOCUMENTS = ["word " * n + f"and {n} more" for n in range(0, 600, 40)]
 
 def make(folder: Path, labels: int) -> str:
     tokenizer = AutoTokenizer.from_pretrained(bundled_model())
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
+    config = bert_config(len(tokenizer))
     config.num_labels = labels
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.model_max_length = 512

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from transformers import AutoTokenizer, BertConfig, BertModel
+from tiny import bert_config
+from transformers import AutoTokenizer, BertModel
 from vectors import vectors_of
 
 from embedding.backend import SentenceTransformerBackend
@@ -29,13 +30,7 @@ def tiny(
     """A BERT with two random layers that has prompts, as a folder."""
     tokenizer = AutoTokenizer.from_pretrained(bundled_model(), padding_side=side)
     tokenizer.model_max_length = 64
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
+    config = bert_config(len(tokenizer))
     BertModel(config).save_pretrained(folder / "bert")
     tokenizer.save_pretrained(folder / "bert")
     ways = {"text": {"padding": padding}}

@@ -47,7 +47,7 @@ class _Completions:
     """What LangChain calls of OpenAI's client: `create`, with its parameters as they are.
 
     OpenAI's own walks through the types of all of them, for names that other calls spell in two
-    ways. It changes nothing here and takes longer than all else on the way to the model
+    ways. It changes nothing here and takes nearly half of the call's time
     (docs/performance.md).
     """
 
