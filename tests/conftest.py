@@ -1,5 +1,6 @@
 """What several folders of tests share."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -9,6 +10,11 @@ from database import SampleDatabase, sample_database
 # A busy machine is no finding: pytest's timeouts end what hangs.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers for `-n auto`: one more than cores, for tests wait as often as they compute."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

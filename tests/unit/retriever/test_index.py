@@ -189,8 +189,8 @@ async def test_other_groups_show_at_once(index: Index) -> None:
 
 
 async def test_what_is_called_off_at_its_commit_leaves_nothing(tmp_path: Path) -> None:
-    async def called_off(*_: object) -> bool:
-        return False
+    async def called_off(*_: object) -> list[str]:
+        return []
 
     async with opened(tmp_path) as (index, client):
         await add(index, document("a", "Old words."))

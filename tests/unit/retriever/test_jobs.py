@@ -8,7 +8,7 @@ import pytest
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Conflict
 from retriever.database import Database
-from retriever.ingest.jobs import Item, Jobs, NewItem
+from retriever.ingest.jobs import End, Item, Jobs, NewItem
 from retriever.ingest.progress import Job, JobState
 
 ADMIN = Principal("admin", "acme", frozenset(), Role.ADMIN)
@@ -69,14 +69,14 @@ async def test_a_waiting_document_carries_the_rights_of_who_handed_it_in(jobs: J
 async def test_cancelling_keeps_what_is_in_and_frees_the_rest(jobs: Jobs) -> None:
     job, (first, second, third) = await created(jobs, 3)
     assert await jobs.begin(job.id)
-    await jobs.finish(first, "added")
+    await jobs.finish(first, End("added"))
     assert await jobs.cancel(ANN, job.id) == [second.new.spool, third.new.spool]
     cancelled = await seen(jobs, job)
     assert (cancelled.state, cancelled.eta_seconds) == (JobState.CANCELLED, 0.0)
     counts = {name: n for name, n in cancelled.counts.items() if n}
     assert counts == {"total": 3, "added": 1, "cancelled": 2}
     assert await jobs.cancel(ANN, job.id) == []  # again changes nothing
-    await jobs.finish(second, "added")  # nor does a document that was on its way
+    await jobs.finish(second, End("added"))  # nor does a document that was on its way
     assert await seen(jobs, job) == cancelled
     assert not await jobs.begin(job.id)
     assert await jobs.waiting() == []
@@ -85,7 +85,7 @@ async def test_cancelling_keeps_what_is_in_and_frees_the_rest(jobs: Jobs) -> Non
 @pytest.mark.parametrize("outcome", ["added", "failed"])
 async def test_a_job_that_has_ended_cannot_be_cancelled(jobs: Jobs, outcome: str) -> None:
     job, (item,) = await created(jobs, 1)
-    await jobs.finish(item, outcome)
+    await jobs.finish(item, End(outcome))
     with pytest.raises(Conflict):
         await jobs.cancel(ANN, job.id)
 
@@ -96,13 +96,13 @@ async def test_rate_and_estimate_are_told_once_they_are_known(jobs: Jobs) -> Non
     await jobs.begin(job.id)
     assert (await seen(jobs, job)).rate is None
     for item in waiting[:2]:
-        await jobs.finish(item, "added")
+        await jobs.finish(item, End("added"))
     running = await seen(jobs, job)
     assert running.state is JobState.RUNNING
     assert running.rate is not None and running.rate > 0
     assert running.eta_seconds is not None
     for item in waiting[2:]:
-        await jobs.finish(item, "added")
+        await jobs.finish(item, End("added"))
     ended = await seen(jobs, job)
     assert ended.rate is not None and ended.eta_seconds == 0.0
 
@@ -110,7 +110,7 @@ async def test_rate_and_estimate_are_told_once_they_are_known(jobs: Jobs) -> Non
 async def test_a_thousand_errors_are_shown_a_page_at_a_time(jobs: Jobs) -> None:
     job, waiting = await created(jobs, 1000)
     for item in waiting:
-        await jobs.finish(item, "failed", message="why")
+        await jobs.finish(item, End("failed", message="why"))
     assert (await seen(jobs, job)).counts["failed"] == 1000
     sources: list[str] = []
     cursor: int | None = 0

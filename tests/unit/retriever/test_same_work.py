@@ -3,7 +3,7 @@
 So their times cannot differ by what our code does; `test_leaks` measures the calls themselves.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
             [ChunkSpan(0, 10_000, None, "")],
         )  # fmt: skip
         await documents.begin([Addition(OWNER, new, [], [])])
-        await documents.publish([Addition(OWNER, new, [], [])], _yes)
+        await documents.publish([Addition(OWNER, new, [], [])], _all)
         item = NewItem("a.md", None, None, ("red",), {}, "spool", "digest")
         job, _ = await jobs.create(OWNER, [item], "idempotent")
         await feedback.note_answer(OWNER, "a" * 32)
@@ -68,8 +68,8 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
         keys.close()
 
 
-async def _yes(connection: aiosqlite.Connection, addition: Addition, outcome: Outcome) -> bool:
-    return True
+async def _all(_: aiosqlite.Connection, outcomes: Mapping[str, Outcome]) -> Collection[str]:
+    return outcomes
 
 
 Call = Callable[[Stores, Principal, str], Awaitable[object]]

@@ -233,7 +233,8 @@ async def _take_texts(
         raise _unusable(error) from error
     for document in documents:
         _may_share(principal, document)
-        name, digest = await stack.spool.write_text(document.text)
+    kept = await stack.spool.write_texts([document.text for document in documents])
+    for document, (name, digest) in zip(documents, kept, strict=True):
         items.append(
             NewItem(
                 source=document.source or document.title or f"text:{digest[:16]}",

@@ -1,7 +1,7 @@
 """The documents in SQLite: their text, whose they are, and whether they are live."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,9 @@ from retriever.database import Database
 from retriever.index.access import visible_documents
 from retriever.index.model import Addition, Document, Outcome
 
-Confirm = Callable[[aiosqlite.Connection, Addition, Outcome], Awaitable[bool]]
-"""Told of each change before it is committed, to note it in the same transaction; false calls the
-change off."""
+Confirm = Callable[[aiosqlite.Connection, Mapping[str, Outcome]], Awaitable[Collection[str]]]
+"""Told of changes, by the document's id, before they are committed, to note them in the same
+transaction; gives the ids of those that are to be made, and calls the others off."""
 
 _COLUMNS = "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at"
 
@@ -87,16 +87,11 @@ class Documents:
             f"SELECT id FROM documents WHERE {condition} AND id IN ({marks})",  # noqa: S608
             [*parameters, *document_ids],
         )
-        return {row["id"] for row in rows}
+        return _ids(rows)
 
     async def known(self, additions: Sequence[Addition]) -> set[str]:
         """Which of these are live as they are; whoever may share such a document may see it."""
-        marks = ", ".join("?" * len(additions))
-        rows = await self._database.rows(
-            f"SELECT id FROM documents WHERE state = 'live' AND id IN ({marks})",  # noqa: S608
-            [addition.document.id for addition in additions],
-        )
-        return {row["id"] for row in rows}
+        return _ids(await self._database.rows(*_live(additions)))
 
     async def begin(self, additions: Sequence[Addition]) -> None:
         """Note the documents as `pending`, before any of their points is written."""
@@ -116,25 +111,22 @@ class Documents:
         Gives each one's outcome, none where `confirm` called it off; and the ids whose points must
         go. All of it, and what `confirm` writes, shows at one commit.
         """
-        outcomes: list[Outcome | None] = []
-        gone: list[str] = []
         async with self._database.transaction() as connection:
-            for addition in additions:
-                replaced = await _others(connection, addition)
-                known = await _state(connection, addition.document.id) == "live"
-                unreplaced = Outcome.UNCHANGED if known else Outcome.ADDED
-                outcome = Outcome.REPLACED if replaced else unreplaced
-                if not await confirm(connection, addition, outcome):
-                    outcomes.append(None)
-                    gone += [] if known else [addition.document.id]
-                    continue
-                await connection.executemany(
-                    "UPDATE documents SET state = ? WHERE id = ?",
-                    [("deleting", one) for one in replaced] + [("live", addition.document.id)],
-                )
-                outcomes.append(outcome)
-                gone += replaced
-        return outcomes, gone
+            replaced = await _replaced(connection, additions)
+            live = _ids(await connection.execute_fetchall(*_live(additions)))
+            outcomes = {
+                addition.document.id: _outcome(addition.document.id, replaced, live)
+                for addition in additions
+            }
+            confirmed = await confirm(connection, outcomes)
+            gone = [one for document_id in confirmed for one in replaced[document_id]]
+            await connection.executemany(
+                "UPDATE documents SET state = ? WHERE id = ?",
+                [("deleting", one) for one in gone] + [("live", one) for one in confirmed],
+            )
+        called_off = outcomes.keys() - set(confirmed)
+        gone += called_off - live
+        return [None if one in called_off else outcome for one, outcome in outcomes.items()], gone
 
     async def hide(self, principal: Principal, document_id: str) -> bool:
         """Take a live document out of every read; false when it is not there."""
@@ -188,24 +180,49 @@ def _pending(addition: Addition) -> tuple[Any, ...]:
     )
 
 
-async def _others(connection: aiosqlite.Connection, addition: Addition) -> list[str]:
-    """Live documents with the same source that the principal may see: what it takes the place of.
+async def _replaced(
+    connection: aiosqlite.Connection, additions: Sequence[Addition]
+) -> dict[str, list[str]]:
+    """By the id of each, the live documents with its source that its principal may see.
 
-    One that it cannot see stays: two groups may each have a document of that name.
+    It takes their place. One that the principal cannot see stays: two groups may each have a
+    document of that name.
     """
-    condition, parameters = visible_documents(addition.principal)
-    rows = await connection.execute_fetchall(
-        f"SELECT id FROM documents WHERE {condition} AND source = ? AND id != ?",  # noqa: S608
-        [*parameters, addition.document.source, addition.document.id],
-    )
-    return [row["id"] for row in rows]
+    replaced: dict[str, list[str]] = {addition.document.id: [] for addition in additions}
+    by_principal: dict[Principal, dict[str, str]] = {}
+    for addition in additions:
+        document = addition.document
+        by_principal.setdefault(addition.principal, {})[document.source] = document.id
+    for principal, ids in by_principal.items():
+        condition, parameters = visible_documents(principal)
+        marks = ", ".join("?" * len(ids))
+        rows = await connection.execute_fetchall(
+            f"SELECT id, source FROM documents WHERE {condition} AND source IN ({marks})",  # noqa: S608
+            [*parameters, *ids],
+        )
+        for row in rows:
+            if row["id"] != ids[row["source"]]:
+                replaced[ids[row["source"]]].append(row["id"])
+    return replaced
 
 
-async def _state(connection: aiosqlite.Connection, document_id: str) -> str | None:
-    rows = await connection.execute_fetchall(
-        "SELECT state FROM documents WHERE id = ?", (document_id,)
+def _live(additions: Sequence[Addition]) -> tuple[str, list[str]]:
+    """The SQL that finds which of these are live, and its parameters."""
+    marks = ", ".join("?" * len(additions))
+    return (
+        f"SELECT id FROM documents WHERE state = 'live' AND id IN ({marks})",  # noqa: S608
+        [addition.document.id for addition in additions],
     )
-    return next((row["state"] for row in rows), None)
+
+
+def _ids(rows: Iterable[aiosqlite.Row]) -> set[str]:
+    return {row["id"] for row in rows}
+
+
+def _outcome(document_id: str, replaced: Mapping[str, list[str]], live: set[str]) -> Outcome:
+    if replaced[document_id]:
+        return Outcome.REPLACED
+    return Outcome.UNCHANGED if document_id in live else Outcome.ADDED
 
 
 def _document(row: Any) -> Document:

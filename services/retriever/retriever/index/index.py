@@ -1,7 +1,7 @@
 """The index: every read and write of documents and chunks, each in a principal's name."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
@@ -16,8 +16,8 @@ _ATTEMPTS = 2
 """How often a search is made beside changes; found what is not live, it makes one that is alone."""
 
 
-async def _always(*_: object) -> bool:
-    return True
+async def _all(_: object, outcomes: Mapping[str, Outcome]) -> Collection[str]:
+    return outcomes
 
 
 class Index:
@@ -68,12 +68,12 @@ class Index:
         return hits, [hit for hit in hits if hit.document_id in live]
 
     async def add(
-        self, additions: Sequence[Addition], confirm: Confirm = _always
+        self, additions: Sequence[Addition], confirm: Confirm = _all
     ) -> list[Outcome | None]:
         """Take documents in, each in place of those with its source that its principal may see.
 
         Readers see the old one until all of the new one is written, and from then on the new one.
-        `confirm` may call a document off up to its commit: then its outcome is none. No two of the
+        `confirm` may call documents off up to their commit: their outcome is none. No two of the
         additions may have the same source. Raises `Unavailable`, and nothing has changed then.
         """
         sources = sorted({addition.source for addition in additions})

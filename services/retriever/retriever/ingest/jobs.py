@@ -4,8 +4,8 @@ import asyncio
 import json
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import aiosqlite
@@ -51,6 +51,16 @@ class Item:
     def key(self) -> tuple[str, str]:
         """Tenant and source: of two documents with the same, the later one must stay."""
         return self.principal.tenant, self.new.source
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What a document came to."""
+
+    outcome: str
+    document_id: str | None = None
+    chunks: int = 0
+    message: str | None = None
 
 
 class Jobs:
@@ -224,48 +234,24 @@ class Jobs:
         return row is not None and row["state"] not in FINAL
 
     async def record(
-        self,
-        connection: aiosqlite.Connection,
-        item: Item,
-        outcome: str,
-        *,
-        document_id: str | None = None,
-        chunks: int = 0,
-        message: str | None = None,
-    ) -> bool:
-        """Note a document's outcome inside a transaction; with the last the job is final.
+        self, connection: aiosqlite.Connection, ends: Sequence[tuple[Item, End]]
+    ) -> list[bool]:
+        """Note, inside a transaction, what documents came to; with its last one a job is final.
 
-        False when it has one already: the job was cancelled.
+        Gives whether each was noted: a document has its outcome already when its job was cancelled.
         """
-        stamp = now()
-        cursor = await connection.execute(
-            "UPDATE job_items SET outcome = ?, document_id = ?, chunks = ?, message = ?,"
-            " finished_at = ? WHERE job_id = ? AND n = ? AND outcome IS NULL",
-            (outcome, document_id, chunks, message, stamp, item.job_id, item.n),
-        )
-        if cursor.rowcount == 0:
-            return False
-        await connection.execute(
-            "UPDATE jobs SET revision = revision + 1, updated_at = ?, state = CASE"
-            " WHEN EXISTS (SELECT 1 FROM job_items WHERE job_id = jobs.id AND outcome IS NULL)"
-            " THEN 'running'"
-            " ELSE (SELECT CASE WHEN sum(outcome = 'failed') = 0 THEN 'succeeded'"
-            " WHEN sum(outcome = 'failed') = count(*) THEN 'failed' ELSE 'partial' END"
-            " FROM job_items WHERE job_id = jobs.id) END WHERE id = ?",
-            (stamp, item.job_id),
-        )
-        return True
+        by_job: dict[str, dict[int, End]] = {}
+        for item, end in ends:
+            by_job.setdefault(item.job_id, {})[item.n] = end
+        noted = {job_id: await _record(connection, job_id, of) for job_id, of in by_job.items()}
+        return [item.n in noted[item.job_id] for item, _ in ends]
 
-    async def finish(
-        self, item: Item, outcome: str, *, document_id: str | None = None, message: str = ""
-    ) -> None:
+    async def finish(self, item: Item, end: End) -> None:
         """Note the outcome of a document that changes nothing in the index."""
         async with self._database.transaction() as connection:
-            recorded = await self.record(
-                connection, item, outcome, document_id=document_id, message=message or None
-            )
-        if recorded:
-            measures.settled(outcome)
+            (noted,) = await self.record(connection, [(item, end)])
+        if noted:
+            measures.settled(end.outcome)
         await self.notify()
 
     async def cancel(self, principal: Principal, job_id: str) -> list[str] | None:
@@ -306,6 +292,36 @@ class Jobs:
         """Tell whoever watches that something was recorded."""
         async with self._changed:
             self._changed.notify_all()
+
+
+async def _record(
+    connection: aiosqlite.Connection, job_id: str, ends: Mapping[int, End]
+) -> set[int]:
+    """Note what documents of one job came to, by their numbers; gives those that were noted."""
+    stamp = now()
+    marks = ", ".join("?" * len(ends))
+    rows = await connection.execute_fetchall(
+        f"SELECT n FROM job_items WHERE job_id = ? AND outcome IS NULL AND n IN ({marks})",  # noqa: S608
+        [job_id, *ends],
+    )
+    waiting = {row["n"] for row in rows}
+    if not waiting:
+        return waiting
+    await connection.executemany(
+        "UPDATE job_items SET outcome = ?, document_id = ?, chunks = ?, message = ?,"
+        " finished_at = ? WHERE job_id = ? AND n = ?",
+        [(*astuple(ends[n]), stamp, job_id, n) for n in waiting],
+    )
+    await connection.execute(
+        "UPDATE jobs SET revision = revision + 1, updated_at = ?, state = CASE"
+        " WHEN EXISTS (SELECT 1 FROM job_items WHERE job_id = jobs.id AND outcome IS NULL)"
+        " THEN 'running'"
+        " ELSE (SELECT CASE WHEN sum(outcome = 'failed') = 0 THEN 'succeeded'"
+        " WHEN sum(outcome = 'failed') = count(*) THEN 'failed' ELSE 'partial' END"
+        " FROM job_items WHERE job_id = jobs.id) END WHERE id = ?",
+        (stamp, job_id),
+    )
+    return waiting
 
 
 def _columns(item: NewItem) -> tuple[str | None, ...]:

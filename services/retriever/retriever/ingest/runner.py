@@ -7,6 +7,7 @@ one write to Qdrant and one commit.
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 import aiosqlite
 from langchain_core.embeddings import Embeddings
@@ -16,7 +17,7 @@ from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome, document_id
 from retriever.index.sparse import BM25
 from retriever.ingest import measures
-from retriever.ingest.jobs import FAILED, Item, Jobs
+from retriever.ingest.jobs import FAILED, End, Item, Jobs
 from retriever.ingest.parse import ParseError, page_at
 from retriever.ingest.queue import Buffer, Ready, Waiting
 from retriever.ingest.spool import Spool
@@ -105,7 +106,7 @@ class Runner:
             new.digest,
         )
         if known := await self._index.unchanged(principal, new_id):
-            await self._jobs.finish(item, Outcome.UNCHANGED, document_id=known.id)
+            await self._jobs.finish(item, End(Outcome.UNCHANGED, known.id))
             return None
         prepared = await self._parsers.prepare(
             self._spool.path(new.spool), new.source, new.media_type, new.digest
@@ -159,19 +160,17 @@ class Runner:
             vectors = dense[first : first + len(ready.texts)]
             first += len(ready.texts)
             additions.append(Addition(ready.item.principal, ready.document, vectors, ready.sparse))
-        items = {ready.document.id: ready.item for ready in group}
+        taken = [(ready.item, ready.document) for ready in group]
 
         async def confirm(
-            connection: aiosqlite.Connection, addition: Addition, outcome: Outcome
-        ) -> bool:
-            document = addition.document
-            return await self._jobs.record(
-                connection,
-                items[document.id],
-                outcome,
-                document_id=document.id,
-                chunks=len(document.chunks),
-            )
+            connection: aiosqlite.Connection, outcomes: Mapping[str, Outcome]
+        ) -> list[str]:
+            ends = [
+                (item, End(outcomes[document.id], document.id, len(document.chunks)))
+                for item, document in taken
+            ]
+            noted = await self._jobs.record(connection, ends)
+            return [document.id for (_, document), was in zip(taken, noted, strict=True) if was]
 
         with measures.stage("index"):
             outcomes = await self._index.add(additions, confirm)
@@ -195,7 +194,7 @@ class Runner:
             message = "something broke on our side"
         while True:
             try:
-                await self._jobs.finish(item, FAILED, message=message)
+                await self._jobs.finish(item, End(FAILED, message=message))
                 return
             except Unavailable as unwritable:  # a full disk: the queue stands still until it is not
                 logger.warning("an outcome cannot be kept", extra={"reason": unwritable.message})

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,21 +27,31 @@ class Spool:
         """Where the upload `name` lies."""
         return self._folder / name
 
-    async def write_text(self, text: str) -> tuple[str, str]:
-        """Keep a text, in UTF-8; its name and the SHA-256 of its bytes."""
+    async def write_texts(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Keep texts, in UTF-8: all, or none. Of each its name and the SHA-256 of its bytes."""
         try:
-            data = text.encode()
+            contents = [text.encode() for text in texts]
         except UnicodeEncodeError as error:
             raise InvalidValue("text: it holds half of a surrogate pair") from error
-        if len(data) > self._max_bytes:
+        if max(map(len, contents), default=0) > self._max_bytes:
             raise TooLarge(f"a document may hold at most {self._max_bytes} bytes")
-        return await asyncio.to_thread(self._copy, io.BytesIO(data))
+        return await asyncio.to_thread(self._copy_all, contents)
 
     async def write_upload(self, upload: UploadFile) -> tuple[str, str]:
         """Keep an uploaded file; its name and the SHA-256 of its bytes."""
         if upload.size is not None and upload.size > self._max_bytes:
             raise TooLarge(f"a document may hold at most {self._max_bytes} bytes")
         return await asyncio.to_thread(self._copy, upload.file)
+
+    def _copy_all(self, contents: Sequence[bytes]) -> list[tuple[str, str]]:
+        kept: list[tuple[str, str]] = []
+        try:
+            for content in contents:
+                kept.append(self._copy(io.BytesIO(content)))
+        except Unavailable:
+            self.remove(name for name, _ in kept)
+            raise
+        return kept
 
     def _copy(self, file: BinaryIO) -> tuple[str, str]:
         name, digest = uuid.uuid4().hex, hashlib.sha256()

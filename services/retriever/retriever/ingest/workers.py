@@ -89,6 +89,7 @@ class ParserPool:
         self._max_workers = max_workers
         self._max_tasks = max_tasks
         self._pool = self._new_pool()
+        self._started: ProcessPool | None = None
         self._futures: set[ProcessFuture[Prepared]] = set()
         self._closed = False
 
@@ -124,7 +125,9 @@ class ParserPool:
     async def _run(
         self, pool: ProcessPool, work: tuple[Path, str, str | None, str | None]
     ) -> Prepared:
-        await asyncio.to_thread(_start, pool)
+        if self._started is not pool:
+            await asyncio.to_thread(_start, pool)
+            self._started = pool
         if self._closed:
             raise RuntimeError("the parser pool is closed")
         try:
