@@ -106,6 +106,15 @@ def test_chunks_of_any_text_are_exact_complete_and_bounded(
 
 @settings(max_examples=50)
 @given(TEXTS, st.booleans())
+def test_a_text_that_fits_is_one_chunk_as_the_splitter_has_it(text: str, markdown: bool) -> None:
+    one = chunker(2_000)
+    splitter = one._markdown if markdown else one._text
+    pieces = [piece.strip() for _, piece in splitter.chunk_indices(text) if piece.strip()]
+    assert [text[chunk.start : chunk.end] for chunk in one.split(text, markdown)] == pieces
+
+
+@settings(max_examples=50)
+@given(TEXTS, st.booleans())
 @example("0000000000002:MOOR  SENTENCE10000000000000000 1000\n" + "0" * 150 + "\n0", False)
 @example("002:0030000002:0:" + "0" * 99 + "::0\u2983" + "0" * 101 + "::0", False)
 def test_overlapping_chunks_are_exact_complete_and_bounded(text: str, markdown: bool) -> None:

@@ -74,6 +74,10 @@ class Chunker:
         """
         if (bad := _SURROGATE.search(text)) is not None:
             raise ValueError(f"text holds a lone surrogate at {bad.start()}: not Unicode text")
+        whole = text.strip()
+        if self._fits(whole):  # counted once; the splitter would count it many times
+            start = len(text) - len(text.lstrip())
+            return [Chunk(start, start + len(whole))] if whole else []
         marks = list(headings(text)) if markdown else []
         trail = _Trail(marks)
         splitter = self._markdown if markdown else self._text
@@ -99,13 +103,16 @@ class Chunker:
                 continue
             for inner, part in self._characters.chunk_indices(piece):
                 # A run cut shorter can have more tokens: what was one [UNK] becomes known pieces.
-                if self._tokens(part) <= self._max_tokens:
+                if self._fits(part):
                     yield at + start + inner, part
                 else:
                     yield from self._fit(self._text, part, at + start + inner)
 
-    def _tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False))
+    def _fits(self, text: str) -> bool:
+        return (
+            len(text) <= self._max_characters
+            and len(self._tokenizer.encode(text, add_special_tokens=False)) <= self._max_tokens
+        )
 
 
 def _blocks(text: str, heading_offsets: list[int]) -> Iterator[slice]:
