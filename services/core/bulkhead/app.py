@@ -30,7 +30,6 @@ from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
 from bulkhead.protocol import bounded_protocol
 from bulkhead.settings import ServiceSettings
-from bulkhead.telemetry.http import SERVED
 from bulkhead.telemetry.setup import TelemetrySettings, configure
 
 logger = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ def create_app(
         lifespan=lifespan,
         openapi_url="/openapi.json" if documented else None,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
-        telemetry=SERVED,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext's
     )
     app.state.name = name
     app.state.fail = logger.critical

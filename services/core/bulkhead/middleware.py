@@ -1,4 +1,4 @@
-"""What happens to every request: an id, limits of size and time, a log line, never a stack trace.
+"""What happens to every request: an id, limits, a span, a log line, never a stack trace.
 
 Pure ASGI: a middleware built on `BaseHTTPMiddleware` would put a queue between a stream and its
 client, and a client that leaves would no longer end the work.
@@ -11,9 +11,6 @@ import re
 import time
 import uuid
 
-from opentelemetry.baggage import set_baggage
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import get_current_span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bulkhead.errors import ApiError, HeadTooLarge, RequestTimedOut, TooLarge
 from bulkhead.logs import request_id
 from bulkhead.settings import ServiceSettings
-from bulkhead.telemetry import names
+from bulkhead.telemetry.http import Served, is_traced
 
 logger = logging.getLogger("bulkhead.request")
 
@@ -35,7 +32,7 @@ _SLOWEST_BODY = 16 * 2**10
 
 
 class RequestContext:
-    """Adds `X-Request-ID`, bounds head and body, logs the outcome, hides what broke."""
+    """Adds `X-Request-ID`, bounds head and body, traces and logs the outcome, hides what broke."""
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         self.app = app
@@ -50,9 +47,9 @@ class RequestContext:
         headers = Headers(scope=scope)
         offered = headers.get("x-request-id", "")
         token = request_id.set(offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex)
-        get_current_span().set_attribute(names.REQUEST_ID, request_id.get())
-        carried = attach(set_baggage(names.REQUEST_ID, request_id.get()))
-        status = 0
+        traced = is_traced(scope["path"])
+        served = Served(scope, headers, request_id.get()) if traced else None
+        status, failure = 0, None
         started = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -69,7 +66,8 @@ class RequestContext:
             status = status or CLIENT_LEFT
         except ApiError as error:
             await self._fail(error, status, send_with_id)
-        except Exception:
+        except Exception as error:
+            failure = type(error).__name__
             logger.exception("the request failed")
             await self._fail(ApiError("something broke on our side"), status, send_with_id)
         finally:
@@ -82,7 +80,8 @@ class RequestContext:
                     "duration_ms": round((time.perf_counter() - started) * 1000, 2),
                 },
             )
-            detach(carried)
+            if served is not None:
+                served.end(status, failure)
             request_id.reset(token)
 
     def _refuse_announced_excess(self, scope: Scope, headers: Headers) -> None:

@@ -5,35 +5,38 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from opentelemetry.baggage import get_baggage
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.responses import StreamingResponse
 from telemetry import Recorded
 
-from bulkhead.telemetry.http import CARRYING, SERVED
+from bulkhead.app import create_app
+from bulkhead.health import Readiness
+from bulkhead.settings import ServiceSettings
+from bulkhead.telemetry.http import CARRYING
 from bulkhead.telemetry.spans import span
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def made() -> FastAPI:
-    app = FastAPI(telemetry=SERVED)
+    router = APIRouter()
 
-    @app.get("/items/{item}")
+    @router.get("/items/{item}")
     async def item(item: str) -> dict[str, Any]:
         with span("work"):
             return {"item": item, "traffic": get_baggage("rag.traffic")}
 
-    @app.get("/broken")
+    @router.get("/broken")
     async def broken() -> None:
         raise RuntimeError("nobody may read this")
 
-    @app.get("/unavailable", status_code=503)
+    @router.get("/unavailable", status_code=503)
     async def unavailable() -> None: ...
 
-    @app.get("/stream")
+    @router.get("/stream")
     async def stream() -> StreamingResponse:
         async def words() -> AsyncIterator[str]:
             for word in ("one ", "two"):
@@ -42,10 +45,18 @@ def made() -> FastAPI:
 
         return StreamingResponse(words())
 
-    @app.get("/readyz")
-    async def ready() -> None: ...
+    async def ready() -> Readiness:
+        return Readiness(status="ready", parts={})
 
-    return app
+    return create_app(
+        name="served",
+        title="Served",
+        description="For tests.",
+        version="1",
+        settings=ServiceSettings(port=1),
+        routers=[router],
+        ready=ready,
+    )
 
 
 @pytest.fixture

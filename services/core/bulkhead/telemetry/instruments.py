@@ -17,6 +17,17 @@ _TOKENS = [float(4**n) for n in range(14)]
 _STAGE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, *_SECONDS]
 _SHARES = [n / 20 for n in range(1, 21)]
 
+# A request that is served: http.*, network.protocol.version, url.scheme, error.type.
+SERVED_DURATION = _meter.create_histogram(
+    "http.server.request.duration",
+    unit="s",
+    description="Time of a request, to the end of its answer.",
+    # As the HTTP conventions advise.
+    explicit_bucket_boundaries_advisory=[
+        *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+    ],
+)
+
 # The model, as the retriever sees it: gen_ai.operation.name, gen_ai.provider.name,
 # gen_ai.request.model, error.type, rag.traffic.
 OPERATION_DURATION = _meter.create_histogram(

@@ -1,13 +1,19 @@
 """Every name that this project's telemetry uses. A test holds a snapshot of it.
 
-`gen_ai.*`, `mcp.*`, `db.*` and `error.*` are OpenTelemetry's semantic conventions (GenAI and MCP
-conventions of 2026, still in development); `rag.*` and `embedding.*` are our own, for which there
-is no convention. The conventions move: a change of names is made here and nowhere else.
+`gen_ai.*`, `mcp.*`, `db.*`, `http.*`, `url.*` and `error.*` are OpenTelemetry's conventions (those
+for GenAI and MCP of 2026, still in development); `rag.*` and `embedding.*` are our own, for which
+there is no convention. The conventions move: a change of names is made here and nowhere else.
 """
 
 from typing import Final
 
 # Attributes
+HTTP_METHOD: Final = "http.request.method"
+HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"
+HTTP_VERSION: Final = "network.protocol.version"
+URL_SCHEME: Final = "url.scheme"
+URL_PATH: Final = "url.path"
 ERROR_TYPE: Final = "error.type"
 OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"
