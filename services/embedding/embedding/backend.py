@@ -56,6 +56,7 @@ class SentenceTransformerBackend:
         import torch
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
+        from embedding.attention import attend_by_products
         from embedding.packed import pack
 
         torch.set_num_threads(1)  # of one batch: the engine computes several at once
@@ -69,6 +70,7 @@ class SentenceTransformerBackend:
             model_kwargs=precision,
         ).eval()
         pack(self._model)
+        attend_by_products(self._model)
         self._reranker = (
             CrossEncoder(settings.reranker, device=settings.device, model_kwargs=precision)
             if settings.reranker

@@ -53,18 +53,16 @@ class Served:
 
     def end(self, status: int, failure: str | None = None) -> None:
         """Note how it was answered; `failure` is the kind of an error of ours, if there was one."""
-        labels = self._labels
-        if status:
-            labels[names.HTTP_STATUS] = status
+        told: dict[str, str | int] = {names.HTTP_STATUS: status} if status else {}
         if status >= 500 or failure is not None:
-            labels[names.ERROR_TYPE] = failure or str(status)
+            told[names.ERROR_TYPE] = failure or str(status)
             self._span.set_status(Status(StatusCode.ERROR))
         # By now FastAPI has put the route there: a pattern, of which there are few, and no path.
         if route := getattr(self._scope.get("route"), "path_format", None):
-            labels[names.HTTP_ROUTE] = route
+            told[names.HTTP_ROUTE] = route
             self._span.update_name(f"{self._method} {route}")
-        self._span.set_attributes(labels)
-        SERVED_DURATION.record(time.perf_counter() - self._started, labels)
+        self._span.set_attributes(told)
+        SERVED_DURATION.record(time.perf_counter() - self._started, {**self._labels, **told})
         self._span.end()
         detach(self._token)
 
