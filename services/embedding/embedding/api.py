@@ -26,7 +26,7 @@ from embedding.schemas import (
 router = APIRouter()
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:  # a plain function would take a thread's turn
     engine = request.app.state.engine
     assert isinstance(engine, Engine)
     return engine

@@ -58,6 +58,7 @@ class SentenceTransformerBackend:
 
         from embedding.attention import attend_by_products
         from embedding.packed import pack
+        from embedding.unread import leave_out_unread
 
         torch.set_num_threads(1)  # of one batch: the engine computes several at once
         # cuDNN's attention makes a plan for every new shape, and nearly every batch has one.
@@ -69,6 +70,7 @@ class SentenceTransformerBackend:
             device=settings.device,
             model_kwargs=precision,
         ).eval()
+        leave_out_unread(self._model)
         pack(self._model)
         attend_by_products(self._model)
         self._reranker = (

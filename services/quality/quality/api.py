@@ -18,7 +18,7 @@ class Taken(BaseModel):
     )
 
 
-def _known(request: Request) -> None:
+async def _known(request: Request) -> None:
     keys: KeyRing = request.app.state.keys
     keys.principal(bearer_key(request))
 
