@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
+from bulkhead.app import shorten_collections
+
 
 @dataclass(frozen=True)
 class Held:
-    """One callback: milliseconds of processor time that it took, and what it was."""
+    """One callback: milliseconds of processor time that it took, and what it was.
+
+    A garbage collection that fell into it is counted apart.
+    """
 
     milliseconds: float
+    collecting: float
     what: str
 
 
@@ -40,23 +46,38 @@ class Watchdog:
         """Watch until the block ends."""
         run: Any = asyncio.Handle._run
         here = threading.get_ident()
+        spent = threading.local()
 
         def timed(handle: Any) -> None:
             if threading.get_ident() == here:
                 run(handle)
                 return
             what = _what(handle)
+            spent.collecting = 0.0
             started = time.thread_time()
             run(handle)
-            self.held.append(Held((time.thread_time() - started) * 1000, what))
+            collecting = 1000 * spent.collecting
+            took = 1000 * (time.thread_time() - started) - collecting
+            self.held.append(Held(took, collecting, what))
 
-        gc.collect()
-        gc.freeze()  # all that this process of tests has loaded, torch included, is no retriever's
+        def collected(phase: str, _: dict[str, int]) -> None:
+            if phase == "start":
+                spent.began = time.thread_time()
+            else:
+                spent.collecting = (
+                    getattr(spent, "collecting", 0.0) + time.thread_time() - spent.began
+                )
+
+        usual = gc.get_threshold()
+        shorten_collections()  # as a service does when it starts
+        gc.callbacks.append(collected)
         try:
             with mock.patch.object(asyncio.Handle, "_run", timed):
                 yield
         finally:
+            gc.callbacks.remove(collected)
             gc.unfreeze()
+            gc.set_threshold(*usual)
 
 
 def _what(handle: Any) -> str:
