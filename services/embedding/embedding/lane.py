@@ -131,12 +131,12 @@ class Lane:
                     item.done.set_exception(error)
             return
         seconds = max(time.monotonic() - started, 1e-6)
-        self._record(batch, started, seconds)
         rate = sum(item.tokens for item in batch) / seconds
         self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
         for item, row in zip(batch, rows, strict=True):
             if not item.done.done():
                 item.done.set_result(row)
+        self._record(batch, started, seconds)
 
     def _record(self, batch: Sequence[Item], started: float, seconds: float) -> None:
         longest = max(item.tokens for item in batch)

@@ -8,7 +8,7 @@ from opentelemetry.baggage import get_baggage
 
 from bulkhead.telemetry import names
 from bulkhead.telemetry.deferred import soon
-from bulkhead.telemetry.instruments import DEGRADED, STAGE_DURATION
+from bulkhead.telemetry.instruments import DEGRADED, STAGE_DURATION, TOP1_SCORE
 
 
 class Report:
@@ -23,6 +23,8 @@ class Report:
         """Milliseconds a stage, in the order in which the stages first ran."""
         self.first_word: float | None = None
         """Seconds from the making of this report to the first word of the answer."""
+        self.top1_score: float | None = None
+        """The best chunk's cosine."""
         self.degraded: list[str] = []
         """The parts that were down and done without."""
 
@@ -58,5 +60,7 @@ class Report:
         traffic = {names.TRAFFIC: self.traffic}
         for stage, milliseconds in stages.items():
             STAGE_DURATION.record(milliseconds / 1000, {names.STAGE: stage, **traffic})
+        if self.top1_score is not None:
+            TOP1_SCORE.record(self.top1_score, traffic)
         for part in self.degraded:
             DEGRADED.add(1, {names.STAGE: part, **traffic})

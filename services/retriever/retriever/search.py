@@ -8,7 +8,6 @@ from qdrant_client import models
 from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
 from bulkhead.telemetry import names
-from bulkhead.telemetry.instruments import TOP1_SCORE
 from bulkhead.telemetry.spans import Attributes, span
 from retriever.clients.embedding import EmbeddingClient
 from retriever.index.access import Filters
@@ -86,7 +85,7 @@ class Searcher:
             hits = await self._index.search(principal, legs, wanted, options.filters)
         cosines = [hit.scores.dense for hit in hits if hit.scores.dense is not None]
         if cosines:
-            TOP1_SCORE.record(max(cosines), {names.TRAFFIC: report.traffic})
+            report.top1_score = max(cosines)
         if options.rerank and hits:
             hits = await self._rerank(query, hits, report)
         return hits[:limit]

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.baggage import set_baggage
-from opentelemetry.context import attach, detach
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.propagate import extract, inject
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_tracer, set_span_in_context
 from starlette.datastructures import Headers
@@ -40,7 +40,8 @@ class Served:
             names.HTTP_VERSION: scope["http_version"],
             names.URL_SCHEME: scope["scheme"],
         }
-        parent = extract(headers)
+        known = "traceparent" in headers or "baggage" in headers
+        parent = extract(headers) if known else Context()
         self._span = _tracer.start_span(
             method if method in _METHODS else "HTTP",
             parent,
