@@ -28,6 +28,8 @@ from embedding.tokens import Kind, Tokens
 
 LAUNCH_TOKENS = 64
 """What a run of the model costs beside its tokens, about, on a core (docs/performance.md)."""
+_SHORT_CHARACTERS = 1_000
+"""Texts that are tokenized at once: it takes .3 ms, and to have a thread do it takes as long."""
 BULK_NICE = 15
 """Of the bulk lane: it gets 4 % of a core that the other lane wants too, and all that is left."""
 
@@ -110,7 +112,7 @@ class Engine:
         counts = {key: found.tokens for key, found in known.items()}
         read: dict[bytes, Tokens] = {}
         if new:
-            tokenized = await lane.count(lambda: self.backend.tokenize(list(new.values()), kind))
+            tokenized = await self._tokenized(lane, list(new.values()), kind)
             read = dict(zip(new, tokenized, strict=True))
             counts |= {key: tokens.count for key, tokens in read.items()}
         longest = self.backend.max_tokens
@@ -136,6 +138,11 @@ class Engine:
         counts = await self._reading.count(lambda: self.backend.count_pairs(pairs))
         items = [_item("pair", pair, count) for pair, count in zip(pairs, counts, strict=True)]
         return [row.item() for row in await self._reading.submit(items)]
+
+    async def _tokenized(self, lane: Lane, texts: list[str], kind: Kind) -> list[Tokens]:
+        if sum(map(len, texts)) <= _SHORT_CHARACTERS:
+            return self.backend.tokenize(texts, kind)
+        return await lane.count(lambda: self.backend.tokenize(texts, kind))
 
     def _compute(self, batch: Sequence[Item]) -> Vectors:
         work = batch[0].work
