@@ -50,7 +50,8 @@ def _attend(
     """Of (texts, heads, tokens, width) each, the attention of (texts, tokens, heads, width)."""
     texts, heads, tokens, width = query.shape
     alike = attention_mask is None or attention_mask.shape[2] == 1
-    special = getattr(module, "is_causal", False) or any(kwargs.values())
+    told = [one for one in kwargs.values() if one is not None and one is not False]
+    special = getattr(module, "is_causal", False) or bool(told)
     if texts == 1 or key.shape != query.shape or special or not alike:
         attended: torch.Tensor = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs

@@ -14,6 +14,8 @@ from transformers import (
     ModernBertConfig,
     ModernBertModel,
     PreTrainedModel,
+    T5Config,
+    T5EncoderModel,
 )
 
 from embedding.attention import attend_by_products
@@ -36,6 +38,9 @@ MODELS: dict[str, Callable[[], PreTrainedModel]] = {
     ),
     "a token sees what is before it": lambda: GPT2Model(
         GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=2)
+    ),
+    "a token's distance counts": lambda: T5EncoderModel(
+        T5Config(vocab_size=50, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
     ),
 }
 
@@ -76,7 +81,7 @@ def test_it_gives_what_the_fused_kernel_gives(kind: str, mask: torch.Tensor | No
     torch.testing.assert_close(states(model, mask=mask), expected, atol=0.05, rtol=0.02)
 
 
-@pytest.mark.parametrize(("kind", "used"), list(zip(MODELS, [2, None, 0], strict=True)))
+@pytest.mark.parametrize(("kind", "used"), list(zip(MODELS, [2, None, 0, 0], strict=True)))
 def test_it_is_used_where_all_tokens_see_the_same(
     products: list[int], kind: str, used: int | None
 ) -> None:

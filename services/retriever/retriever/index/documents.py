@@ -1,4 +1,7 @@
-"""The documents in SQLite: their text, whose they are, and whether they are live."""
+"""The documents in SQLite: their text, whose they are, and whether they are live.
+
+The SQL that is put together here holds nothing but conditions of `access` and question marks.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -22,8 +25,6 @@ _COLUMNS = "id, source, title, media_type, groups, metadata, pages, chunks, char
 
 class Documents:
     """Rows of `documents`. Reads take a principal and see only what is live and theirs.
-
-    The SQL that is put together here holds nothing but conditions of `access` and question marks.
 
     A row is `pending` while its points are written, `live` once they all are, `deleting` until
     they are gone. Search asks `live` for every hit, so a change shows at one commit.

@@ -299,7 +299,7 @@ async def _record(
 ) -> set[int]:
     """Note what documents of one job came to, by their numbers; gives those that were noted."""
     stamp = now()
-    marks = ", ".join("?" * len(ends))
+    marks = ", ".join("?" * len(ends))  # all that is put together into the SQL: question marks
     rows = await connection.execute_fetchall(
         f"SELECT n FROM job_items WHERE job_id = ? AND outcome IS NULL AND n IN ({marks})",  # noqa: S608
         [job_id, *ends],
