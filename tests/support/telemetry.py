@@ -11,6 +11,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from bulkhead.telemetry import histograms
+
 Labels = frozenset[tuple[str, Any]]
 
 
@@ -18,6 +20,7 @@ Labels = frozenset[tuple[str, Any]]
 def _recording() -> tuple[InMemoryMetricReader, InMemorySpanExporter]:
     reader, spans = InMemoryMetricReader(), InMemorySpanExporter()
     metrics.set_meter_provider(MeterProvider([reader]))
+    histograms.record_from_now()
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(tracers)
@@ -37,14 +40,16 @@ class Recorded:
         points: dict[tuple[str, Labels], float] = {}
         time.sleep(0.02)  # some of it is recorded a turn after the last byte has left
         data = self._reader.get_metrics_data()
+        scopes = [histograms.read()]
         for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    for point in metric.data.data_points:
-                        labels = frozenset((point.attributes or {}).items())
-                        points[metric.name, labels] = (
-                            point.value if isinstance(point, NumberDataPoint) else point.count
-                        )
+            scopes += resource.scope_metrics
+        for scope in scopes:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    labels = frozenset((point.attributes or {}).items())
+                    points[metric.name, labels] = (
+                        point.value if isinstance(point, NumberDataPoint) else point.count
+                    )
         return points
 
     def counts(self, metric: str) -> dict[Labels, float]:

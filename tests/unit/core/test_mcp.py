@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from opentelemetry.metrics import Meter
+from telemetry import Recorded
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import RateLimited
@@ -82,23 +82,6 @@ def test_the_names_a_server_answers_to(told: dict[str, str], hosts: set[str]) ->
     assert settings.origins() == frozenset()
 
 
-class Recorder:
-    """A meter, and its one histogram, that remembers what is recorded."""
-
-    def __init__(self) -> None:
-        self.points: list[dict[str, str]] = []
-
-    def create_histogram(self, name: str, **options: Any) -> "Recorder":
-        """The histogram of the MCP conventions."""
-        assert (name, options["unit"]) == ("mcp.server.operation.duration", "s")
-        return self
-
-    def record(self, seconds: float, attributes: dict[str, str]) -> None:
-        """Remember one duration."""
-        assert 0 <= seconds < 1
-        self.points.append(attributes)
-
-
 @pytest.mark.parametrize(
     ("method", "params", "result", "attributes"),
     [
@@ -118,8 +101,8 @@ async def test_durations_have_attributes_that_a_caller_cannot_multiply(
     result: dict[str, Any] | Exception,
     attributes: dict[str, str],
 ) -> None:
-    recorder = Recorder()
-    middleware = OperationDuration(["read"], cast(Meter, recorder))
+    recorded = Recorded()
+    middleware = OperationDuration(["read"])
     context = ServerRequestContext[Any, Any](
         session=cast(Any, None),
         lifespan_context=None,
@@ -139,6 +122,8 @@ async def test_durations_have_attributes_that_a_caller_cannot_multiply(
             await middleware(context, call_next)
     else:
         assert await middleware(context, call_next) == result
-    (point,) = recorder.points
+    ((labels, times),) = recorded.counts("mcp.server.operation.duration").items()
+    point = dict(labels)
+    assert times == 1
     assert point.items() >= attributes.items()
     assert not {"secret", "made-up"} & set(point.values())

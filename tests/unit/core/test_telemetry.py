@@ -27,6 +27,8 @@ METRICS = {
     "FIRST_TOKEN": "rag.answer.time_to_first_token",
     "INGEST_STAGE_DURATION": "rag.ingest.stage.duration",
     "LIMITED": "rag.rate_limited",
+    "MCP_CLIENT_DURATION": "mcp.client.operation.duration",
+    "MCP_SERVER_DURATION": "mcp.server.operation.duration",
     "ANSWERS": "rag.answers",
     "ANSWER_DURATION": "rag.answer.duration",
     "BATCH_DURATION": "embedding.batch.duration",

@@ -6,10 +6,8 @@ from typing import Any
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from opentelemetry import metrics
 
-SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-"""The conventions' bucket boundaries for MCP durations."""
+from bulkhead.telemetry.instruments import MCP_SERVER_DURATION
 
 _METHODS = frozenset(
     (
@@ -30,14 +28,8 @@ class OperationDuration:
     callers cannot make series.
     """
 
-    def __init__(self, tools: Collection[str], meter: metrics.Meter | None = None) -> None:
+    def __init__(self, tools: Collection[str]) -> None:
         self._tools = frozenset(tools)
-        self._histogram = (meter or metrics.get_meter("bulkhead.mcp")).create_histogram(
-            "mcp.server.operation.duration",
-            unit="s",
-            description="Duration of an MCP request or notification, as the server saw it.",
-            explicit_bucket_boundaries_advisory=SECONDS,
-        )
 
     async def __call__(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
@@ -62,5 +54,5 @@ class OperationDuration:
             attributes["error.type"] = type(error).__name__
             raise
         finally:
-            self._histogram.record(time.perf_counter() - started, attributes)
+            MCP_SERVER_DURATION.record(time.perf_counter() - started, attributes)
         return result

@@ -1,4 +1,4 @@
-"""The metrics, each made once. They record to nowhere until `setup` gives the process a provider.
+"""The metrics, each made once. They go nowhere until `setup` gives the process readers.
 
 What may label them is listed beside each: labels with few values only, never a tenant, a key, a
 document or a question, so that the number of time series stays bounded.
@@ -6,6 +6,7 @@ document or a question, so that the number of time series stays bounded.
 
 from opentelemetry.metrics import get_meter
 
+from bulkhead.telemetry.histograms import Histogram
 from bulkhead.telemetry.sums import Counter, UpDownCounter
 
 _meter = get_meter("bulkhead")
@@ -18,70 +19,68 @@ _STAGE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, *_SECONDS]
 _SHARES = [n / 20 for n in range(1, 21)]
 
 # A request that is served: http.*, network.protocol.version, url.scheme, error.type.
-SERVED_DURATION = _meter.create_histogram(
+SERVED_DURATION = Histogram(
     "http.server.request.duration",
     unit="s",
     description="Time of a request, to the end of its answer.",
     # As the HTTP conventions advise.
-    explicit_bucket_boundaries_advisory=[
-        *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
-    ],
+    bounds=[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0],
 )
 
 # The model, as the retriever sees it: gen_ai.operation.name, gen_ai.provider.name,
 # gen_ai.request.model, error.type, rag.traffic.
-OPERATION_DURATION = _meter.create_histogram(
+OPERATION_DURATION = Histogram(
     "gen_ai.client.operation.duration",
     unit="s",
     description="Time of a whole call to a model.",
-    explicit_bucket_boundaries_advisory=_SECONDS,
+    bounds=_SECONDS,
 )
-TIME_TO_FIRST_CHUNK = _meter.create_histogram(
+TIME_TO_FIRST_CHUNK = Histogram(
     "gen_ai.client.operation.time_to_first_chunk",
     unit="s",
     description="Time from a call to a model to its first words.",
-    explicit_bucket_boundaries_advisory=_SECONDS,
+    bounds=_SECONDS,
 )
-TIME_PER_OUTPUT_CHUNK = _meter.create_histogram(
+TIME_PER_OUTPUT_CHUNK = Histogram(
     "gen_ai.client.operation.time_per_output_chunk",
     unit="s",
     description="Time between pieces of an answer, after the first, as a mean over the answer.",
-    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
+    bounds=_STAGE_SECONDS,
 )
-TOKEN_USAGE = _meter.create_histogram(  # and gen_ai.token.type
+TOKEN_USAGE = Histogram(  # and gen_ai.token.type
     "gen_ai.client.token.usage",
     unit="{token}",
     description="Tokens of a call to a model, read and written.",
-    explicit_bucket_boundaries_advisory=_TOKENS,
+    bounds=_TOKENS,
 )
 
 # A question: rag.traffic, and what stands beside each.
 ANSWERS = Counter(  # rag.outcome: answered, abstained, error
     _meter, "rag.answers", unit="{answer}", description="Questions, by what became of them."
 )
-ANSWER_DURATION = _meter.create_histogram(  # rag.outcome
+ANSWER_DURATION = Histogram(  # rag.outcome
     "rag.answer.duration",
     unit="s",
     description="Time from a question to the end of its answer.",
-    explicit_bucket_boundaries_advisory=_SECONDS,
+    bounds=_SECONDS,
 )
-FIRST_TOKEN = _meter.create_histogram(
+FIRST_TOKEN = Histogram(
     "rag.answer.time_to_first_token",
     unit="s",
     description="Time from a question to the first word of its answer.",
-    explicit_bucket_boundaries_advisory=_SECONDS,
+    bounds=_SECONDS,
 )
-STAGE_DURATION = _meter.create_histogram(  # rag.stage
+STAGE_DURATION = Histogram(  # rag.stage
     "rag.stage.duration",
     unit="s",
     description="Time of one stage of a question.",
-    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
+    bounds=_STAGE_SECONDS,
 )
-TOP1_SCORE = _meter.create_histogram(
+TOP1_SCORE = Histogram(
     "rag.retrieval.top1_score",
     unit="1",
     description="Cosine of the best chunk: low where a question is out of scope.",
-    explicit_bucket_boundaries_advisory=_SHARES,
+    bounds=_SHARES,
 )
 RETRIEVED = Counter(  # rag.result: cited, not_cited
     _meter, "rag.retrieval.chunks", unit="{chunk}", description="Chunks shown to the model."
@@ -108,11 +107,11 @@ EVALUATION_DROPPED = Counter(
     unit="{answer}",
     description="Answers drawn for evaluation that were not evaluated.",
 )
-EVALUATION_DURATION = _meter.create_histogram(  # rag.evaluator
+EVALUATION_DURATION = Histogram(  # rag.evaluator
     "rag.evaluation.duration",
     unit="s",
     description="Time of one verdict.",
-    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
+    bounds=_STAGE_SECONDS,
 )
 CANARIES = Counter(  # rag.result: hit, miss, absent, declined, not_declined, error
     _meter, "rag.retrieval.canary", unit="{question}", description="Labelled questions, by outcome."
@@ -147,6 +146,22 @@ CACHE_LOOKUPS = Counter(  # rag.cache, rag.result: hit, miss
     _meter, "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."
 )
 
+# A message of MCP: mcp.method.name, gen_ai.operation.name, gen_ai.tool.name, error.type.
+# Buckets as its conventions have them.
+_MCP_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0]
+MCP_SERVER_DURATION = Histogram(
+    "mcp.server.operation.duration",
+    unit="s",
+    description="Duration of an MCP request or notification, as the server saw it.",
+    bounds=_MCP_SECONDS,
+)
+MCP_CLIENT_DURATION = Histogram(  # and rag.tool.server
+    "mcp.client.operation.duration",
+    unit="s",
+    description="Duration of an MCP request, as its client saw it.",
+    bounds=_MCP_SECONDS,
+)
+
 # Ingestion
 DOCUMENTS = Counter(  # rag.outcome: added, replaced, unchanged, failed
     _meter,
@@ -157,11 +172,11 @@ DOCUMENTS = Counter(  # rag.outcome: added, replaced, unchanged, failed
 CHUNKS = Counter(
     _meter, "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
 )
-INGEST_STAGE_DURATION = _meter.create_histogram(  # rag.stage: parse, embed, index
+INGEST_STAGE_DURATION = Histogram(  # rag.stage: parse, embed, index
     "rag.ingest.stage.duration",
     unit="s",
     description="Time to parse a document, and to embed or index those that go together.",
-    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
+    bounds=_STAGE_SECONDS,
 )
 DOCUMENTS_WAITING = UpDownCounter(
     _meter,
@@ -171,29 +186,29 @@ DOCUMENTS_WAITING = UpDownCounter(
 )
 
 # The embedding service: embedding.lane, reading (queries, pairs) or bulk
-BATCH_DURATION = _meter.create_histogram(
+BATCH_DURATION = Histogram(
     "embedding.batch.duration",
     unit="s",
     description="Time of the model for one batch.",
-    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
+    bounds=_STAGE_SECONDS,
 )
-BATCH_TEXTS = _meter.create_histogram(
+BATCH_TEXTS = Histogram(
     "embedding.batch.texts",
     unit="{text}",
     description="Texts in a batch.",
-    explicit_bucket_boundaries_advisory=[1, 2, 4, 8, 16, 32, 64, 128, 256],
+    bounds=[1, 2, 4, 8, 16, 32, 64, 128, 256],
 )
-BATCH_FILL = _meter.create_histogram(
+BATCH_FILL = Histogram(
     "embedding.batch.fill",
     unit="1",
     description="Tokens of a batch, as a share of what it may hold.",
-    explicit_bucket_boundaries_advisory=_SHARES,
+    bounds=_SHARES,
 )
-QUEUE_SECONDS = _meter.create_histogram(
+QUEUE_SECONDS = Histogram(
     "embedding.queue.duration",
     unit="s",
     description="Time that the oldest text of a batch waited for it.",
-    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
+    bounds=_STAGE_SECONDS,
 )
 QUEUE_TEXTS = UpDownCounter(
     _meter, "embedding.queue.texts", unit="{text}", description="Texts that wait for their batch."

@@ -5,6 +5,8 @@ is recorded, but trace ids exist, for logs; metrics stand at `/metrics` for Prom
 """
 
 import logging
+import time
+from dataclasses import replace
 from typing import Literal
 
 from fastapi import FastAPI
@@ -12,8 +14,13 @@ from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import (
+    MetricReader,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -23,6 +30,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
+
+from bulkhead.telemetry import histograms
 
 _METRICS_SECONDS = 10  # between two exports: as often as Prometheus scrapes
 
@@ -42,6 +51,30 @@ class TelemetrySettings(BaseSettings):
     instrumentation_genai_capture_message_content: bool = Field(
         False, description="Put questions and answers into spans. They may be confidential."
     )
+
+
+def _with_histograms(data: MetricsData) -> MetricsData:
+    first, *others = data.resource_metrics  # one in fact: a process has one resource
+    first = replace(first, scope_metrics=[*first.scope_metrics, histograms.read()])
+    return MetricsData([first, *others])
+
+
+class PeriodicReader(PeriodicExportingMetricReader):
+    """Exports our histograms as well."""
+
+    def _receive_metrics(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
+    ) -> None:
+        super()._receive_metrics(_with_histograms(metrics_data), timeout_millis, **kwargs)
+
+
+class PrometheusReader(PrometheusMetricReader):
+    """Shows our histograms as well."""
+
+    def _receive_metrics(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
+    ) -> None:
+        super()._receive_metrics(_with_histograms(metrics_data), timeout_millis, **kwargs)
 
 
 def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
@@ -65,11 +98,26 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
     readers: list[MetricReader] = []
     if settings.metrics_exporter == "otlp":
         interval = _METRICS_SECONDS * 1000
-        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(), interval))
+        readers.append(PeriodicReader(OTLPMetricExporter(), interval))
     elif settings.metrics_exporter == "prometheus":
-        readers.append(PrometheusMetricReader(scope_info_enabled=False))
+        readers.append(PrometheusReader(scope_info_enabled=False))
         app.add_route("/metrics", _metrics, include_in_schema=False)
     metrics.set_meter_provider(MeterProvider(readers, resource))
+    if readers:
+        histograms.record_from_now()
+        _report_uptime()
+
+
+def _report_uptime() -> None:
+    """Besides its own use, it is always there: the SDK calls no reader where it has nothing."""
+    started = time.monotonic()
+
+    def observe(_: CallbackOptions) -> list[Observation]:
+        return [Observation(time.monotonic() - started)]
+
+    metrics.get_meter("bulkhead").create_observable_gauge(
+        "process.uptime", [observe], "s", "Time since this service started."
+    )
 
 
 def _metrics(_: Request) -> Response:

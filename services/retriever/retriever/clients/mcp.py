@@ -12,12 +12,11 @@ import httpx2
 import mcp_types
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from opentelemetry import metrics
 from opentelemetry.propagate import inject
 
 from bulkhead.auth import Principal
-from bulkhead.mcp.metrics import SECONDS
 from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import MCP_CLIENT_DURATION
 from bulkhead.telemetry.spans import span
 from bulkhead.tool_tokens import mint
 
@@ -56,12 +55,6 @@ class McpServer:
         self._url = url
         self._key = key
         self._transport = _Bounded(httpx2.AsyncHTTPTransport(uds=uds, limits=_LIMITS), max_bytes)
-        self._duration = metrics.get_meter("bulkhead.mcp").create_histogram(
-            "mcp.client.operation.duration",
-            unit="s",
-            description="Duration of an MCP request, as its client saw it.",
-            explicit_bucket_boundaries_advisory=SECONDS,
-        )
 
     async def definitions(self, principal: Principal, seconds: float) -> dict[str, dict[str, Any]]:
         """The server's tools by name, as they are pinned. Raises `ToolServerError`."""
@@ -150,7 +143,7 @@ class McpServer:
             attributes["error.type"] = type(error).__name__
             raise
         finally:
-            self._duration.record(time.perf_counter() - started, attributes)
+            MCP_CLIENT_DURATION.record(time.perf_counter() - started, attributes)
 
 
 def definition(tool: mcp_types.Tool) -> dict[str, Any]:
