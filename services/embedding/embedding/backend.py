@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from embedding.queue import Pair
+from embedding.queue import Pair, Work
 from embedding.settings import EmbeddingSettings
 from embedding.tokens import Kind, Reader, Tokens, counting
 
@@ -27,6 +27,8 @@ class Backend(Protocol):
     tokenizer_json: str
     reranks: bool
     """Whether there is a reranking model."""
+    pads: frozenset[Work]
+    """The work whose batches are padded to their longest item."""
 
     def tokenize(self, texts: Sequence[str], kind: Kind) -> list[Tokens]:
         """What the model reads of each text."""
@@ -56,8 +58,8 @@ class SentenceTransformerBackend:
         import torch
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
-        from embedding.attention import attend_by_products
         from embedding.packed import pack
+        from embedding.rows import take_rows
         from embedding.unread import leave_out_unread
 
         torch.set_num_threads(1)  # of one batch: the engine computes several at once
@@ -72,7 +74,6 @@ class SentenceTransformerBackend:
         ).eval()
         leave_out_unread(self._model)
         pack(self._model)
-        attend_by_products(self._model)
         self._reranker = (
             CrossEncoder(settings.reranker, device=settings.device, model_kwargs=precision)
             if settings.reranker
@@ -85,6 +86,11 @@ class SentenceTransformerBackend:
             "query": Reader(self._model, "query"),
             "document": Reader(self._model, "document"),
         }
+        complete = all(reader.complete for reader in self._readers.values())
+        self._first = take_rows(self._model, self._readers["document"]) if complete else None
+        self.pads = frozenset[Work](
+            ("pair",) if self._first is not None else ("query", "document", "pair")
+        )
         if self._reranker is not None:
             self._pair_tokenizer = counting(self._reranker.tokenizer.backend_tokenizer)
         self.tokenizer_json: str = counting(self._model.tokenizer.backend_tokenizer).to_str()
@@ -113,7 +119,9 @@ class SentenceTransformerBackend:
         """Unit vectors, float32, of shape (texts, dimension), of texts tokenized as that kind."""
         reader = self._readers[kind]
         if reader.complete:
-            vectors = self._forward(reader.features(texts), kind)
+            first = self._first
+            features = reader.features(texts) if first is None else reader.row(texts, first)
+            vectors = self._forward(features, kind)
         else:
             encode = self._model.encode_query if kind == "query" else self._model.encode_document
             vectors = encode(
@@ -157,6 +165,7 @@ class DummyBackend:
     dimension = 64
     max_tokens = 256
     reranks = True
+    pads: frozenset[Work] = frozenset(("query", "document", "pair"))
 
     def __init__(self, tokenizer_json: str = "{}") -> None:
         self.tokenizer_json = tokenizer_json

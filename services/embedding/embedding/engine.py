@@ -69,6 +69,7 @@ class Engine:
             batch_tokens=batch_tokens,
             launch_tokens=launch_tokens,
             most=queue_texts,
+            pads=backend.pads,
             workers=workers,
         )
         self._bulk = Lane(
@@ -78,6 +79,7 @@ class Engine:
             batch_tokens=batch_tokens,
             launch_tokens=launch_tokens,
             most=queue_texts,
+            pads=backend.pads,
             workers=workers,
             nice=BULK_NICE,
         )

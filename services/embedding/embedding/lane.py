@@ -5,7 +5,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -39,18 +39,19 @@ class Lane:
         batch_tokens: int,
         launch_tokens: int,
         most: int,
+        pads: Collection[Work],
         workers: int = 1,
         nice: int = 0,
     ) -> None:
         """`compute` gives a row an item, in `workers` threads at once.
 
+        `batch_tokens`, `launch_tokens` and `pads` are the queue's, `most` is what may wait in it.
         `nice` is added to the threads' own, where the system can.
         """
         self._compute = compute
         self._most = most
-        self._batch_tokens = batch_tokens
         self._labels = {names.LANE: name}
-        self._queue = Queue(works, batch_tokens, launch_tokens)
+        self._queue = Queue(works, batch_tokens, launch_tokens, pads)
         self._arrived = asyncio.Event()
         self._workers = workers
         self._computing = ThreadPoolExecutor(workers, f"{name} compute", _yielding, (nice,))
@@ -139,10 +140,9 @@ class Lane:
         self._record(batch, started, seconds)
 
     def _record(self, batch: Sequence[Item], started: float, seconds: float) -> None:
-        longest = max(item.tokens for item in batch)
         BATCH_DURATION.record(seconds, self._labels)
         BATCH_TEXTS.record(len(batch), self._labels)
-        BATCH_FILL.record(min(longest * len(batch) / self._batch_tokens, 1.0), self._labels)
+        BATCH_FILL.record(self._queue.fill(batch), self._labels)
         EMBEDDED_TOKENS.add(sum(item.tokens for item in batch), self._labels)
         QUEUE_SECONDS.record(started - min(item.since for item in batch), self._labels)
 

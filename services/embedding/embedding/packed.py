@@ -18,13 +18,13 @@ class PackedLinear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         reorder: Any = torch.ops.mkldnn._reorder_linear_weight
-        self._weight = reorder(layer.weight.detach(), None)
+        self.weight: torch.Tensor = reorder(layer.weight.detach(), None)  # T5 asks for its type
         self._bias = None if layer.bias is None else layer.bias.detach()
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """The layer's output."""
         multiply: Any = torch.ops.mkldnn._linear_pointwise
-        product: torch.Tensor = multiply(states, self._weight, self._bias, "none", [], "")
+        product: torch.Tensor = multiply(states, self.weight, self._bias, "none", [], "")
         return product
 
 

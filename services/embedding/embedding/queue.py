@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from operator import attrgetter
@@ -49,12 +49,20 @@ class Queue:
     Every call costs about as much as the items it is about, however many wait.
     """
 
-    def __init__(self, works: Sequence[Work], batch_tokens: int, launch_tokens: int) -> None:
-        """`works` come in this order; `batch_tokens` bounds items times the longest of them.
+    def __init__(
+        self,
+        works: Sequence[Work],
+        batch_tokens: int,
+        launch_tokens: int,
+        pads: Collection[Work],
+    ) -> None:
+        """`works` come in this order; `batch_tokens` bounds a batch's tokens with their padding.
 
-        `launch_tokens` bounds a batch's padding: running the model once more costs about as much
-        as so many tokens, so what would bring more padding is better off in another batch.
+        Of the work that `pads`, each item of a batch is padded to the longest. `launch_tokens`
+        bounds that: running the model once more costs about as much as so many tokens, so what
+        would bring more padding is better off in another batch.
         """
+        self._pads = pads
         self._batch_tokens = batch_tokens
         self._launch_tokens = launch_tokens
         self._by_length: dict[Work, list[Item]] = {work: [] for work in works}
@@ -95,33 +103,22 @@ class Queue:
             first = next(alike[0] for alike in self._by_length.values() if alike)
         alike = self._by_length[first.work]
         start = bisect_left(alike, first.place, key=_place)
-        end, padding = start + 1, 0
-        while (wider := self._wider(alike, first, start, end, padding)) is not None:
-            start, end, padding = wider
+        end, tokens, padding = start + 1, first.tokens, 0
+        while (near := _nearest(alike, first.tokens, start, end)) is not None:
+            tokens += alike[near].tokens
+            if first.work in self._pads:
+                longest = alike[max(near, end - 1)].tokens
+                padding = longest * (end - start + 1) - tokens
+            if tokens + padding > self._batch_tokens or padding > self._launch_tokens:
+                break
+            start, end = min(near, start), max(near + 1, end)
         return self._take(alike, start, end - start)
 
-    def _wider(
-        self, alike: list[Item], first: Item, start: int, end: int, padding: int
-    ) -> tuple[int, int, int] | None:
-        """The span of a batch with the next nearest item, and the tokens of its padding.
-
-        None when the batch is full, or the padding would cost more than another batch.
-        """
-        shorter = alike[start - 1].tokens if start else None
-        longer = alike[end].tokens if end < len(alike) else None
-        longest = alike[end - 1].tokens
-        if longer is not None and (
-            shorter is None or longer - first.tokens < first.tokens - shorter
-        ):
-            padding, longest = padding + (longer - longest) * (end - start), longer
-            end += 1
-        elif shorter is not None:
-            padding += longest - shorter
-            start -= 1
-        else:
-            return None
-        fits = (end - start) * longest <= self._batch_tokens
-        return (start, end, padding) if fits and padding <= self._launch_tokens else None
+    def fill(self, batch: Sequence[Item]) -> float:
+        """The tokens of a batch with their padding, as a share of what it may hold; at most 1."""
+        tokens = [item.tokens for item in batch]
+        padded = max(tokens) * len(tokens) if batch[0].work in self._pads else sum(tokens)
+        return min(padded / self._batch_tokens, 1.0)
 
     def _take(self, alike: list[Item], start: int, number: int) -> list[Item]:
         taken = alike[start : start + number]
@@ -130,3 +127,12 @@ class Queue:
             item.waiting = False
             self.tokens -= item.tokens
         return taken
+
+
+def _nearest(alike: list[Item], tokens: int, start: int, end: int) -> int | None:
+    """Which item beside that span is nearest in length to `tokens`; none where there is none."""
+    shorter = tokens - alike[start - 1].tokens if start else None
+    longer = alike[end].tokens - tokens if end < len(alike) else None
+    if longer is not None and (shorter is None or longer < shorter):
+        return end
+    return None if shorter is None else start - 1

@@ -53,7 +53,8 @@ class Reader:
         if model.max_seq_length is not None:
             self._cutting.enable_truncation(model.max_seq_length)
         self._longest = model.max_seq_length
-        self._pad = model.tokenizer.pad_token_id or 0
+        self.pad: int = model.tokenizer.pad_token_id or 0
+        """The id of the token that pads."""
         self._pads_left = model.tokenizer.padding_side == "left"
         theirs = [model.preprocess(texts, prompt=prompt or None, task=kind) for texts in _SAMPLES]
         self._constant = {
@@ -87,7 +88,7 @@ class Reader:
         import torch
 
         shape = (len(texts), max((len(text.ids) for text in texts), default=0))
-        ids, mask = np.full(shape, self._pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        ids, mask = np.full(shape, self.pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for row, text in enumerate(texts):
             size = len(text.ids)
             place = slice(shape[1] - size, None) if self._pads_left else slice(size)
@@ -96,6 +97,24 @@ class Reader:
         if self._typed:
             tensors["token_type_ids"] = torch.zeros(shape, dtype=torch.int64)
         return {**tensors, **self._constant}
+
+    def row(self, texts: Sequence[Tokens], first: int) -> dict[str, Any]:
+        """What `forward` takes where the model takes rows: tensors of shape (1, all tokens).
+
+        A text's tokens have the positions `first`, `first` + 1 and so on.
+        """
+        import torch
+
+        ids = torch.from_numpy(np.concatenate([text.ids for text in texts]))[None]
+        features = {"input_ids": ids, **self._constant}
+        if self._typed:
+            features["token_type_ids"] = torch.zeros_like(ids)
+        if len(texts) > 1:
+            ends = np.cumsum([0, *(len(text.ids) for text in texts)])
+            places = np.concatenate([np.arange(len(text.ids)) for text in texts]) + first
+            features["position_ids"] = torch.from_numpy(places)[None]
+            features["cu_seq_lens_q"] = torch.from_numpy(ends)
+        return features
 
 
 def counting(tokenizer: Any) -> Any:

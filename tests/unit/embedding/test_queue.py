@@ -15,7 +15,8 @@ BUDGET, LAUNCH = 256, 32
 
 @pytest.fixture
 def queue() -> Queue:
-    return Queue(("query", "document", "pair"), BUDGET, LAUNCH)
+    """Pairs are not padded, the rest is."""
+    return Queue(("query", "document", "pair"), BUDGET, LAUNCH, pads=("query", "document"))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,33 @@ def test_a_batch_is_flat_and_within_its_budget(
 ) -> None:
     put(*waiting)
     assert drained(queue) == batches
+
+
+@pytest.mark.parametrize(
+    ("waiting", "batches"),
+    [
+        ([5, 100, 5, 5], [[5, 5, 5, 100]]),
+        ([100, 110, 30], [[30, 100, 110]]),
+        ([200, 10, 60], [[10, 60], [200]]),  # 270 tokens are more than the budget
+        ([256, 1], [[1], [256]]),
+        ([255, 1], [[1, 255]]),
+        ([300], [[300]]),
+    ],
+)
+def test_a_batch_without_padding_mixes_lengths_within_its_budget(
+    queue: Queue, put: Put, waiting: list[int], batches: list[list[int]]
+) -> None:
+    put(*waiting, work="pair")
+    assert drained(queue) == batches
+
+
+def test_what_padding_takes_fills_a_batch_too(queue: Queue, put: Put) -> None:
+    put(64, 64 - 4)
+    assert queue.fill(queue.next_batch(0.0)) == 128 / BUDGET
+    put(64, 64 - 4, work="pair")
+    assert queue.fill(queue.next_batch(0.0)) == 124 / BUDGET
+    put(1000)
+    assert queue.fill(queue.next_batch(0.0)) == 1
 
 
 def test_queries_go_before_documents_and_documents_before_pairs(queue: Queue, put: Put) -> None:
