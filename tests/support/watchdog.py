@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from bulkhead.app import shorten_collections
+from bulkhead.garbage import collect_seldom
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Watchdog:
                 )
 
         usual = gc.get_threshold()
-        shorten_collections()  # as a service does when it starts
+        collect_seldom()  # as a service does when it starts
         gc.callbacks.append(collected)
         try:
             with mock.patch.object(asyncio.Handle, "_run", timed):

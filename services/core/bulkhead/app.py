@@ -1,6 +1,5 @@
 """The app factory: a FastAPI app with the project's errors, request ids, limits and health."""
 
-import gc
 import logging
 import socket
 import sys
@@ -25,6 +24,7 @@ from bulkhead.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from bulkhead.garbage import Server
 from bulkhead.health import Readiness, health_router
 from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
@@ -100,8 +100,7 @@ def serve(
     """
     configure_logging(settings.log_level)
     configure(app, app.state.name, TelemetrySettings())
-    shorten_collections()
-    server = uvicorn.Server(server_config(app, settings, **options))
+    server = Server(server_config(app, settings, **options))
     reasons: list[str] = []
 
     def fail(reason: str) -> None:
@@ -114,18 +113,6 @@ def serve(
         sys.exit(f"{app.title}: {reasons[0]}")
     if not server.started:
         sys.exit(3)
-
-
-def shorten_collections() -> None:
-    """Let a garbage collection hold requests for as short as it can.
-
-    What is loaded by now stays: no collection walks it again. The middle generation is collected
-    when it is still small, for 1 ms and not 2; a full collection is as rare as before.
-    """
-    gc.collect()
-    gc.freeze()
-    youngest, _, old = gc.get_threshold()
-    gc.set_threshold(youngest, 4, old)
 
 
 def server_config(app: FastAPI, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
