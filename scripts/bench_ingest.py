@@ -71,7 +71,8 @@ class Counted(SentenceTransformerBackend):
         shares = []
         for batch in batches:
             # A batch is full when one more text of its length would not have fitted.
-            shares.append(len(batch) / max(1, self._budget // max(batch)))
+            length = max(batch) if "document" in self.pads else statistics.mean(batch)
+            shares.append(len(batch) / max(1, self._budget // length))
         return {"batches": len(batches), "fill": statistics.mean(shares) if shares else 0.0}
 
 

@@ -27,7 +27,7 @@ _QUICKEST_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """A document as it was handed in; `spool` names the file in the spool with its bytes."""
+    """A document as it was handed in; `spool` names its bytes in the spool."""
 
     source: str
     title: str | None

@@ -108,9 +108,8 @@ class Runner:
         if known := await self._index.unchanged(principal, new_id):
             await self._jobs.finish(item, End(Outcome.UNCHANGED, known.id))
             return None
-        prepared = await self._parsers.prepare(
-            self._spool.path(new.spool), new.source, new.media_type, new.digest
-        )
+        path, part = self._spool.place(new.spool)
+        prepared = await self._parsers.prepare(path, new.source, new.media_type, new.digest, part)
         measures.took("parse", prepared.seconds)
         document = _document(new_id, item, prepared)
         texts = searchable_texts(document)

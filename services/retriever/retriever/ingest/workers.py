@@ -26,6 +26,9 @@ from retriever.ingest.parse import MARKED_UP, Parsed, ParseError, ParseLimits, p
 
 MIB = 1024 * 1024
 
+Part = tuple[int, int]
+"""Of a file: the first byte, and how many."""
+
 # A worker whose parent is gone is not watched by it any more, so it ends itself this long after
 # its document's time.
 _ORPHAN_GRACE_SECONDS = 10
@@ -95,16 +98,21 @@ class ParserPool:
         self._closed = False
 
     async def prepare(
-        self, path: Path, filename: str, media_type: str | None, digest: str | None = None
+        self,
+        path: Path,
+        filename: str,
+        media_type: str | None,
+        digest: str | None = None,
+        part: Part | None = None,
     ) -> Prepared:
-        """Parse and chunk the file at `path`; cancelling the caller kills the work.
+        """Parse and chunk a file, or a part of it; cancelling the caller kills the work.
 
         `digest`, the SHA-256 of its bytes in hex, is checked if given: uploads are not forced onto
         the disk one by one, so a power failure can cut one short. Raises ParseError (also
         `timeout`, `crashed`, and `too_large` for memory), OSError if the file cannot be read, and
         RuntimeError once the pool is closed.
         """
-        pool, work = self._pool, (path, filename, media_type, digest)
+        pool, work = self._pool, (path, filename, media_type, digest, part)
         try:
             return await self._run(pool, work)
         except BrokenProcessPool:
@@ -124,7 +132,7 @@ class ParserPool:
         _stop(self._pool)
 
     async def _run(
-        self, pool: ProcessPool, work: tuple[Path, str, str | None, str | None]
+        self, pool: ProcessPool, work: tuple[Path, str, str | None, str | None, Part | None]
     ) -> Prepared:
         if self._started is not pool:
             await asyncio.to_thread(_start, pool)
@@ -214,15 +222,26 @@ def _start_worker(settings: _Settings) -> None:
     _worker = settings, _chunker(settings)
 
 
-def _prepare(path: Path, filename: str, media_type: str | None, digest: str | None) -> Prepared:
+def _read(path: Path, part: Part | None) -> bytes:
+    if part is None:
+        return path.read_bytes()
+    start, size = part
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(size)
+
+
+def _prepare(
+    path: Path, filename: str, media_type: str | None, digest: str | None, part: Part | None
+) -> Prepared:
     if _worker is None:
         raise RuntimeError("the worker was not started by a ParserPool")
     settings, chunker = _worker
     started = time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, settings.timeout + _ORPHAN_GRACE_SECONDS)
     try:
-        settings.limits.check_bytes(path.stat().st_size)
-        data = path.read_bytes()
+        settings.limits.check_bytes(part[1] if part else path.stat().st_size)
+        data = _read(path, part)
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:
             raise ParseError("invalid", "The upload was damaged on our disk; send it again.")
         parsed = parse(data, filename, media_type, settings.limits)
