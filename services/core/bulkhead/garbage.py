@@ -1,11 +1,13 @@
 """When garbage is collected: a full collection stops the process, so it is made while nobody waits.
 
-What is loaded when a service starts is never walked again, which took 180 ms; what has come since
-takes some 3 ms for 15,000 objects, an index in memory more (docs/performance.md).
+What is loaded when a service starts is never walked again, which took 180 ms. What has come since
+takes some 3 ms for 15,000 objects, and an index in memory more (docs/performance.md), so the longer
+a collection took the longer it is until the next.
 """
 
 import gc
 import socket
+import time
 
 import uvicorn
 
@@ -15,10 +17,16 @@ _FULL = 10
 """Middle collections before a full one, as Python has it, where no request is under way."""
 _FULL_AMID_REQUESTS = 1000
 """The same where there always is one: some thousand questions."""
+_SHARE = 0.001
+"""Of the time, at most, that full collections take where no request is under way."""
 
 
 class Server(uvicorn.Server):
     """Collects garbage between requests, and only when there is no between, amid them."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._not_before = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve; what is there by then stays."""
@@ -27,8 +35,11 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: collect what is due, if nobody waits."""
-        if gc.get_count()[2] > _FULL and not self.server_state.tasks:
+        due = gc.get_count()[2] > _FULL and time.monotonic() > self._not_before
+        if due and not self.server_state.tasks:
+            started = time.monotonic()
             gc.collect()
+            self._not_before = started + (time.monotonic() - started) / _SHARE
         return await super().on_tick(counter)
 
 

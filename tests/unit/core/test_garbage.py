@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +56,29 @@ async def test_a_full_collection_waits_until_no_request_is_under_way(
     await server.on_tick(3)
     assert len(full) == 1  # none is due
     request.cancel()
+
+
+async def test_after_a_long_collection_the_next_is_far(
+    full: list[str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect_seldom()
+    full.clear()
+    clock = [1000.0]
+    monkeypatch.setattr("bulkhead.garbage.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slow(phase: str, told: dict[str, int]) -> None:
+        if phase == "stop" and told["generation"] == 2:
+            clock[0] += 0.2
+
+    gc.callbacks.append(slow)
+    try:
+        for passed, made in ((0.0, 1), (100.0, 1), (199.0, 2), (199.0, 2), (2.0, 3)):
+            clock[0] += passed
+            middle_ones(50)
+            await server.on_tick(1)
+            assert len(full) == made
+    finally:
+        gc.callbacks.remove(slow)
 
 
 def test_where_there_always_is_a_request_it_comes_in_the_end(full: list[str]) -> None:
