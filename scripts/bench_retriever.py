@@ -33,6 +33,7 @@ from bench_ingest import KEY, documents, ingest, until_ready
 from evaluation.beir import Dataset, load
 from evaluation.client import RetrieverClient
 from evaluation.report import provenance, write
+from loading.plots import Axis, Series, plot, save
 
 FIRST_SECONDS = 0.05
 """The scripted model's time to its first word."""
@@ -301,7 +302,17 @@ async def measure(
         result["embedding_alone_p50"] = statistics.median(alone)
         table = Table(title=f"search over {count} documents, milliseconds")
         table.caption = f"embedding alone, without a retriever: p50 {statistics.median(alone):.1f}"
-        for column in ("clients", "a second", "embed", "qdrant", "added p50", "p95", "CPU"):
+        for column in (
+            "clients",
+            "a second",
+            "p50",
+            "p95",
+            "embed",
+            "qdrant",
+            "added p50",
+            "p95",
+            "CPU",
+        ):
             table.add_column(column, justify="right")
         repeated = itertools.cycle(texts[:20])
         rounds = [(str(n), n, fresh) for n in levels] + [("4, asked before", 4, repeated)]
@@ -309,6 +320,8 @@ async def measure(
             done = await search(http, stack, clients_, questions)
             values = {
                 "per_second": done.per_second,
+                "whole_p50": statistics.median(done.whole),
+                "whole_p95": percentile(done.whole, 95),
                 "embed_p50": statistics.median(done.embed),
                 "qdrant_p50": statistics.median(done.search),
                 "added_p50": statistics.median(done.overhead()),
@@ -383,6 +396,9 @@ def run(
     levels: Annotated[str, typer.Option(help="Searching clients, round by round.")] = "1,4,16",
     port: Annotated[int, typer.Option(help="First of three free ports.")] = 18090,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+    plotted: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the searches by clients as SVG.")
+    ] = None,
 ) -> None:
     """Measure and print."""
     console = Console()
@@ -391,6 +407,17 @@ def run(
         result = asyncio.run(
             measure(running, load(data), count, number, rate, seconds, steps, console)
         )
+    if plotted is not None:
+        rows = [(level, result[f"search, {level}"]) for level in steps]
+        curves = [
+            Series(name, [(level, values[key]) for level, values in rows])
+            for name, key in (
+                ("searches a second", "per_second"),
+                ("p50, ms", "whole_p50"),
+                ("p95, ms", "whole_p95"),
+            )
+        ]
+        save(plotted, plot(curves, Axis("clients", log=True), Axis("a second, or ms", log=True)))
     if out is not None:
         write(out, {"provenance": provenance(), **result})
 
