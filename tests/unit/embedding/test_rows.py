@@ -51,9 +51,9 @@ NO_TOKENS: dict[str, Any] = dict.fromkeys(
 
 MODELS: dict[str, tuple[int | None, Callable[[int], PreTrainedModel]]] = {
     "BERT": (0, lambda words: BertModel(bert_config(words))),
-    "BERT, with no more positions than a text has tokens": (
+    "BERT of 40 positions": (
         0,
-        lambda words: BertModel(BertConfig(vocab_size=words, max_position_embeddings=120, **SIZES)),
+        lambda words: BertModel(BertConfig(vocab_size=words, max_position_embeddings=40, **SIZES)),
     ),
     "XLM-R": (
         1,
@@ -104,7 +104,7 @@ def saved(
     """A model of that kind with random weights, as a folder."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(bundled_model())
-    tokenizer.model_max_length = 120
+    tokenizer.model_max_length = 40 if kind == "BERT of 40 positions" else 120
     MODELS[kind][1](len(tokenizer)).save_pretrained(folder / "inner")
     tokenizer.save_pretrained(folder / "inner")
     modules = [Transformer(str(folder / "inner")), Pooling(32, pooling)]
