@@ -6,6 +6,7 @@ is here: attention that keeps each text of a row to itself.
 """
 
 import logging
+from collections.abc import Callable
 from itertools import groupby, pairwise
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 from torch.nn.functional import cosine_similarity, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import bidirectional_mask_function
 
 from embedding.tokens import Reader
 
@@ -39,7 +41,7 @@ def take_rows(model: SentenceTransformer, reader: Reader) -> int | None:
     samples = reader.tokenize(_SAMPLES)
     expected = _vectors(model, reader.features(samples))
     before = transformer.model.config._attn_implementation
-    distances, reason = dict[int, float](), "in a row it gives other vectors"
+    distances, reason = dict[int, float](), ""
     # RoBERTa's kin count a text's tokens from the one after the padding's id.
     for first in (0, reader.pad + 1):
         try:
@@ -52,11 +54,12 @@ def take_rows(model: SentenceTransformer, reader: Reader) -> int | None:
             found, wanted = torch.cat([alone, all_of_them]), torch.cat([expected[:1], expected])
             distances[first] = 1 - cosine_similarity(found, wanted).min().item()
         except Exception as error:  # whatever another kind of model makes of such a row
-            reason = str(error)
+            reason = reason or str(error)
     nearest = min(distances, key=lambda first: distances[first], default=0)
     if distances.get(nearest, 1.0) < (_TOLERANCE if model.dtype == torch.float32 else _COARSE):
         return nearest
     transformer.model.set_attn_implementation(before)
+    reason = "in a row it gives other vectors" if distances else reason
     _logger.warning("this model's batches are padded, which is slower: %s", reason)
     return None
 
@@ -105,8 +108,18 @@ def _cut(states: torch.Tensor, start: int, stop: int, length: int) -> torch.Tens
     return states[0, :, start:stop].view(heads, -1, length, width).transpose(0, 1)
 
 
-def _mask(*_: Any, attention_mask: torch.Tensor | None = None, **__: Any) -> torch.Tensor | None:
-    """None: there is no padding. What is given nevertheless goes on, to be refused."""
+def _mask(
+    *_: Any,
+    mask_function: Callable[..., bool],
+    attention_mask: torch.Tensor | None = None,
+    **__: Any,
+) -> torch.Tensor | None:
+    """None: there is no padding. What is given nevertheless goes on, to be refused.
+
+    Raises `ValueError` where a token is not to see all others of its text.
+    """
+    if mask_function is not bidirectional_mask_function:
+        raise ValueError("a token sees a part of its text")
     return attention_mask
 
 

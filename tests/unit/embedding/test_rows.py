@@ -1,6 +1,7 @@
 """Texts in one row get the vectors that the library gives them padded; who cannot, stays padded."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ from transformers import (
     XLMRobertaConfig,
     XLMRobertaModel,
 )
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.models.bert import modeling_bert
 from vectors import vectors_of
 
 from embedding.backend import SentenceTransformerBackend
@@ -162,3 +165,15 @@ def test_a_model_that_cannot_stays_what_it_was(tmp_path: Path) -> None:
     assert take_rows(model, Reader(model, "document")) is None
     assert inner.config._attn_implementation == attention
     assert np.array_equal(model.encode(TEXTS), before)
+
+
+def test_a_window_that_is_longer_than_what_is_tried_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def near(_: int, __: int, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        return (query - key).abs() < 50
+
+    windowed = partial(create_bidirectional_mask, and_mask_function=near)
+    monkeypatch.setattr(modeling_bert, "create_bidirectional_mask", windowed)
+    model = SentenceTransformer(saved(tmp_path, "BERT"), device="cpu")
+    assert take_rows(model, Reader(model, "document")) is None

@@ -46,12 +46,8 @@ class Spool:
             raise InvalidValue("text: it holds half of a surrogate pair") from error
         if max(map(len, contents), default=0) > self._max_bytes:
             raise TooLarge(f"a document may hold at most {self._max_bytes} bytes")
-        kept, start = [], 0
         file = uuid.uuid4().hex
-        for content in contents:
-            kept.append((f"{file}.{start}.{len(content)}", hashlib.sha256(content).hexdigest()))
-            start += len(content) + 1  # so that no two names are alike, even of empty texts
-        await asyncio.to_thread(self._copy, file, io.BytesIO(b"\n".join(contents)))
+        kept = await asyncio.to_thread(self._copy_all, file, contents)
         self._parts[file] = {name for name, _ in kept}
         return kept
 
@@ -61,6 +57,14 @@ class Spool:
             raise TooLarge(f"a document may hold at most {self._max_bytes} bytes")
         name = uuid.uuid4().hex
         return name, await asyncio.to_thread(self._copy, name, upload.file)
+
+    def _copy_all(self, file: str, contents: Sequence[bytes]) -> list[tuple[str, str]]:
+        kept, start = [], 0
+        for content in contents:
+            kept.append((f"{file}.{start}.{len(content)}", hashlib.sha256(content).hexdigest()))
+            start += len(content) + 1  # so that no two names are alike, even of empty texts
+        self._copy(file, io.BytesIO(b"\n".join(contents)))
+        return kept
 
     def _copy(self, name: str, file: BinaryIO) -> str:
         digest = hashlib.sha256()
@@ -90,11 +94,12 @@ class Spool:
     def keep_only(self, names: set[str]) -> None:
         """Remove every upload but these: what a process left that died before its job was noted."""
         self._parts.clear()
+        files = set()
         for name in names:
             path, part = self.place(name)
+            files.add(path)
             if part is not None:
                 self._parts.setdefault(path.name, set()).add(name)
-        files = {self.place(name)[0] for name in names}
         for path in self._folder.iterdir():
             if path not in files:
                 path.unlink(missing_ok=True)

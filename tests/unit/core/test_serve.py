@@ -1,0 +1,66 @@
+"""A process that serves: it collects garbage as it should, and shows what it measures."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from textwrap import dedent
+
+import httpx
+import pytest
+from serving import free_port
+
+SERVICE = dedent(
+    """
+    import gc, sys
+    from fastapi import APIRouter
+    from bulkhead.app import create_app, serve
+    from bulkhead.health import Readiness
+    from bulkhead.settings import ServiceSettings
+
+    router = APIRouter()
+
+    @router.get("/collector")
+    async def collector() -> list[int]:
+        return [gc.get_freeze_count(), *gc.get_threshold()]
+
+    async def ready() -> Readiness:
+        return Readiness()
+
+    settings = ServiceSettings(host="127.0.0.1", port=int(sys.argv[1]))
+    about = {"name": "test", "title": "test", "description": "", "version": "1"}
+    serve(create_app(**about, settings=settings, routers=[router], ready=ready), settings)
+    """
+)
+
+
+@pytest.fixture
+def service() -> Iterator[httpx.Client]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-c", SERVICE, str(port)])
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        try:
+            for _ in range(200):
+                try:
+                    client.get("/healthz")
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None
+                    time.sleep(0.1)
+            yield client
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def test_it_collects_seldom_and_shows_histograms_where_nothing_else_was_measured(
+    service: httpx.Client,
+) -> None:
+    frozen, _, middle, full = service.get("/collector").json()
+    assert frozen > 10_000
+    assert (middle, full) == (4, 1000)
+    page = service.get("/metrics").text
+    assert "process_uptime_seconds" in page
+    counted = next(line for line in page.splitlines() if "request_duration_seconds_count" in line)
+    assert 'http_route="/collector"' in counted
+    assert counted.endswith(" 1.0")
