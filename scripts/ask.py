@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from connect import NOT_UP, connected
-from screen import show_answer, terminal
+from client.connect import NOT_UP, connected
+from client.screen import show_answer, terminal
 
 
 def main(

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from bulkhead.audit import head_path
 from bulkhead.chain import ChainError, Head, verify
+from client.screen import one_line, terminal
 from embedded.parts import state
-from screen import one_line, terminal
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 

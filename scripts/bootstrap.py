@@ -20,7 +20,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-from machine import GIB, available_memory, free_disk
+from diagnosis.machine import GIB, available_memory, free_disk
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -103,7 +103,7 @@ def service_folders() -> list[Path]:
 def digest() -> str:
     """Stands for all that decides what is installed: the Python, this folder, locks, packages."""
     told = hashlib.sha256(f"{sys.version} {sys.platform} {ROOT} {TORCH}".encode())
-    for path in (LOCK, *(folder / "pyproject.toml" for folder in service_folders())):
+    for path in (LOCK, *(folder / "pyproject.toml" for folder in (ROOT, *service_folders()))):
         if not path.is_file():
             raise SetupError(f"{path.name} is missing; is this the whole repository?")
         told.update(path.read_bytes())
@@ -135,8 +135,11 @@ def install(stamp: str) -> None:
         "uv takes an index from UV_DEFAULT_INDEX, not from pip's settings",
     )
     step(*torch_step(pip, os.environ.get("BULKHEAD_TORCH_INDEX", "")))
-    folders = [word for folder in service_folders() for word in ("--editable", str(folder))]
-    step("this project's services", [*uv, "--no-deps", "--no-build-isolation", *folders])
+    places = (ROOT, *service_folders())
+    folders = [word for folder in places for word in ("--editable", str(folder))]
+    step(
+        "this project's services and scripts", [*uv, "--no-deps", "--no-build-isolation", *folders]
+    )
 
     STAMP.write_text(stamp, encoding="ascii")
     UNFINISHED.unlink()

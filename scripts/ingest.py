@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from connect import NOT_UP, connected
-from screen import one_line, terminal
-from upload import KINDS, find, ingest
-from watch import Mirror, keep_in_step
+from client.connect import NOT_UP, connected
+from client.screen import one_line, terminal
+from client.upload import KINDS, find, ingest
+from client.watch import Mirror, keep_in_step
 
 MOST_SKIPPED_SHOWN = 10
 

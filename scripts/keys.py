@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from client import Retriever
-from connect import connected
-from screen import clean, one_line, terminal
+from client.api import Retriever
+from client.connect import connected
+from client.screen import clean, one_line, terminal
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 

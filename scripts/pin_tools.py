@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bulkhead.auth import Principal, Role
 from bulkhead.tool_tokens import read_signing_key
+from client.screen import terminal
 from embedded.parts import state, tool_servers
 from retriever.agent.canonical import digest
 from retriever.agent.policy import (
@@ -33,7 +34,6 @@ from retriever.agent.policy import (
 from retriever.agent.servers import CHECK_SECONDS, SEARCH_DEFINITION, SEARCH_SERVER
 from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.settings import ToolServerAddress
-from screen import terminal
 
 _ADDRESSES = TypeAdapter(dict[str, ToolServerAddress])
 _MAX_BYTES = 4 * 2**20

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
+from client.screen import terminal
 from sandbox.engine import Container, EngineError, containers
 from sandbox.leaks import Leaks
 from sandbox.network import Outside, listening, try_neighbours
 from sandbox.scorecard import Finding, Verdict, show
 from sandbox.walls import Controls
-from screen import terminal
 
 # On the one network from which the host's gateway answers: a published port needs that.
 EXPECTED_OPEN = {("ingress", "host")}

@@ -15,8 +15,9 @@ from honcho.printer import Printer
 from rich.console import Console
 from rich.text import Text
 
-import demo as demonstration
-from client import Retriever
+from client import demo as demonstration
+from client.api import Retriever
+from client.screen import one_line, terminal
 from embedded import preflight, summary, tools
 from embedded.counts import Counts
 from embedded.errors import Interrupted, StackError
@@ -25,7 +26,6 @@ from embedded.prometheus import prometheus
 from embedded.quality import quality
 from embedded.readiness import await_ready
 from embedded.supervisor import Supervisor
-from screen import one_line, terminal
 
 _OBSERVE = "Also start the quality service, and Prometheus if installed; else show a summary."
 

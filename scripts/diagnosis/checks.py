@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diagnosis.finding import Finding, Level, fine, judged
+from diagnosis.machine import GIB, available_memory
 from diagnosis.vram import KNOWN, Budget, shape_of, vllm_setting
-from machine import GIB, available_memory
 
 OLDEST_ENGINE, BEST_ENGINE = (20, 10), (25, 0)
 OLDEST_COMPOSE = (2, 20, 2)  # depends_on with `required: false`

@@ -146,8 +146,8 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
     if "RETRIEVER_TOOL_SERVERS" not in environment:
-        script = str(ROOT / "scripts" / "postgres.py")
-        command = (sys.executable, script, str(kept.postgres), "--port", str(postgres))
+        module = "embedded.sample_database"
+        command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres))
         wanted[:0] = [
             Part("postgres", command, postgres, "", told),
             part("mcp-filesystem", "mcp_filesystem", filesystem, "/healthz"),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from diagnosis.machine import GIB, available_memory, free_disk
 from embedded.errors import PortTaken, StackError, TooLittleDisk, TooLittleMemory
 from embedded.parts import Part, State
-from machine import GIB, available_memory, free_disk
 
 # The three processes hold 1.5 GiB after the demo; the rest is room for documents.
 NEEDED_MEMORY = 2 * GIB

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from client import Job
+from client.api import Job
 from evaluation.errors import ApiError
 from evaluation.replies import ChatChunk, ChatReply, ModelList, SearchReply
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from client import Counts, Job
+from client.api import Counts, Job
 from evaluation.beir import CorpusDocument, Dataset
 from evaluation.client import RetrieverClient
 from evaluation.errors import ApiError, EvaluationError, MeasurementError

@@ -20,7 +20,7 @@ from serving import free_port
 from stack_processes import running, state
 
 from embedded.parts import Part
-from generate_monitoring import OBSERVABILITY
+from monitoring.generate import OBSERVABILITY
 
 # Debian's name for it, and everyone else's.
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")

@@ -8,8 +8,8 @@ from rich.console import Console
 from rig import KEY, Api
 from scripted_llm import ScriptedLLM
 
-import demo
-from client import Retriever
+from client import demo
+from client.api import Retriever
 from embedded.parts import ROOT
 from retriever.settings import RetrieverSettings
 

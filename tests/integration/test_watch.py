@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 from rig import KEY, Api
 
-import watch
-from client import Busy, NotReachable, Retriever
+from client import watch
+from client.api import Busy, NotReachable, Retriever
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ingest.py"
 

@@ -12,7 +12,7 @@ from compose_rules import violations
 from compose_stack import GRAFANA_PORT, PORT, Stack
 from rig import PORTS
 
-from image_sizes import BUDGETS, added
+from bench.image_sizes import BUDGETS, added
 
 PROJECT = "com.docker.compose.project=bulkhead"
 QUESTION = "Which port does the embedding service listen on?"

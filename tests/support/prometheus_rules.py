@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from generate_monitoring import OBSERVABILITY
+from monitoring.generate import OBSERVABILITY
 
 RULES = sorted((OBSERVABILITY / "prometheus/rules").glob("*.yml"))
 

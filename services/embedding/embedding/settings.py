@@ -60,7 +60,7 @@ class EmbeddingSettings(ServiceSettings):
         1024,
         ge=256,
         description="Most tokens of a batch, padding included. "
-        "1024 is the fastest on few cores, 65536 does well on a GPU (scripts/bench_embedding.py).",
+        "1024 is the fastest on few cores, 65536 does well on a GPU (scripts/bench/embedding.py).",
     )
     queue_texts: int = Field(
         4096,

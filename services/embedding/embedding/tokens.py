@@ -1,7 +1,7 @@
 """Texts as a model reads them: tokenized once, which the queue sorts by and the model computes.
 
 sentence-transformers tokenizes as it encodes, by transformers' Python code: on a GPU that takes ten
-times as long as the model (scripts/bench_embedding.py, docs/performance.md).
+times as long as the model (scripts/bench/embedding.py, docs/performance.md).
 """
 
 import logging

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from generate_monitoring import OBSERVABILITY
+from monitoring.generate import OBSERVABILITY
 
 CONFIG: dict[str, Any] = yaml.safe_load((OBSERVABILITY / "otel-collector/config.yaml").read_text())
 PIPELINES: dict[str, dict[str, list[str]]] = CONFIG["service"]["pipelines"]

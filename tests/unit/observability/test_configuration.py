@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_rules import alerts
 
-from generate_monitoring import OBSERVABILITY
+from monitoring.generate import OBSERVABILITY
 from monitoring.panels import PROMETHEUS, TEMPO
 from monitoring.slo import OBJECTIVES
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from generate_monitoring import OBSERVABILITY, generated
 from monitoring.boards import BOARDS
+from monitoring.generate import OBSERVABILITY, generated
 from monitoring.panels import PROMETHEUS, Board, Panel
 from monitoring.slo import OBJECTIVES, Objective, thresholds
 
@@ -23,7 +23,7 @@ def test_the_committed_files_are_those_that_the_generator_writes() -> None:
         for path, text in generated().items()
         if not path.exists() or path.read_text() != text
     ]
-    assert stale == [], "run scripts/generate_monitoring.py"
+    assert stale == [], "run scripts/monitoring/generate.py"
 
 
 def test_no_dashboard_lies_around_that_nothing_generates() -> None:

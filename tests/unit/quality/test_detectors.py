@@ -1,7 +1,8 @@
 """The encoder detectors, with small models of random weights made on the spot.
 
 What is tested is everything but the published weights: files, input format, which token and which
-class is read, limits. Whether the weights are any good is measured (scripts/measure_evaluators.py).
+class is read, limits. Whether the weights are any good is measured
+(scripts/evaluation/evaluators.py).
 """
 
 import json

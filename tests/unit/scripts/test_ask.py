@@ -14,8 +14,8 @@ from serving import free_port, serving
 from typer.testing import CliRunner, Result
 
 import ask
-from client import Retriever, RetrieverError
-from screen import clean, one_line
+from client.api import Retriever, RetrieverError
+from client.screen import clean, one_line
 
 TEXT = "Häfen 🔴: the retriever listens on port 8080.\r\nMore."
 START, END = TEXT.index("the"), TEXT.index("\r")

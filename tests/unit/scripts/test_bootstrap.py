@@ -45,7 +45,7 @@ def test_too_small_a_machine_is_refused_before_anything_is_done(
 
 
 def test_the_script_reads_under_a_python_older_than_the_one_it_asks_for() -> None:
-    for name in ("bootstrap.py", "machine.py"):
+    for name in ("bootstrap.py", "diagnosis/machine.py"):
         ast.parse((ROOT / "scripts" / name).read_text(), feature_version=(3, 7))
 
 
@@ -63,7 +63,8 @@ def test_a_failed_step_ends_with_the_tools_own_last_words(
 def repository(folder: Path) -> Path:
     """As much of a checkout as the digest reads."""
     (folder / "services/core").mkdir(parents=True)
-    (folder / "services/core/pyproject.toml").write_text("[project]\n")
+    for path in ("pyproject.toml", "services/core/pyproject.toml"):
+        (folder / path).write_text("[project]\n")
     (folder / "requirements.lock").write_text("uv==1 \\\n    --hash=sha256:0\nother==2\n")
     return folder
 

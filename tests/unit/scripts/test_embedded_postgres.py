@@ -17,7 +17,6 @@ from database import SampleDatabase
 from serving import free_port
 
 from embedded.errors import PortTaken, StackError
-from embedded.parts import ROOT
 from embedded.postgres import running
 
 
@@ -63,7 +62,7 @@ def test_it_runs_as_an_ordinary_user_on_loopback_with_bounded_memory(
 
 def test_the_command_ends_at_sigterm_and_finds_its_data_again_after_a_kill(folder: Path) -> None:
     port = free_port()
-    command = [sys.executable, str(ROOT / "scripts" / "postgres.py"), str(folder / "data"),
+    command = [sys.executable, "-m", "embedded.sample_database", str(folder / "data"),
                "--port", str(port)]  # fmt: skip
     for end in (signal.SIGKILL, signal.SIGTERM):  # the second run meets an orphan
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

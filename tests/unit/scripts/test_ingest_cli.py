@@ -15,8 +15,8 @@ from starlette.datastructures import UploadFile
 from typer.testing import CliRunner, Result
 
 import ingest
-import upload
-from client import NotReachable, Retriever
+from client import upload
+from client.api import NotReachable, Retriever
 
 FINAL = {"succeeded", "partial", "failed"}
 
@@ -167,7 +167,7 @@ def test_a_stream_of_events_that_drops_is_taken_up_where_it_was(told: Told, at: 
 def test_a_stream_that_never_gets_anywhere_is_given_up(
     at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client._RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("client.api._RECONNECT_SECONDS", 0.0)
     with Retriever(at, "k") as retriever:
         accepted = retriever.upload([])
     with (

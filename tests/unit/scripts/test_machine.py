@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import GIB, available_memory, free_disk
+from diagnosis.machine import GIB, available_memory, free_disk
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from typer.testing import CliRunner
 
-from sweep_answers import LAYOUTS, app
+from evaluation.sweep_answers import LAYOUTS, app
 
 
 def run(*arguments: str | Path) -> str:

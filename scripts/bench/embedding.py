@@ -11,8 +11,8 @@ alone over texts cut to fit, and that of an index in one precision asked in anot
 With `--device cuda` each batch and precision is measured against `SentenceTransformer.encode` in
 the same, and the model alone against what the device does in a large multiplication and a copy.
 
-    python scripts/bench_embedding.py [--data ../shared/data/cranfield] [--onnx FILE]
-    python scripts/bench_embedding.py --device cuda
+    python -m bench.embedding [--data ../shared/data/cranfield] [--onnx FILE]
+    python -m bench.embedding --device cuda
 """
 
 import argparse

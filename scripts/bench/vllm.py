@@ -2,8 +2,8 @@
 
 It needs a retriever whose model server is the vLLM named, with the collection ingested.
 
-    python scripts/bench_vllm.py prefix --vllm http://127.0.0.1:8000 --data ../shared/data/squad
-    python scripts/bench_vllm.py cost --vllm http://127.0.0.1:8000 --data ../shared/data/squad
+    python -m bench.vllm prefix --vllm http://127.0.0.1:8000 --data ../shared/data/squad
+    python -m bench.vllm cost --vllm http://127.0.0.1:8000 --data ../shared/data/squad
 """
 
 import asyncio

@@ -4,7 +4,7 @@ It starts a retriever, an embedding service and a model server of its own, each 
 model streams fixed words at a fixed rate, so that whatever is late is late because of the retriever
 (or of the machine: the same streams are also read from the model directly, as a control).
 
-    python scripts/bench_retriever.py --data ../shared/data/squad [--streams 200] [--out FILE]
+    python -m bench.retriever --data ../shared/data/squad [--streams 200] [--out FILE]
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
-from bench_ingest import KEY, documents, ingest, until_ready
+from bench.ingest import KEY, documents, ingest, until_ready
 from evaluation.beir import Dataset, load
 from evaluation.client import RetrieverClient
 from evaluation.report import provenance, write
@@ -125,7 +125,7 @@ def stack(folder: Path, port: int, rate: float) -> Iterator[Stack]:
         "EMBEDDING_PORT": str(port + 1),
         "EMBEDDING_CACHE_TEXTS": "0",
     }
-    model = [sys.executable, __file__, "serve-model", str(port + 2), str(rate)]
+    model = [sys.executable, "-m", "bench.retriever", "serve-model", str(port + 2), str(rate)]
     with ExitStack() as exits:
         log = exits.enter_context((folder / "log").open("wb"))
 

@@ -3,7 +3,7 @@
 Embeds every chunk once through a running embedding service and scores all else in memory, as Qdrant
 would: minutes for what would be an ingestion a setting. What wins is confirmed with `eval.py`.
 
-    python scripts/sweep_retrieval.py --data ../shared/data/cranfield
+    python -m evaluation.sweep_retrieval --data ../shared/data/cranfield
 """
 
 import base64

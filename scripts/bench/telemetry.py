@@ -12,7 +12,7 @@ hashes fall out, which is more than telemetry costs. So all four are started sev
 start the median ratio of its rounds and the mean difference of its blocks is taken; printed is the
 mean over the starts with its 95% bootstrap interval.
 
-    python scripts/bench_telemetry.py [--starts N] [--rounds N] [--blocks N]
+    python -m bench.telemetry [--starts N] [--rounds N] [--blocks N]
 """
 
 import os
@@ -37,7 +37,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench_embedding import prose
+from bench.embedding import prose
 from embedded.parts import Part, State, parts
 from embedded.preflight import ensure_key
 from embedded.readiness import await_ready
@@ -263,10 +263,8 @@ def main(
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         sink = exits.enter_context(receiving())
         log = exits.enter_context((folder / "llm.log").open("wb"))
-        script = str(Path(__file__).with_name("bench_retriever.py"))
-        model = subprocess.Popen(
-            [sys.executable, script, "serve-model", str(PORT), "100000"], stdout=log, stderr=log
-        )
+        command = [sys.executable, "-m", "bench.retriever", "serve-model", str(PORT), "100000"]
+        model = subprocess.Popen(command, stdout=log, stderr=log)
         exits.callback(model.wait)
         exits.callback(model.terminate)
         llm = f"http://127.0.0.1:{PORT}/v1"

@@ -14,7 +14,7 @@ Haystack needs an environment of its own: a virtual environment with
 
 The servers are loaded in turn while the other is idle; ratios are medians over the rounds.
 
-    python scripts/bench_haystack.py --python VENV/bin/python --data ../shared/data/squad
+    python -m bench.haystack --python VENV/bin/python --data ../shared/data/squad
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from bench_ingest import KEY, chunk_texts, default_chunker, ingest, until_ready
+from bench.ingest import KEY, chunk_texts, default_chunker, ingest, until_ready
 from embedding.settings import bundled_model
 from evaluation.beir import Dataset, load
 from evaluation.client import RetrieverClient
@@ -47,7 +47,7 @@ from retriever.settings import RetrieverSettings
 
 TOP_K = 10
 _HEADERS = {"Authorization": f"Bearer {KEY}"}
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 _REPEATED = 20
 _KINDS = (("1", 1), ("4", 4), ("16", 16), ("4, asked before", 4))
 
@@ -86,7 +86,7 @@ def systems(
         "EMBEDDING_DTYPE": "float32",
     }
     theirs = {
-        "PYTHONPATH": str(_ROOT / "services" / "retriever"),  # for its BM25
+        "PYTHONPATH": f"{_ROOT}/scripts:{_ROOT}/services/retriever",  # for its BM25
         "HAYSTACK_TELEMETRY_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
     }
@@ -103,8 +103,8 @@ def systems(
 
         embedding = start(ours, sys.executable, "-m", "embedding")
         retriever = start(ours, sys.executable, "-m", "retriever")
-        server = str(_ROOT / "scripts" / "haystack_search.py")
-        haystack = start(theirs, str(python), server, str(port + 2), str(index))
+        server = ("-m", "bench.haystack_search", str(port + 2), str(index))
+        haystack = start(theirs, str(python), *server)
         yield (
             System("bulkhead", f"http://127.0.0.1:{port}", (retriever, embedding)),
             System("Haystack", f"http://127.0.0.1:{port + 2}", (haystack,)),

@@ -1,6 +1,6 @@
 """How long the SQL gate takes for a statement.
 
-    .venv/bin/python scripts/bench_sql_gate.py [--seconds 5]
+    .venv/bin/python -m bench.sql_gate [--seconds 5]
 
 Times `Gate.check` alone, over the benign queries and the refused attacks of the tests.
 """

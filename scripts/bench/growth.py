@@ -1,6 +1,6 @@
 """How embedded Qdrant grows with its chunks: a search, a write, memory, and a start.
 
-    python scripts/bench_growth.py [--sizes 1000,5000,20000,50000,100000] [--plot FILE.svg]
+    python -m bench.growth [--sizes 1000,5000,20000,50000,100000] [--plot FILE.svg]
 
 Chunks are made up: random vectors of the bundled model's size, terms as frequent as words are.
 Searches go through the retriever's own code and client: their times are what its stage `search`
@@ -22,7 +22,7 @@ from qdrant_client import models
 from rich.console import Console
 from rich.table import Table
 
-from bench_embedded import DIMENSION, READER, points, terms
+from bench.embedded import DIMENSION, READER, points, terms
 from evaluation.report import provenance, write
 from loading.plots import Axis, Series, plot, save
 from retriever.index.access import visible_points

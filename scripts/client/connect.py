@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from client import NotReachable, Retriever, RetrieverError
+from client.api import NotReachable, Retriever, RetrieverError
 from embedded.errors import StackError
 from embedded.parts import retriever_url, state
 from embedded.preflight import read_key

@@ -9,7 +9,7 @@ came. The server must allow its own address as an origin, which it does not by i
 `MCP_FILESYSTEM_ALLOWED_ORIGINS=http://127.0.0.1:8090`. Needs Node.js 22.
 
     npm install @modelcontextprotocol/conformance @modelcontextprotocol/inspector
-    python scripts/mcp_conformance.py node_modules/.bin http://127.0.0.1:8090 TOKEN_FILE
+    python -m bench.mcp_conformance node_modules/.bin http://127.0.0.1:8090 TOKEN_FILE
 """
 
 import argparse

@@ -5,7 +5,7 @@ idle searches, the embedding service alone, an ingestion, and both of the former
 probes search and ask for health in every part of it. What is compared are averages of before and
 after, for the index has grown and the machine may be shared.
 
-    python scripts/bench_ingest.py --data ../shared/data/squad [--documents 1000] [--out FILE]
+    python -m bench.ingest --data ../shared/data/squad [--documents 1000] [--out FILE]
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Hybrid search by Haystack, served by FastAPI: what `bench_haystack.py` measures against.
+"""Hybrid search by Haystack, served by FastAPI: what `bench.haystack` measures against.
 
 It runs in an environment of its own, which that script describes.
 
-    python scripts/haystack_search.py PORT INDEX
+    python -m bench.haystack_search PORT INDEX
 
 INDEX is a JSON file: `model` (a folder), `bm25` (the arguments of `BM25`), `top_k` and `chunks`,
 each with its `text` and the `source` that it is from.

@@ -1,9 +1,9 @@
 """Measure what each evaluator of answers sees, and what it does not, on a judged collection.
 
-    python scripts/measure_evaluators.py --data ../shared/data/squad
-    python scripts/measure_evaluators.py --data ../shared/data/squad --count 40 \\
+    python -m evaluation.evaluators --data ../shared/data/squad
+    python -m evaluation.evaluators --data ../shared/data/squad --count 40 \\
         --judge http://127.0.0.1:8000/v1
-    python scripts/measure_evaluators.py --data ../shared/data/squad --detector hhem --weights DIR
+    python -m evaluation.evaluators --data ../shared/data/squad --detector hhem --weights DIR
 
 The lexical check always runs. A judge needs a model server, a detector its weights.
 """

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.text import Text
 from watchfiles import watch
 
-from client import Busy, NotReachable, Retriever, RetrieverError
-from screen import one_line
-from upload import find, ingest
+from client.api import Busy, NotReachable, Retriever, RetrieverError
+from client.screen import one_line
+from client.upload import find, ingest
 
 MARK = "watched_folder"
 """Metadata key that says which folder a document was kept in step with."""

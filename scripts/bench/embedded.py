@@ -1,6 +1,6 @@
 """Embedded Qdrant as the client ships it, and as the retriever makes it quick: one hybrid search.
 
-python scripts/bench_embedded.py [--sizes 1000,20000] [--searches 20]
+python -m bench.embedded [--sizes 1000,20000] [--searches 20]
 """
 
 import asyncio

@@ -9,7 +9,7 @@ its thread pool, `serial` from an `async def` one, which blocks the event loop. 
 `SentenceTransformer(name)` loads of the bundled model, so it is what a newcomer gets.
 infinity is measured where its command is named: it needs an environment of its own.
 
-    python scripts/bench_embedding_service.py [--infinity VENV/bin/infinity_emb] [--device cuda]
+    python -m bench.embedding_service [--infinity VENV/bin/infinity_emb] [--device cuda]
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from fastapi import Body, FastAPI
 from rich.console import Console
 from rich.table import Table
 
-from bench_embedding import prose
+from bench.embedding import prose
 from embedding.settings import bundled_model
 
 PORT = 19810
@@ -153,7 +153,8 @@ def measure(
 ) -> None:
     """Measure and print."""
     console = Console()
-    naive = [sys.executable, __file__, "serve", "--device", device, "--dtype", dtype]
+    naive = [sys.executable, "-m", "bench.embedding_service", "serve"]
+    naive += ["--device", device, "--dtype", dtype]
     with ExitStack() as exits:
         ours = exits.enter_context(_bulkhead("bulkhead", PORT, device, {}))
         alike = _bulkhead(f"bulkhead, {dtype}", PORT + 4, device, {"EMBEDDING_DTYPE": dtype})

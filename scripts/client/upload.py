@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from client import Busy, NotReachable, Retriever, RetrieverError
-from screen import ingestion_bar, show_problems
+from client.api import Busy, NotReachable, Retriever, RetrieverError
+from client.screen import ingestion_bar, show_problems
 
 KINDS = frozenset({".md", ".markdown", ".txt", ".html", ".htm", ".xhtml", ".pdf", ".docx"})
 # Below the retriever's limit of 64 MiB for a request body, with room for what frames the files.

@@ -11,7 +11,7 @@ from monitoring import slo
 from monitoring.boards import BOARDS
 
 OBSERVABILITY = ROOT / "observability"
-_HEAD = "# Made by scripts/generate_monitoring.py from scripts/monitoring/slo.py.\n"
+_HEAD = "# Made by scripts/monitoring/generate.py from scripts/monitoring/slo.py.\n"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from client.screen import terminal
 from sandbox.engine import EngineError, docker
-from screen import terminal
 
 BUDGETS = {
     "retriever": 250,

@@ -7,10 +7,10 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.text import Text
 
-from client import Retriever, RetrieverError
+from client.api import Retriever, RetrieverError
+from client.screen import show_answer
+from client.upload import find, ingest
 from embedded.parts import ROOT
-from screen import show_answer
-from upload import find, ingest
 
 FOLDERS = ("docs", "examples/documents")
 # The page greets with the same ones.

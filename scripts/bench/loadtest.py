@@ -1,6 +1,6 @@
 """The load test's own limit: how late it is on one core, against a server that does nothing.
 
-python scripts/bench_loadtest.py --data ../shared/data/squad [--rate 500] [--duration 10]
+python -m bench.loadtest --data ../shared/data/squad [--rate 500] [--duration 10]
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Run it against a scratch stack: it fills the index with documents of its own (`bench/…`).
 
-    python scripts/bench_stages.py --data ../shared/data/squad --sizes 1000,20000
+    python -m bench.stages --data ../shared/data/squad --sizes 1000,20000
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from client import Ending, Retriever
+from client.api import Ending, Retriever
 
 LONGEST_QUOTE = 300
 MOST_UNSUPPORTED_SHOWN = 3

@@ -10,7 +10,7 @@ is printed is each server's best round, because a crowded machine only ever take
 the processor time of the server's own process for one call.
 
     npm install @modelcontextprotocol/server-filesystem
-    python scripts/bench_mcp_files.py node_modules/.bin/mcp-server-filesystem [--rounds 20]
+    python -m bench.mcp_files node_modules/.bin/mcp-server-filesystem [--rounds 20]
 """
 
 import argparse
@@ -111,7 +111,9 @@ async def ours(stack: AsyncExitStack, folder: Path, *, uds: bool) -> Server:
 async def ours_on_stdio(stack: AsyncExitStack, folder: Path) -> Server:
     """Our tools over stdio, in a child process that runs `serve_stdio`."""
     (folder / "stdio").write_text(new_signing_key(), encoding="ascii")
-    client, process = await _child(stack, sys.executable, [__file__, "--serve", str(folder)])
+    client, process = await _child(
+        stack, sys.executable, ["-m", "bench.mcp_files", "--serve", str(folder)]
+    )
 
     async def read(name: str) -> str:
         return await _text(client, "read_text", name, "text")

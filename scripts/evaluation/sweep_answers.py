@@ -2,10 +2,10 @@
 
 All three ask a running stack for what the search finds, and try the rest here:
 
-    python scripts/sweep_answers.py gate --data squad --foreign cranfield
-    python scripts/sweep_answers.py prompts --data squad
+    python -m evaluation.sweep_answers gate --data squad --foreign cranfield
+    python -m evaluation.sweep_answers prompts --data squad
     python scripts/eval.py answers --data squad --out answers.json
-    python scripts/sweep_answers.py grounding answers.json --data squad
+    python -m evaluation.sweep_answers grounding answers.json --data squad
 """
 
 import asyncio
