@@ -8,7 +8,8 @@ import asyncio
 import json
 import sqlite3
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +75,8 @@ class Key:
 class Keys:
     """Every key that is accepted. Changes are on the disk before they are told, and hold at once.
 
-    One process has the file; a second one would not learn of a revocation.
+    One process has the file; a second one would not learn of a revocation. One thread makes every
+    change whole, file and memory, before it begins the next: so none meets a key half changed.
     """
 
     def __init__(self, path: Path, operator_key: str, limits: Limits, prober_key: str = "") -> None:
@@ -88,7 +90,7 @@ class Keys:
         if prober_key:
             fixed[key_digest(prober_key)] = PROBER
         self._ring = KeyRing(fixed)
-        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         try:
             self._connection = _open(path)
             for row in self._connection.execute("SELECT * FROM keys WHERE revoked_at IS NULL"):
@@ -122,25 +124,27 @@ class Keys:
         ):
             raise Forbidden("limits: they may not be above those of the key that makes it")
         key, key_id, digest = _fresh()
-        row = await self._change(
-            "INSERT INTO keys (id, digest, tenant, groups, role, name, limits, created_by,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-            (
-                key_id,
-                digest,
-                new.tenant,
-                json.dumps(sorted(set(new.groups))),
-                new.role,
-                new.name,
-                limits.model_dump_json(),
-                by.key_id,
-                _now(),
-            ),
+        row = (
+            key_id,
+            digest,
+            new.tenant,
+            json.dumps(sorted(set(new.groups))),
+            new.role,
+            new.name,
+            limits.model_dump_json(),
+            by.key_id,
+            _now(),
         )
-        assert row is not None  # what was inserted is returned
-        made = _key(row)
-        self._accept(digest, made)
-        return made, key
+
+        def insert() -> Key:
+            made = self._one(
+                "INSERT INTO keys (id, digest, tenant, groups, role, name, limits, created_by,"
+                " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                *row,
+            )
+            return self._accept(digest, _key(made))
+
+        return await self._run(insert), key
 
     async def page(
         self, by: Principal, limit: int, cursor: str | None
@@ -163,65 +167,73 @@ class Keys:
         return keys, f"{keys[-1].created_at}~{keys[-1].id}" if more else None
 
     async def revoke(self, by: Principal, key_id: str) -> None:
-        """End a key, at once; once more changes nothing. Raises `NotFound`."""
-        digest = (await self._row(by, key_id))["digest"]
-        self._ring.remove(digest)  # first: what the disk cannot note must not go on working
-        await self._change(
-            "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING id",
-            (_now(), key_id),
-        )
-        self._by_key.pop(key_id, None)
+        """End a key, at once; once more changes nothing. Raises `NotFound`.
+
+        Its limits stay: they hold for what is under way in its name.
+        """
+
+        def end() -> None:
+            digest = self._managed(by, key_id)["digest"]
+            self._ring.remove(digest)  # first: what the disk cannot note must not go on working
+            self._one(
+                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING id",
+                _now(),
+                key_id,
+            )
+
+        await self._run(end)
 
     async def rotate(self, by: Principal, key_id: str) -> tuple[Key, str]:
         """Give the same id and principal a new key; the old one ends at once.
 
         Raises `NotFound`, and `Conflict` for a key that was revoked.
         """
-        old = await self._row(by, key_id)
-        if old["revoked_at"]:
-            raise Conflict("the key was revoked: make a new one")
         key, _, digest = _fresh()
-        row = await self._change(
-            "UPDATE keys SET digest = ?, rotated_at = ?"
-            " WHERE id = ? AND digest = ? AND revoked_at IS NULL RETURNING *",
-            (digest, _now(), key_id, old["digest"]),
-        )
-        if row is None:
-            raise Conflict("the key was changed at the same time: look at it again")
-        rotated = _key(row)
-        self._ring.remove(old["digest"])
-        self._accept(digest, rotated)
-        return rotated, key
+
+        def turn() -> Key:
+            old = self._managed(by, key_id)
+            if old["revoked_at"]:
+                raise Conflict("the key was revoked: make a new one")
+            rotated = self._one(
+                "UPDATE keys SET digest = ?, rotated_at = ? WHERE id = ? RETURNING *",
+                digest,
+                _now(),
+                key_id,
+            )
+            self._ring.remove(old["digest"])
+            return self._accept(digest, _key(rotated))
+
+        return await self._run(turn), key
 
     def close(self) -> None:
         """Close the file."""
+        self._thread.shutdown()
         self._connection.close()
 
-    async def _row(self, by: Principal, key_id: str) -> sqlite3.Row:
-        condition, parameters = _managed(by)
-        sql = f"SELECT * FROM keys WHERE {condition} AND id = ?"  # noqa: S608  # see `page`
-        row: sqlite3.Row | None = await self._run(
-            lambda: self._connection.execute(sql, [*parameters, key_id]).fetchone()
-        )
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do `work` in the thread. Raises `Unavailable` when the file cannot be used."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.OperationalError as error:
+            raise Unavailable("storage", f"the key store cannot write ({error})") from error
+
+    # What follows runs in the thread, but for `_accept` at the start.
+
+    def _one(self, sql: str, *parameters: str | None) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
         if row is None:
             raise NotFound("there is no such key")
         return row
 
-    async def _change(self, sql: str, parameters: Sequence[str | None]) -> sqlite3.Row | None:
-        return await self._run(lambda: self._connection.execute(sql, parameters).fetchone())
+    def _managed(self, by: Principal, key_id: str) -> sqlite3.Row:
+        condition, parameters = _managed(by)
+        sql = f"SELECT * FROM keys WHERE {condition} AND id = ?"  # noqa: S608  # see `page`
+        return self._one(sql, *parameters, key_id)
 
-    async def _run(self, statement: Callable[[], T]) -> T:
-        """One statement at a time, in a thread. Raises `Unavailable` when the file cannot."""
-        async with self._lock:
-            try:
-                return await asyncio.to_thread(statement)
-            except sqlite3.OperationalError as error:
-                raise Unavailable("storage", f"the key store cannot write ({error})") from error
-
-    def _accept(self, digest: str, key: Key) -> None:
-        principal = Principal(key.id, key.tenant, frozenset(key.groups), key.role)
-        self._ring.add(digest, principal)
+    def _accept(self, digest: str, key: Key) -> Key:
         self._by_key[key.id] = key.limits
+        self._ring.add(digest, Principal(key.id, key.tenant, frozenset(key.groups), key.role))
+        return key
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -1,5 +1,7 @@
 """The key store: who may manage which key, what is kept of one, and how long a look-up takes."""
 
+import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -97,6 +99,52 @@ async def test_a_revoked_key_ends_and_cannot_come_back(keys: Keys) -> None:
         await keys.rotate(OPERATOR, made.id)
     (listed,), _ = await keys.page(OPERATOR, 10, None)
     assert listed.revoked_at
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 1])
+async def test_a_key_revoked_beside_rotations_is_dead_whoever_comes_first(
+    keys: Keys, tmp_path: Path, before: int, after: int
+) -> None:
+    known = []
+    for _ in range(20):
+        made, first = await keys.create(OPERATOR, NewKey("acme", (), Role.READER, limits=FEWER))
+        ended = await asyncio.gather(
+            *(keys.rotate(OPERATOR, made.id) for _ in range(before)),
+            keys.revoke(OPERATOR, made.id),
+            *(keys.rotate(OPERATOR, made.id) for _ in range(after)),
+            return_exceptions=True,
+        )
+        known += [first, *(one[1] for one in ended if isinstance(one, tuple))]
+    keys.close()
+    again = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS)
+    for store in (keys, again):
+        for key in known:
+            with pytest.raises(Unauthenticated):
+                store.principal(key)
+    again.close()
+
+
+async def test_of_two_rotations_at_once_the_later_key_lives_and_keeps_its_limits(
+    keys: Keys,
+) -> None:
+    for _ in range(50):
+        made, first = await keys.create(OPERATOR, NewKey("acme", (), Role.READER, limits=FEWER))
+        turned = await asyncio.gather(*(keys.rotate(OPERATOR, made.id) for _ in range(2)))
+        alive = []
+        for key in (first, *(key for _, key in turned)):
+            with contextlib.suppress(Unauthenticated):
+                alive.append(keys.principal(key))
+        assert [keys.limits(one) for one in alive] == [FEWER]
+
+
+async def test_what_is_under_way_when_its_key_ends_stays_within_the_keys_limits(
+    keys: Keys,
+) -> None:
+    made, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER, limits=FEWER))
+    asking = keys.principal(key)
+    await keys.revoke(OPERATOR, made.id)
+    assert keys.limits(asking) == FEWER
 
 
 async def test_an_admin_manages_its_tenant_alone(keys: Keys) -> None:
