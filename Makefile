@@ -54,4 +54,5 @@ lock: setup  ## Write the locks after a pyproject.toml changed
 	@scripts/lock.sh
 
 clean:  ## Remove all state: documents, index, key and logs, not .venv
+	@[ ! -L .data/postgres ] || rm -rf "$$(dirname "$$(readlink .data/postgres)")"
 	rm -rf .data

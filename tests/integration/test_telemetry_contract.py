@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from open_folder import open_folder
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_receiver import Received, receiving
 from prometheus_rules import RULES, alerts
@@ -24,6 +23,7 @@ from promql import PANELS, RECORDED, metrics
 from rig import KEY, PORTS, SOUP, Api
 from serving import free_port, serving
 from stack_processes import environment, running, state
+from state_folder import state_folder
 from tool_caller import calling, tool_caller
 
 from embedded import tools
@@ -158,7 +158,7 @@ def drive(api: Api, processes: dict[str, "subprocess.Popen[bytes]"]) -> tuple[st
 @pytest.fixture(scope="module")
 def observed() -> Iterator[Observed]:
     with ExitStack() as exits:
-        folder = exits.enter_context(open_folder())
+        folder = exits.enter_context(state_folder())
         received = exits.enter_context(receiving())
         kept = state(folder)
         canaries = folder / "canaries.json"

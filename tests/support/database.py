@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from open_folder import open_folder
 from serving import free_port
+from state_folder import state_folder
 
 from bulkhead.auth import Principal, Role
 from bulkhead.tool_tokens import new_signing_key
@@ -85,7 +85,7 @@ class SampleDatabase:
 @contextmanager
 def sample_database() -> Iterator[SampleDatabase]:
     """Start PostgreSQL on a free port and load the sample; both are gone after the block."""
-    with open_folder() as folder:
+    with state_folder() as folder:
         (folder / "signing-key").write_text(new_signing_key(), encoding="ascii")
         password, port = new_password(), free_port()
         with ExitStack() as server:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,17 +14,20 @@ import psutil
 import pytest
 from database import SampleDatabase
 from serving import free_port
+from state_folder import state_folder
 
+from embedded import postgres_home
 from embedded.errors import PortTaken, StackError
+from embedded.parts import ROOT
 from embedded.postgres import running
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="others run PostgreSQL as themselves")
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can be let into, unlike pytest's own."""
-    made = Path(tempfile.mkdtemp(prefix="bulkhead-"))
-    yield made
-    shutil.rmtree(made)
+    with state_folder() as made:
+        yield made
 
 
 def test_a_folder_is_served_once(database: SampleDatabase) -> None:
@@ -77,3 +79,76 @@ def test_the_command_ends_at_sigterm_and_finds_its_data_again_after_a_kill(folde
     secret = Path(f"{folder / 'data'}-passwords") / "postgres"
     assert secret.stat().st_mode & 0o777 == 0o600
     assert secret.stat().st_uid == os.geteuid()
+
+
+@as_root
+def test_below_a_folder_of_roots_own_it_runs_and_nothing_is_opened_for_its_user(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a clone below /root: neither the state nor the installed packages can be reached."""
+    wheel = postgres_home._wheel()
+    own = folder / "clone"
+    for name in (wheel.parent.name, f"{wheel.parent.name}.libs"):
+        shutil.copytree(wheel.parent.parent / name, own / "packages" / name, symlinks=True)
+    monkeypatch.syspath_prepend(str(own / "packages"))
+    (own / "state").mkdir()
+    before = {path: path.stat().st_mode for path in (folder, *own.rglob("*"))}
+
+    with running(own / "state" / "postgres", free_port(), "x") as server:
+        program = Path(f"/proc/{server.pid}/exe").resolve()
+        assert psutil.Process(server.pid).username() == "nobody"
+        assert own not in program.parents  # a copy, for nobody gets to the wheel
+
+    data = (own / "state" / "postgres").resolve()
+    assert data.stat().st_mode & 0o777 == 0o700
+    place = data.parent.stat()
+    assert (place.st_mode & 0o777, place.st_uid) == (0o710, 0)
+    assert {path: path.stat().st_mode for path in before} == before
+    shutil.rmtree(data.parent)
+
+
+@as_root
+def test_a_state_folder_that_was_copied_without_its_cluster_gets_a_new_one(folder: Path) -> None:
+    kept = folder / "postgres"
+    gone = postgres_home.PLACE / "postgres-gone" / "data"
+    kept.symlink_to(gone)
+    with running(kept, free_port(), "x"):
+        assert (kept / "PG_VERSION").exists()
+    assert kept.resolve() != gone
+
+
+@as_root
+def test_a_cluster_of_an_earlier_release_is_taken_along(folder: Path) -> None:
+    with running(folder / "postgres", free_port(), "x"):
+        pass
+    place = (folder / "postgres").resolve().parent
+    (folder / "postgres").unlink()
+    shutil.move(place / "data", folder / "postgres")  # as it lay there: a folder, and no link
+    shutil.rmtree(place)
+    identity = (folder / "postgres" / "global" / "pg_control").read_bytes()[:8]
+
+    with running(folder / "postgres", free_port(), "x"):
+        assert (folder / "postgres").is_symlink()
+    assert (folder / "postgres" / "global" / "pg_control").read_bytes()[:8] == identity
+
+
+@as_root
+def test_without_a_user_for_it_the_reason_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_home, "_UNPRIVILEGED", "no-such-user")
+    with (
+        pytest.raises(StackError, match="no user no-such-user here"),
+        running(folder / "data", free_port(), "x"),
+    ):
+        pass
+
+
+@as_root
+def test_make_clean_takes_what_lies_elsewhere_too(tmp_path: Path) -> None:
+    with running(tmp_path / ".data" / "postgres", free_port(), "x"):
+        pass
+    place = (tmp_path / ".data" / "postgres").resolve().parent
+    subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, check=True)
+    assert not place.exists()
+    assert not (tmp_path / ".data").exists()
