@@ -1,5 +1,6 @@
 """Search: a question becomes vectors, vectors find chunks, a reranker may order them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from opentelemetry.trace import SpanKind
@@ -11,12 +12,16 @@ from bulkhead.telemetry import names
 from bulkhead.telemetry.spans import Attributes, span
 from retriever.clients.embedding import EmbeddingClient
 from retriever.index.access import Filters
+from retriever.index.identifiers import Wanted
 from retriever.index.index import Index
 from retriever.index.model import Hit, Mode
 from retriever.index.sparse import BM25
 from retriever.index.vectors import Legs
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
+
+_DEEP = 50
+"""Chunks among which one that holds an identifier is looked for: its leg puts it near the top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ class Searcher:
         options: SearchOptions,
         report: Report,
     ) -> list[Hit]:
-        """The best `limit` chunks, best first.
+        """The best `limit` chunks, best first; ahead of all others those that hold the query's
+        identifiers as they are written, unless only meaning was asked for.
 
         Without the embedding service a hybrid search goes on with words alone and the report says
         so; a dense one raises `Unavailable`. Without a reranker the order stays, and is reported.
@@ -73,7 +79,10 @@ class Searcher:
                 report.degrade(error.part)
                 mode = Mode.SPARSE
         legs = Legs(mode, vector, self._bm25.query(query), self._prefetch, self._fusion)
+        written = Wanted(query if mode is not Mode.DENSE else "")
         wanted = max(limit, self._prefetch) if options.rerank else limit
+        if written:
+            wanted = max(wanted, _DEEP)
         about: Attributes = {
             names.OPERATION: names.RETRIEVAL,
             names.DATA_SOURCE: self._collection,
@@ -88,7 +97,7 @@ class Searcher:
             report.top1_score = max(cosines)
         if options.rerank and hits:
             hits = await self._rerank(query, hits, report)
-        return hits[:limit]
+        return (_as_written(written, hits) if written else hits)[:limit]
 
     async def _rerank(self, query: str, hits: list[Hit], report: Report) -> list[Hit]:
         try:
@@ -103,3 +112,12 @@ class Searcher:
             for hit, score in zip(hits, scores, strict=True)
         ]
         return sorted(ranked, key=lambda hit: -hit.score)
+
+
+def _as_written(written: Wanted, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits by how many of the query's identifiers they hold, else in the order they have."""
+    counted = [
+        replace(hit, scores=replace(hit.scores, exact=written.held(f"{hit.title}\n{hit.text}")))
+        for hit in hits
+    ]
+    return sorted(counted, key=lambda hit: -(hit.scores.exact or 0))

@@ -49,6 +49,10 @@ class LegScores(BaseModel):
     dense: float | None = Field(description="Cosine of the embeddings.")
     sparse: float | None = Field(description="BM25 with inverse document frequency.")
     rerank: float | None = Field(description="The reranking model's own score.")
+    exact: int | None = Field(
+        description="How many of the query's identifiers (3.7.2, HX-2041-B) the text holds as they"
+        " are written; results come by it first. None where the query has none."
+    )
 
 
 class SearchResult(BaseModel):

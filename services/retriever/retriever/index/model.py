@@ -113,11 +113,13 @@ class Scores:
     dense: float | None = None
     sparse: float | None = None
     rerank: float | None = None
+    exact: int | None = None
+    """How many of the query's identifiers the chunk holds as they are written; none without any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that a search found. `score` is what the results are ordered by."""
+    """A chunk that a search found. Results are ordered by `scores.exact`, then by `score`."""
 
     chunk_id: str
     document_id: str

@@ -1,4 +1,7 @@
-"""Sparse terms: words, stemmed, weighted by BM25. Qdrant adds the inverse document frequency."""
+"""Sparse terms: words, stemmed, and identifiers, whole; weighted by BM25.
+
+Qdrant adds the inverse document frequency.
+"""
 
 import threading
 import unicodedata
@@ -9,6 +12,8 @@ from functools import cache
 import regex
 import Stemmer
 from qdrant_client.models import SparseVector
+
+from retriever.index.identifiers import identifiers
 
 # Runs of letters, marks and digits; scripts written without spaces give one term a character.
 _WORD = regex.compile(
@@ -75,12 +80,13 @@ class BM25:
 
     def documents(self, texts: list[str]) -> list[SparseVector]:
         """One vector a text; CPU-bound, to be called off the event loop."""
-        return [self._document(terms(text, self._language)) for text in texts]
+        return [self._document(text) for text in texts]
 
-    def _document(self, found: list[str]) -> SparseVector:
+    def _document(self, text: str) -> SparseVector:
+        found = terms(text, self._language)
         norm = self.k1 * (1 - self.b + self.b * len(found) / self.average_terms)
         weights: dict[int, float] = {}
-        for term, count in Counter(found).items():
+        for term, count in Counter([*found, *_wholes(text)]).items():
             weight = count * (self.k1 + 1) / (count + norm)
             index = term_id(term)
             weights[index] = weights.get(index, 0.0) + weight
@@ -90,8 +96,13 @@ class BM25:
         """Each distinct term of a query, weight 1; stop words only if there is nothing else."""
         found = terms(text, self._language)
         telling = [term for term in found if term not in stop_terms(self._language)]
-        indices = list({term_id(term): None for term in telling or found})
+        indices = list({term_id(term): None for term in [*(telling or found), *_wholes(text)]})
         return SparseVector(indices=indices, values=[1.0] * len(indices))
+
+
+def _wholes(text: str) -> list[str]:
+    """The identifiers of `text` as terms that no word is."""
+    return [f"={identifier}" for identifier in identifiers(text)]
 
 
 def term_id(term: str) -> int:
