@@ -226,3 +226,14 @@ def test_limits_that_cannot_hold_are_refused(max_tokens: int, overlap: int) -> N
 
 def test_white_space_gives_no_chunks() -> None:
     assert chunker(50).split(" \n\t\x1c\u2003\r\n" * 5_000, markdown=True) == []
+
+
+def test_no_chunk_ends_in_the_heading_of_the_next() -> None:
+    sections = [f"## Part {n}\n\n### Of {n}\n\n" + f"It holds {n}. " * n for n in range(2, 60)]
+    text = "# All\n\n" + "\n\n".join(sections)
+    for limit, overlap in ((32, 0), (64, 16), (128, 0)):
+        chunks = chunker(limit, overlap).split(text, markdown=True)
+        check(text, chunks, limit, overlap > 0)
+        for chunk in chunks:
+            *_, last = text[chunk.start : chunk.end].splitlines()
+            assert not last.startswith("#")

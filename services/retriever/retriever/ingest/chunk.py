@@ -2,7 +2,7 @@
 
 semantic-text-splitter (Rust) finds the borders: headings, blocks and paragraphs before lines, lines
 before sentences, sentences before words. It measures with the embedding model's own tokenizer.
-Three things are added to it:
+Four things are added to it:
 
 - Blocks. Its time grows faster than its input (Chinese without a full stop: 0.1 s for 8,000
   characters, 5 s for 64,000), so it gets at most `BLOCK_CHARACTERS` at a time, cut at the strongest
@@ -10,6 +10,7 @@ Three things are added to it:
 - A bound in characters. To WordPiece a run of 100,000 letters is one token ([UNK]) and 100,000
   spaces are none, so tokens alone do not bound a chunk.
 - The trail of headings above each chunk, for the embedding to see what the chunk is about.
+- No chunk ends in a heading: that belongs to what comes after it.
 
 A chunk's tokens are counted without the model's special tokens: pass `max_tokens` = the model's
 limit less `tokenizer.num_special_tokens_to_add(False)`, and less what the caller puts before the
@@ -17,7 +18,8 @@ text.
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -30,6 +32,7 @@ BLOCK_CHARACTERS = 8_000
 CHARACTERS_PER_TOKEN = 10  # twice what English prose has
 
 _BORDERS = ("\n\n", "\r\n\r\n", "\n", ". ", "。", " ")
+_LEAST_ROOM = 8  # tokens below a heading
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -88,11 +91,53 @@ class Chunker:
             if piece.strip()
         ]
         chunks: list[tuple[int, int]] = []
-        for span in spans:
+        for span in self._with_their_headings(text, spans, marks):
             while chunks and chunks[-1][0] >= span[0]:
                 chunks.pop()  # this one repeats all of it
             chunks.append(span)
         return [Chunk(start, end, trail.above(start)) for start, end in chunks]
+
+    def _with_their_headings(
+        self, text: str, chunks: list[tuple[int, int]], marks: list[Heading]
+    ) -> Iterator[tuple[int, int]]:
+        """The spans, with the headings at a chunk's end moved to the next one.
+
+        Where the next has no room for them it is cut anew. Headings that leave no room for a word
+        below them stay where they are.
+        """
+        offsets = [mark.offset for mark in marks]
+        left = deque(chunks)
+        while left:
+            start, end = left.popleft()
+            cut = _closing_headings(text, start, end, offsets)
+            if cut < end and left:
+                below, below_end = left[0]
+                anew = [] if below <= cut else self._below(text, cut, below, below_end)
+                if anew:
+                    left.popleft()
+                    left.extendleft(reversed(anew))
+                if anew or below <= cut:
+                    end = cut
+                    if not text[start:end].strip():
+                        continue
+            yield start, start + len(text[start:end].rstrip())
+
+    def _below(self, text: str, cut: int, below: int, end: int) -> list[tuple[int, int]]:
+        """text[below:end] as spans, the first of which begins with the headings at `cut`."""
+        if self._fits(text[cut:end]):
+            return [(cut, end)]
+        room = self._max_tokens - self._tokens(text[cut:below])
+        if room < _LEAST_ROOM:
+            return []
+        splitter = TextSplitter.from_callback(self._tokens, room)
+        (_, first), *_ = splitter.chunk_indices(text[below:end])
+        middle = below + len(first)
+        if not self._fits(text[cut:middle]):
+            return []
+        rest = [
+            (at, at + len(part)) for at, part in self._fit(self._text, text[middle:end], middle)
+        ]
+        return [(cut, middle), *rest]
 
     def _fit(
         self, splitter: TextSplitter | MarkdownSplitter, text: str, at: int
@@ -109,10 +154,10 @@ class Chunker:
                     yield from self._fit(self._text, part, at + start + inner)
 
     def _fits(self, text: str) -> bool:
-        return (
-            len(text) <= self._max_characters
-            and len(self._tokenizer.encode(text, add_special_tokens=False)) <= self._max_tokens
-        )
+        return len(text) <= self._max_characters and self._tokens(text) <= self._max_tokens
+
+    def _tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
 
 def _blocks(text: str, heading_offsets: list[int]) -> Iterator[slice]:
@@ -132,6 +177,18 @@ def _blocks(text: str, heading_offsets: list[int]) -> Iterator[slice]:
         yield slice(start, end)
         start = end
     yield slice(start, len(text))
+
+
+def _closing_headings(text: str, start: int, end: int, offsets: list[int]) -> int:
+    """Where the headings begin that text[start:end] ends in; `end` where it ends in none."""
+    n = bisect_left(offsets, end)
+    while n and offsets[n - 1] >= start:
+        _, _, below = text[offsets[n - 1] : end].partition("\n")
+        if below.strip():
+            break
+        n -= 1
+        end = offsets[n]
+    return end
 
 
 class _Trail:
