@@ -269,6 +269,30 @@ def test_a_write_needs_an_approval_of_this_very_call_once(
     assert desk.sent == [("ann", "hello")]
 
 
+def test_who_decided_on_which_call_is_on_record(
+    settings: RetrieverSettings, llm: ScriptedLLM
+) -> None:
+    with running(settings) as api:
+        llm.play(Turn(calls=[call("send_note", to="ann", text="hello")]), Turn("Done."))
+        (step,) = asked(api, "Please send hello.")["steps"]
+        path = f"/v1/approvals/{step['approval']['id']}"
+        api.get(path)
+        for decision in ("approve", "deny"):
+            api.post(path, json={"decision": decision})
+    lines = [json.loads(line) for line in (settings.data_dir / "audit.jsonl").open()]
+    told = [
+        (line["action"], line["target"], line["tool"], line["decision"])
+        for line in lines
+        if line["action"].startswith("approval.")
+    ]
+    target = step["approval"]["id"]
+    assert told == [
+        ("approval.read", target, "desk/send_note", "allowed"),
+        ("approval.decide", target, "desk/send_note", "allowed"),
+        ("approval.decide", target, None, "denied"),
+    ]
+
+
 def test_an_answer_in_the_history_counts_as_others_words(
     api: Api, llm: ScriptedLLM, desk: Desk
 ) -> None:

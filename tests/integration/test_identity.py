@@ -1,6 +1,7 @@
 """Keys, rate limits and the audit log over real HTTP."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,23 @@ def test_every_action_is_on_record_and_no_text_question_or_key_is(
     (refused,) = [x for x in lines if x["tenant"] == "other" and x["action"] == "key.list"]
     assert (refused["decision"], refused["error"]) == ("denied", "forbidden")
     assert {line["target"] for line in lines if line["action"] == "key.revoke"} == {mine}
+
+
+def test_whatever_an_action_is_about_is_on_record_by_its_id(settings: RetrieverSettings) -> None:
+    prefixes = {"document_id": "", "job_id": "", "key_id": "key_", "approval_id": "approval_"}
+    asked: list[str] = []
+    with running(settings) as api:
+        for path, methods in api.get("/openapi.json").json()["paths"].items():
+            if not (named := re.search(r"{(\w+)}", path)):
+                continue
+            for method in methods:
+                an_id = f"{prefixes[named[1]]}{len(asked):032x}"
+                body = {"decision": "deny"} if "approvals" in path else None
+                reply = api.request(method, path.replace(named[0], an_id), json=body)
+                assert reply.status_code == 404, reply.text
+                asked.append(an_id)
+    told = [line["documents"] or [line["target"]] for line in log_of(settings)]
+    assert told == [[an_id] for an_id in asked]
 
 
 def test_a_log_that_cannot_be_written_stops_changes_and_is_told(

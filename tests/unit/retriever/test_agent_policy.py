@@ -10,11 +10,12 @@ from desk import Desk, write_policy
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Conflict, NotFound
 from pin_tools import pin
-from retriever.agent.approvals import Approvals
+from retriever.agent.approvals import MOST_OF_A_TENANT, Approvals
 from retriever.agent.policy import PACKAGED, DefinitionChangedError, Policy, PolicyError, Risk
 from retriever.agent.servers import SEARCH_DEFINITION
 
 ANN = Principal("ann", "default", frozenset(), Role.WRITER)
+BOB = Principal("bob", "default", frozenset(), Role.WRITER)
 EVE = Principal("eve", "other", frozenset(), Role.ADMIN)
 
 
@@ -133,3 +134,21 @@ def test_a_denied_call_stays_denied_and_an_old_approval_expires() -> None:
     assert not approvals.use(ANN, "send", "hash-2")
     with pytest.raises(NotFound):
         approvals.get(ANN, old.id)
+
+
+def test_a_flood_of_requests_pushes_out_those_of_its_own_key_alone() -> None:
+    approvals = Approvals(60)
+    waiting = [(one, approvals.request(one, "send", {}, "mine").id) for one in (ANN, BOB)]
+    first = approvals.request(EVE, "send", {}, "0").id
+    for n in range(1, MOST_OF_A_TENANT):
+        approvals.request(EVE, "send", {}, str(n))
+    assert approvals.get(EVE, first)
+    latest = approvals.request(EVE, "send", {}, "one more").id
+    with pytest.raises(NotFound):
+        approvals.get(EVE, first)
+    assert approvals.get(EVE, latest)
+    for n in range(MOST_OF_A_TENANT + 1):  # a neighbour in the same tenant
+        latest = approvals.request(BOB, "send", {}, str(n)).id
+    assert approvals.get(*waiting[0]) and approvals.get(BOB, latest)
+    with pytest.raises(NotFound):
+        approvals.get(*waiting[1])

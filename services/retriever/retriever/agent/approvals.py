@@ -3,8 +3,9 @@
 They are kept in memory: after a restart nothing is approved.
 """
 
-import secrets
 import time
+import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,8 +14,9 @@ from typing import Any
 from bulkhead.auth import Principal
 from bulkhead.errors import Conflict, NotFound
 
-_MOST = 1000
-"""Approvals that are kept; beyond it the oldest goes, and its call must be asked for again."""
+MOST_OF_A_TENANT = 200
+"""Approvals that are kept of a tenant. Beyond it the oldest goes of the key that has the most, and
+its call must be asked for again: no other tenant's goes, and no other key's that asked for less."""
 
 
 class State(StrEnum):
@@ -59,7 +61,7 @@ class Approvals:
             if known.state is State.PENDING and _is_for(known, principal, tool, arguments_sha256):
                 return known
         approval = Approval(
-            id=f"approval-{secrets.token_urlsafe(18)}",
+            id=f"approval_{uuid.uuid4().hex}",
             tenant=principal.tenant,
             key_id=principal.key_id,
             tool=tool,
@@ -69,8 +71,7 @@ class Approvals:
             expires_at=self._clock() + self._seconds,
         )
         self._approvals[approval.id] = approval
-        if len(self._approvals) > _MOST:
-            del self._approvals[next(iter(self._approvals))]
+        self._bound(principal.tenant)
         return approval
 
     def use(self, principal: Principal, tool: str, arguments_sha256: str) -> bool:
@@ -98,6 +99,12 @@ class Approvals:
         decided = replace(known, state=State.APPROVED if approve else State.DENIED)
         self._approvals[approval_id] = decided
         return decided
+
+    def _bound(self, tenant: str) -> None:
+        kept = [known for known in self._approvals.values() if known.tenant == tenant]
+        if len(kept) > MOST_OF_A_TENANT:
+            ((busiest, _),) = Counter(known.key_id for known in kept).most_common(1)
+            del self._approvals[next(known.id for known in kept if known.key_id == busiest)]
 
     def _forget_old(self) -> None:
         now = self._clock()

@@ -26,8 +26,8 @@ from retriever.stack import Stack
 
 _PLACES = {"/v1/search": "searches", "/v1/chat/completions": "chats"}
 """The calls of which only so many are served at once, and what they are called."""
-_ID = re.compile(r"(key_)?[0-9a-f]{32}")
-"""How the ids of documents, jobs and keys look; a caller's other words in a path are not kept."""
+_ID = re.compile(r"(key_|approval_)?[0-9a-f]{32}")
+"""How the ids of documents, jobs, keys and approvals look; other words in a path are not kept."""
 
 
 class Access:

@@ -5,8 +5,9 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
+from bulkhead.event import Event
 from retriever.agent.approvals import Approval, State
-from retriever.api.deps import StackDep, Writer
+from retriever.api.deps import EventDep, StackDep, Writer
 
 router = APIRouter(tags=["approvals"])
 
@@ -33,23 +34,26 @@ class ApprovalBody(BaseModel):
 @router.get(
     "/v1/approvals/{approval_id}", name="approval.read", summary="See what waits for approval"
 )
-async def approval(approval_id: str, principal: Writer, stack: StackDep) -> ApprovalBody:
+async def approval(
+    approval_id: str, principal: Writer, stack: StackDep, event: EventDep
+) -> ApprovalBody:
     """The call that waits for approval; 404 once it has expired."""
-    return _body(stack.toolbox.approvals.get(principal, approval_id))
+    return _body(stack.toolbox.approvals.get(principal, approval_id), event)
 
 
 @router.post(
     "/v1/approvals/{approval_id}", name="approval.decide", summary="Approve or deny a call"
 )
 async def decide(
-    approval_id: str, body: Decision, principal: Writer, stack: StackDep
+    approval_id: str, body: Decision, principal: Writer, stack: StackDep, event: EventDep
 ) -> ApprovalBody:
     """Decide, once; 409 when it was decided before. The key needs the role `writer`."""
     approve = body.decision == "approve"
-    return _body(stack.toolbox.approvals.decide(principal, approval_id, approve))
+    return _body(stack.toolbox.approvals.decide(principal, approval_id, approve), event)
 
 
-def _body(approval: Approval) -> ApprovalBody:
+def _body(approval: Approval, event: Event) -> ApprovalBody:
+    event.tool = approval.tool.replace("__", "/", 1)  # as in the lines of calls
     return ApprovalBody(
         id=approval.id,
         tool=approval.tool,
