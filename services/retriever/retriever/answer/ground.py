@@ -4,7 +4,6 @@ A lexical check: it sees whether the sentence's rare words, names and numbers st
 one passage. It does not see negation, swapped roles or a wrong relation between right words.
 """
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -51,7 +50,7 @@ class _Passages:
 
 
 class Evidence:
-    """The chunks that an answer may rest on, prepared once, before the answer begins."""
+    """The chunks that an answer may rest on; taken apart into passages once one is needed."""
 
     def __init__(
         self,
@@ -77,13 +76,6 @@ class Evidence:
         self._question = self._content(question)
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
         self._cited = list(cited)
-
-    async def prepare(self) -> None:
-        """Take the cited chunks apart into passages; what is not done is done when it is needed."""
-        for hit in self._cited:
-            _passages(hit.text, self._language)
-            await asyncio.sleep(0)
-        _ = self._better
 
     @cached_property
     def _holding(self) -> list[_Passages]:
@@ -163,17 +155,6 @@ class Evidence:
 
     def _weight(self, terms: Set[str]) -> float:
         return sum(self._idf[self._frequency.get(term, 0)] for term in terms)
-
-
-async def take_apart(background: Sequence[Hit], question: str, language: str) -> None:
-    """Take the chunks apart into terms, one at a time, so that `Evidence` finds it done.
-
-    A thread would not help: the interpreter lets it compute for 5 ms before the event loop's turn.
-    """
-    _content(question, language)
-    for hit in background:
-        _content(hit.text, language)
-        await asyncio.sleep(0)
 
 
 def _idf(found: int, count: int) -> float:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
 
 from langchain_core.messages import AIMessageChunk
 from opentelemetry.trace import Span, SpanKind, use_span
@@ -22,7 +24,7 @@ _PROVIDER = "openai"  # the protocol that is spoken; who serves it is not known 
 
 
 class ModelCall:
-    """Follows a stream from its start; `end` must be called once, whatever happened."""
+    """Follows a stream: its body reads it, and an exception there is the call's failure."""
 
     def __init__(self, model: str, traffic: str) -> None:
         about: dict[str, AttributeValue] = {
@@ -55,10 +57,18 @@ class ModelCall:
         if reason := chunk.response_metadata.get("finish_reason"):
             self._span.set_attribute(names.FINISH_REASONS, [reason])
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Close the span and record the times."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the span and record the times. A stream that was left early is no failure."""
         labels = self._labels
-        if error is not None:
+        if isinstance(error, Exception):
             failed(self._span, error)
             labels = {**labels, names.ERROR_TYPE: type(error).__name__}
         soon(self._count, time.perf_counter() - self._started, labels)
