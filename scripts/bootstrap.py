@@ -3,7 +3,8 @@
 Quick when nothing changed: a stamp in .venv holds a digest of all that decides what is installed.
 It is written last, so a run that was cut off is seen, and its environment made anew.
 
-BULKHEAD_TORCH_INDEX, where set, is the package index that torch, and torch alone, comes from.
+Certificates are those that the system trusts, where it has a store of them: the certificate of a
+company's proxy is in no other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from diagnosis.machine import GIB, available_memory, free_disk
+from torch_index import CPU_INDEX, TORCH, choose
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -30,9 +33,6 @@ STAMP = VENV / "bulkhead-stamp"
 UNFINISHED = VENV / "bulkhead-unfinished"
 
 OLDEST_PYTHON = (3, 11)
-# The one package that no lock holds: its build depends on the machine. See PEP 440: this also
-# takes the CPU build, 2.13.0+cpu, where an index or a local folder has it.
-TORCH = "torch==2.13.0"
 # Measured on Linux x86-64, Python 3.11: 1.8 GiB installed, and the largest wheel beside it while
 # it is unpacked; an install peaks at 0.4 GiB of memory.
 NEEDED_DISK = 3 * GIB
@@ -118,15 +118,21 @@ def install(stamp: str) -> None:
         step("a fresh environment", [sys.executable, "-m", "venv", "--clear", str(VENV)])
     STAMP.unlink(missing_ok=True)
     UNFINISHED.touch()
-    pip = [str(PYTHON), "-m", "pip", "--no-input", "--disable-pip-version-check", "install"]
+    pip = [str(PYTHON), "-m", "pip", "--no-input", "--disable-pip-version-check"]
     uv = [str(VENV / "bin" / "uv"), "--no-progress", "pip", "install", "--python", str(PYTHON)]
+    store = certificates()
+    if store:
+        uv.append("--system-certs")
+        if "CURL_CA_BUNDLE" not in os.environ:
+            # For pip before 24.2. The weakest of its settings, so those of a person go first.
+            os.environ.setdefault("REQUESTS_CA_BUNDLE", store)
     packages = LOCK.read_text(encoding="utf-8")
 
     with tempfile.NamedTemporaryFile("w", suffix=".lock", encoding="utf-8") as only_uv:
         only_uv.write(locked(packages, "uv"))
         only_uv.flush()
         hashed = ["--require-hashes", "--no-deps", "--requirement"]
-        step("uv, the installer, 25 MB", [*pip, *hashed, only_uv.name])
+        step("uv, the installer, 25 MB", [*pip, "install", *hashed, only_uv.name])
     # uv, for it is six times as fast as pip here (11 s to 64 s). It does not read pip's settings.
     step(
         f"{sum(line[0].isalnum() for line in packages.splitlines())} packages, two small models"
@@ -134,7 +140,7 @@ def install(stamp: str) -> None:
         [*uv, *hashed, str(LOCK)],
         "uv takes an index from UV_DEFAULT_INDEX, not from pip's settings",
     )
-    step(*torch_step(pip, os.environ.get("BULKHEAD_TORCH_INDEX", "")))
+    step(*torch_step(pip, choose(pip, os.environ.get("BULKHEAD_TORCH_INDEX"))))
     places = (ROOT, *service_folders())
     folders = [word for folder in places for word in ("--editable", str(folder))]
     step(
@@ -157,13 +163,21 @@ def usable() -> bool:
 
 def torch_step(pip: list[str], index: str) -> tuple[str, list[str], str]:
     """What to say and to run for torch, by pip: it also knows wheels that lie on this machine."""
-    command = [*pip, "--no-compile", TORCH]
+    command = [*pip, "install", "--no-compile", TORCH]
     if index:
-        return f"{TORCH} from BULKHEAD_TORCH_INDEX", [*command, "--index-url", index], ""
-    size = "200 MB"
-    if sys.platform == "linux":
-        size += ", or some GB with CUDA: BULKHEAD_TORCH_INDEX can name PyTorch's CPU index"
-    return f"{TORCH}, {size}", command, ""
+        whose = "PyTorch's CPU index, 200 MB" if index == CPU_INDEX else "BULKHEAD_TORCH_INDEX"
+        return f"{TORCH} from {whose}", [*command, "--index-url", index], ""
+    return f"{TORCH}, 200 MB, or some GB where its build has CUDA", command, ""
+
+
+def certificates() -> str | None:
+    """The file or folder of the certificates that the system trusts; None where there are none."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile and Path(paths.cafile).stat().st_size:
+        return paths.cafile
+    if paths.capath and any(Path(paths.capath).glob("*.0")):
+        return paths.capath
+    return None
 
 
 def locked(lock: str, name: str) -> str:

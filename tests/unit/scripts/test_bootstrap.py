@@ -1,6 +1,7 @@
 """scripts/bootstrap.py and what it installs from: the locks."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
+import torch_index
 from bootstrap import ROOT, SetupError
 
 LOCKS = [ROOT / "requirements.lock", *sorted(ROOT.glob("*/*/requirements.lock"))]
@@ -45,7 +47,7 @@ def test_too_small_a_machine_is_refused_before_anything_is_done(
 
 
 def test_the_script_reads_under_a_python_older_than_the_one_it_asks_for() -> None:
-    for name in ("bootstrap.py", "diagnosis/machine.py"):
+    for name in ("bootstrap.py", "torch_index.py", "diagnosis/machine.py"):
         ast.parse((ROOT / "scripts" / name).read_text(), feature_version=(3, 7))
 
 
@@ -93,6 +95,7 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         taken.append(title)
 
     monkeypatch.setattr(bootstrap, "step", step)
+    monkeypatch.setattr(bootstrap, "choose", lambda pip, told: "")  # asks no index
     return taken
 
 
@@ -137,11 +140,59 @@ def test_a_folder_without_a_lock_is_one_line(
     assert capsys.readouterr().err.startswith("setup: requirements.lock is missing")
 
 
-def test_torch_comes_from_the_index_that_the_person_names() -> None:
-    title, command, _ = bootstrap.torch_step(["pip", "install"], "the-cpu-index")
-    assert command[-2:] == ["--index-url", "the-cpu-index"]
+def test_torch_comes_from_the_index_that_was_chosen_and_the_line_says_so() -> None:
+    title, command, _ = bootstrap.torch_step(["pip"], "the-company's-index")
+    assert command[-2:] == ["--index-url", "the-company's-index"]
     assert "BULKHEAD_TORCH_INDEX" in title
-    assert "--index-url" not in bootstrap.torch_step(["pip", "install"], "")[1]
+    title, command, _ = bootstrap.torch_step(["pip"], torch_index.CPU_INDEX)
+    assert command[-2:] == ["--index-url", "https://download.pytorch.org/whl/cpu"]
+    assert "PyTorch's CPU index" in title
+    assert "--index-url" not in bootstrap.torch_step(["pip"], "")[1]
+
+
+def test_certificates_are_those_that_the_system_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, folder = tmp_path / "bundle.pem", tmp_path / "certs"
+    folder.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    assert bootstrap.certificates() is None  # as on a machine without the package of them
+    bundle.touch()
+    assert bootstrap.certificates() is None
+    (folder / "0a1b2c3d.0").write_text("a certificate")
+    assert bootstrap.certificates() == str(folder)
+    bundle.write_text("certificates")
+    assert bootstrap.certificates() == str(bundle)
+
+
+@pytest.mark.parametrize("store", ["/the/store", None])
+def test_the_installers_trust_what_the_system_trusts(
+    steps: list[str], monkeypatch: pytest.MonkeyPatch, store: str | None
+) -> None:
+    """uv by its switch; pip, whose own list is older than its use of the store, by a variable."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, "")  # to be put back afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(bootstrap, "certificates", lambda: store)
+    commands: list[list[str]] = []
+    record = bootstrap.step
+
+    def step(title: str, command: list[str], hint: str = "") -> None:
+        commands.append(command)
+        record(title, command, hint)
+
+    monkeypatch.setattr(bootstrap, "step", step)
+    assert bootstrap.main() == 0
+    uv = [command for command in commands if command[0].endswith("/uv")]
+    assert len(uv) == 2
+    assert all(("--system-certs" in command) is bool(store) for command in uv)
+    assert os.environ.get("REQUESTS_CA_BUNDLE") == store
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/a/person's/own")
+    bootstrap.STAMP.unlink()
+    assert bootstrap.main() == 0
+    assert os.environ["REQUESTS_CA_BUNDLE"] == "/a/person's/own"
 
 
 def test_the_installers_own_lines_are_cut_out_of_the_lock_with_their_hashes() -> None:
@@ -183,7 +234,7 @@ def test_the_locks_hold_what_torch_needs_and_the_version_is_the_services() -> No
     embedding = ROOT / "services/embedding"
     assert needs <= pins(LOCKS[0]).keys() & pins(embedding / "requirements.lock").keys()
     project = tomllib.loads((embedding / "pyproject.toml").read_text())["project"]
-    assert bootstrap.TORCH in project["dependencies"]
+    assert torch_index.TORCH in project["dependencies"]
 
 
 def test_every_direct_dependency_of_a_service_is_in_its_lock() -> None:
