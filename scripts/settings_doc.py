@@ -21,6 +21,7 @@ from fetcher.settings import FetcherSettings
 from llm_server.settings import LLMSettings
 from mcp_database.settings import DatabaseSettings
 from mcp_filesystem.settings import FilesystemSettings
+from parser.settings import ParserSettings
 from quality.settings import QualitySettings
 from retriever.settings import RetrieverSettings
 
@@ -28,6 +29,7 @@ PAGE = ROOT / "docs" / "settings.md"
 
 SERVICES: dict[str, type[BaseSettings]] = {
     "Retriever": RetrieverSettings,
+    "Parser": ParserSettings,
     "Embedding": EmbeddingSettings,
     "Model server of the embedded mode": LLMSettings,
     "Filesystem tool server": FilesystemSettings,
@@ -67,9 +69,9 @@ _HEAD = """\
 # Settings
 
 Every setting of a service is an environment variable. Its prefix names the service: `RETRIEVER_`,
-`EMBEDDING_`, `LLM_`, `FETCHER_`, `QUALITY_` or `MCP_…_`; those with `OTEL_` are OpenTelemetry's
-own, and every service reads them. A service reads its settings once, when it starts. A value
-outside its type or bounds ends the start with one line that names the variable.
+`PARSER_`, `EMBEDDING_`, `LLM_`, `FETCHER_`, `QUALITY_` or `MCP_…_`; those with `OTEL_` are
+OpenTelemetry's own, and every service reads them. A service reads its settings once, when it
+starts. A value outside its type or bounds ends the start with one line that names the variable.
 
 `make serve` and `make demo` hand their environment on to the services, so
 `RETRIEVER_TOP_K=6 make serve` works. They set `RETRIEVER_DATA_DIR` and `RETRIEVER_API_KEY_FILE`

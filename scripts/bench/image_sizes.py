@@ -13,7 +13,8 @@ from client.screen import terminal
 from sandbox.engine import EngineError, docker
 
 BUDGETS = {
-    "retriever": 250,
+    "retriever": 400,
+    "parser": 400,
     "mcp-filesystem": 250,
     "mcp-database": 250,
     "embedding": 1100,

@@ -74,8 +74,7 @@ class Side:
         """Its processes, until the block ends; not all of them need be ready."""
         with ExitStack() as exits:
             for part in self.parts:
-                path = logs / f"{part.name}-{part.address.port}.log"
-                log = exits.enter_context(path.open("wb"))
+                log = exits.enter_context((logs / f"{part.name}-{part.port}.log").open("wb"))
                 process = subprocess.Popen(
                     part.command, env=dict(part.environment), stdout=log, stderr=log
                 )

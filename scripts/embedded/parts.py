@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded.address import LOOPBACK, Address, address_of
+from embedded.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+_LONGEST_SOCKETS = 85  # bytes: with the socket's name, what every system allows
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,17 @@ class State:
         return self.folder / "postgres-passwords"
 
     @property
+    def sockets(self) -> Path:
+        """Where the parser's Unix socket lies. Raises `StackError` where none can."""
+        folder = self.folder / "parser"
+        if len(os.fsencode(folder)) > _LONGEST_SOCKETS:
+            raise StackError(
+                f"{self.folder} is too long a path for a Unix socket: BULKHEAD_DATA can name"
+                " another folder"
+            )
+        return folder
+
+    @property
     def retriever(self) -> Path:
         """Documents, index and queue."""
         return self.folder / "retriever"
@@ -61,19 +73,20 @@ class State:
 class Part:
     """A process to run: its command, what it is told, and where it says that it is ready.
 
-    A part that speaks no HTTP has no `health`: the one that uses it says when it is there.
+    A part that speaks no HTTP on a port has no `health`: the one that uses it says when it is
+    there. One without a port has 0.
     """
 
     name: str
     command: tuple[str, ...]
-    address: Address
+    port: int
     health: str
     environment: Mapping[str, str]
 
     @property
     def url(self) -> str:
-        """Where its neighbours reach it."""
-        return self.address.url
+        """The part's address on loopback."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 def state(environment: Mapping[str, str] = os.environ) -> State:
@@ -82,23 +95,23 @@ def state(environment: Mapping[str, str] = os.environ) -> State:
 
 
 def retriever_url(environment: Mapping[str, str] = os.environ) -> str:
-    """Where the retriever is reached, by RETRIEVER_HOST and RETRIEVER_PORT."""
-    return address_of(environment, "RETRIEVER", 8080).url
+    """Where the retriever listens, by RETRIEVER_PORT."""
+    return f"http://127.0.0.1:{port_of(environment, 'RETRIEVER_PORT', 8080)}"
 
 
 def tool_servers(kept: State, environment: Mapping[str, str] = os.environ) -> str:
     """The tool servers of this machine, as RETRIEVER_TOOL_SERVERS takes them."""
-    addresses = {
-        "filesystem": address_of(environment, "MCP_FILESYSTEM", 8090),
-        "database": address_of(environment, "MCP_DATABASE", 8091),
+    ports = {
+        "filesystem": port_of(environment, "MCP_FILESYSTEM_PORT", 8090),
+        "database": port_of(environment, "MCP_DATABASE_PORT", 8091),
     }
     return json.dumps(
         {
             name: {
-                "url": f"{address.url}/mcp",
+                "url": f"http://127.0.0.1:{port}/mcp",
                 "signing_key_file": str(kept.signing_key(f"mcp-{name}")),
             }
-            for name, address in addresses.items()
+            for name, port in ports.items()
         }
     )
 
@@ -108,46 +121,50 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
 
     Each inherits `environment`, so any setting of a service can be given to the command that
     starts the stack; only what ties the parts together is set here. A neighbour whose address is
-    given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL or RETRIEVER_TOOL_SERVERS, runs elsewhere
-    and is not started.
+    given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL, RETRIEVER_PARSER_SOCKETS or
+    RETRIEVER_TOOL_SERVERS, runs elsewhere and is not started.
     """
-    llm = address_of(environment, "LLM", 8000)
-    embedding = address_of(environment, "EMBEDDING", 8081)
-    retriever = address_of(environment, "RETRIEVER", 8080)
-    filesystem = address_of(environment, "MCP_FILESYSTEM", 8090)
-    database = address_of(environment, "MCP_DATABASE", 8091)
-    postgres = Address(LOOPBACK, address_of(environment, "MCP_DATABASE_POSTGRES", 5433).port)
+    llm = port_of(environment, "LLM_PORT", 8000)
+    embedding = port_of(environment, "EMBEDDING_PORT", 8081)
+    retriever = port_of(environment, "RETRIEVER_PORT", 8080)
+    filesystem = port_of(environment, "MCP_FILESYSTEM_PORT", 8090)
+    database = port_of(environment, "MCP_DATABASE_PORT", 8091)
+    postgres = port_of(environment, "MCP_DATABASE_POSTGRES_PORT", 5433)
     ties = {
-        "LLM_PORT": str(llm.port),
-        "EMBEDDING_PORT": str(embedding.port),
-        "RETRIEVER_PORT": str(retriever.port),
-        "MCP_FILESYSTEM_PORT": str(filesystem.port),
-        "MCP_DATABASE_PORT": str(database.port),
-        "MCP_DATABASE_POSTGRES_PORT": str(postgres.port),
+        "LLM_PORT": str(llm),
+        "EMBEDDING_PORT": str(embedding),
+        "RETRIEVER_PORT": str(retriever),
+        "MCP_FILESYSTEM_PORT": str(filesystem),
+        "MCP_DATABASE_PORT": str(database),
+        "MCP_DATABASE_POSTGRES_PORT": str(postgres),
         "MCP_DATABASE_PASSWORD_DIR": str(kept.passwords),
         "MCP_DATABASE_SIGNING_KEY_FILE": str(kept.signing_key("mcp-database")),
         "MCP_FILESYSTEM_ROOT": str(kept.files),
         "MCP_FILESYSTEM_SIGNING_KEY_FILE": str(kept.signing_key("mcp-filesystem")),
+        "PARSER_SOCKETS": str(kept.sockets),
         "RETRIEVER_DATA_DIR": str(kept.retriever),
         "RETRIEVER_API_KEY_FILE": str(kept.key),
         "PYTHONUNBUFFERED": "1",
     }
     addresses = {
-        "RETRIEVER_LLM_URL": f"{llm.url}/v1",
-        "RETRIEVER_EMBEDDING_URL": embedding.url,
+        "RETRIEVER_LLM_URL": f"http://127.0.0.1:{llm}/v1",
+        "RETRIEVER_EMBEDDING_URL": f"http://127.0.0.1:{embedding}",
+        "RETRIEVER_PARSER_SOCKETS": str(kept.sockets),
         "RETRIEVER_TOOL_SERVERS": tool_servers(kept, environment),
     }
     told = {**addresses, **environment, **ties}
 
-    def part(name: str, module: str, address: Address, health: str) -> Part:
-        return Part(name, (sys.executable, "-m", module), address, health, told)
+    def part(name: str, module: str, port: int, health: str) -> Part:
+        return Part(name, (sys.executable, "-m", module), port, health, told)
 
     wanted = [part("retriever", "retriever", retriever, "/readyz")]
+    if "RETRIEVER_PARSER_SOCKETS" not in environment:
+        wanted.insert(0, part("parser", "parser", 0, ""))
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
     if "RETRIEVER_TOOL_SERVERS" not in environment:
         module = "embedded.sample_database"
-        command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres.port))
+        command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres))
         wanted[:0] = [
             Part("postgres", command, postgres, "", told),
             part("mcp-filesystem", "mcp_filesystem", filesystem, "/healthz"),
@@ -156,3 +173,11 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     if "RETRIEVER_LLM_URL" not in environment:
         wanted.insert(0, part("llm", "llm_server", llm, "/health"))
     return wanted
+
+
+def port_of(environment: Mapping[str, str], name: str, default: int) -> int:
+    """The port that variable `name` tells. Raises `StackError` when it is none."""
+    told = environment.get(name, str(default))
+    if not (told.isdecimal() and 1 <= int(told) <= 65535):
+        raise StackError(f"{name} is {told!r}; it must be a port, 1 to 65535")
+    return int(told)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rig import KEY, PORTS, SOUP, Api, Neighbour, running, tokenizer_json
+from rig import KEY, PORTS, SOUP, Api, Neighbour, parsing, running, tokenizer_json
 from scripted_llm import ScriptedLLM
 
 from embedding.backend import DummyBackend
@@ -35,9 +35,17 @@ def embedding_server() -> Iterator[Neighbour]:
     neighbour.stop()
 
 
+@pytest.fixture(scope="session")
+def parser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder with the socket of a parser, one for all tests."""
+    folder = tmp_path_factory.mktemp("p")
+    with parsing(folder):
+        yield folder
+
+
 @pytest.fixture
 def settings(
-    tmp_path: Path, llm_server: Neighbour, embedding_server: Neighbour
+    tmp_path: Path, llm_server: Neighbour, embedding_server: Neighbour, parser: Path
 ) -> RetrieverSettings:
     key_file = tmp_path / "api-key"
     key_file.write_text(KEY + "\n")
@@ -48,6 +56,7 @@ def settings(
             "embedding_url": embedding_server.url,
             "llm_url": llm_server.url + "/v1",
             "query_embedding_timeout": 2.0,
+            "parser_sockets": parser,
         }
     )
 

@@ -145,6 +145,7 @@ def test_our_images_have_no_installer_and_no_compiler(stack: Stack) -> None:
         "ingress",
         "mcp-filesystem",
         "mcp-database",
+        "parser",
         "quality",
     ):
         assert stack.compose("exec", "-T", service, "sh", "-c", script) == "", service
@@ -179,6 +180,7 @@ def test_a_killed_ingress_comes_back(stack: Stack) -> None:
         ("embedding", "embedding", 200),
         ("qdrant", "qdrant", 503),
         ("mcp-filesystem", "mcp-filesystem", 200),
+        ("parser", "parser", 200),
         ("postgres", "mcp-database", 200),
         ("llm-cpu", "llm", 200),
     ],
@@ -201,7 +203,8 @@ def test_a_part_that_is_away_is_named_and_the_rest_works(
 
 
 @pytest.mark.parametrize(
-    "service", ["embedding", "qdrant", "mcp-filesystem", "mcp-database", "postgres", "llm-cpu"]
+    "service",
+    ["embedding", "qdrant", "mcp-filesystem", "mcp-database", "parser", "postgres", "llm-cpu"],
 )
 def test_a_killed_part_comes_back_by_itself_and_no_job_is_lost(stack: Stack, service: str) -> None:
     stack.until_ready()

@@ -1,11 +1,12 @@
 """Every wall of every container, tried by scripts/sandbox_check.py, each with its control."""
 
+import re
+
 import pytest
 from compose_stack import Stack
 
-from sandbox.check import check
 from sandbox.scorecard import Finding, Verdict
-from sandbox_check import EXPECTED_OPEN
+from sandbox_check import EXPECTED_OPEN, check
 
 SERVICES = {
     "alertmanager",
@@ -15,6 +16,7 @@ SERVICES = {
     "mcp-database",
     "mcp-filesystem",
     "otel-collector",
+    "parser",
     "postgres",
     "prometheus",
     "qdrant",
@@ -67,6 +69,16 @@ def test_the_file_server_has_a_socket_for_the_retriever_and_no_network(
         "mcp-filesystem",
         "retriever",
     ]
+
+
+def test_the_parser_has_a_socket_for_the_retriever_and_no_network(
+    findings: list[Finding],
+) -> None:
+    said = {one.service: one.evidence for one in findings if one.wall == "neighbours"}
+    (socket,) = re.findall(r"shares (/run/parser/\w+\.sock) with retriever", said["parser"])
+    assert f"shares {socket} with parser" in said["retriever"]
+    assert "reaches" not in said["parser"]
+    assert [name for name, words in said.items() if socket in words] == ["parser", "retriever"]
 
 
 def test_the_stack_still_answers_after_all_that(stack: Stack, findings: list[Finding]) -> None:

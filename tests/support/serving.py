@@ -11,10 +11,12 @@ from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[str]:
+def serving(
+    app: ASGIApp, port: int = 0, listener: socket.socket | None = None, **options: Any
+) -> Iterator[str]:
     """Serve `app` until the block ends; gives its address, `http://127.0.0.1:PORT`.
 
-    `options` go to uvicorn.
+    On `listener`, where given, whose address is not told. `options` go to uvicorn.
     """
     started = threading.Event()
 
@@ -23,7 +25,8 @@ def serving(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[str]:
             await super().startup(sockets)
             started.set()
 
-    listener = socket.create_server(("127.0.0.1", port))
+    own = listener is None
+    listener = listener or socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2, **options)
     server = Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -31,7 +34,7 @@ def serving(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[str]:
     if not started.wait(30) or not server.started:
         raise RuntimeError("the app did not start")
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}" if own else ""
     finally:
         server.should_exit = True
         thread.join(10)

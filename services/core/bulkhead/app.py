@@ -1,10 +1,12 @@
 """The app factory: a FastAPI app with the project's errors, request ids, limits and health."""
 
 import logging
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -29,7 +31,7 @@ from bulkhead.health import Readiness, health_router
 from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
 from bulkhead.protocol import bounded_protocol
-from bulkhead.settings import ServiceSettings
+from bulkhead.settings import CommonSettings, ServiceSettings
 from bulkhead.telemetry.setup import TelemetrySettings, configure
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ def create_app(
     title: str,
     description: str,
     version: str,
-    settings: ServiceSettings,
+    settings: CommonSettings,
     routers: Sequence[APIRouter],
     ready: Callable[[], Awaitable[Readiness]],
     lifespan: Lifespan | None = None,
@@ -87,14 +89,14 @@ def create_app(
 
 def serve(
     app: FastAPI,
-    settings: ServiceSettings,
+    settings: CommonSettings,
     *,
     sockets: list[socket.socket] | None = None,
     **options: Any,
 ) -> None:
     """Run `app` until SIGTERM or SIGINT, with its telemetry; streams get five seconds to end.
 
-    It listens on `sockets` where given, and else on the host and port of the settings.
+    It listens on `sockets` where given, and else on the host and port of its `ServiceSettings`.
     `options` go to uvicorn.
     Exits with 1 and one line when the app called `app.state.fail`, with 3 when it did not start.
     """
@@ -115,13 +117,15 @@ def serve(
         sys.exit(3)
 
 
-def server_config(app: FastAPI, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
+def server_config(app: FastAPI, settings: CommonSettings, **options: Any) -> uvicorn.Config:
     """How uvicorn is to serve `app`; `options` of uvicorn's go before these."""
+    at: dict[str, Any] = {}
+    if isinstance(settings, ServiceSettings):
+        at = {"host": settings.host, "port": settings.port}
     return uvicorn.Config(
         app,
         **{
-            "host": settings.host,
-            "port": settings.port,
+            **at,
             "http": bounded_protocol(settings),
             "log_config": None,
             "access_log": False,
@@ -132,6 +136,22 @@ def server_config(app: FastAPI, settings: ServiceSettings, **options: Any) -> uv
             **options,
         },
     )
+
+
+def unix_socket(path: Path) -> socket.socket:
+    """A socket bound to `path` that its owner and group may use; one left behind is replaced.
+
+    Raises `OSError` where `path` is another kind of file, or too long for a socket.
+    """
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o117)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    return listener
 
 
 def _respond(request: Request, error: ApiError) -> JSONResponse:

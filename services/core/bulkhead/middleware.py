@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bulkhead.errors import ApiError, HeadTooLarge, RequestTimedOut, TooLarge
 from bulkhead.logs import request_id
-from bulkhead.settings import ServiceSettings
+from bulkhead.settings import CommonSettings
 from bulkhead.telemetry.http import Served, is_traced
 
 logger = logging.getLogger("bulkhead.request")
@@ -34,7 +34,7 @@ _SLOWEST_BODY = 16 * 2**10
 class RequestContext:
     """Adds `X-Request-ID`, bounds head and body, traces and logs the outcome, hides what broke."""
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: CommonSettings) -> None:
         self.app = app
         self.max_head_bytes = settings.max_head_bytes
         self.max_body_bytes = settings.max_body_bytes

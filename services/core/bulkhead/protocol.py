@@ -12,10 +12,10 @@ from http import HTTPStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bulkhead.errors import ApiError, HeadTooLarge, MalformedRequest, RequestTimedOut
-from bulkhead.settings import ServiceSettings
+from bulkhead.settings import CommonSettings
 
 
-def bounded_protocol(settings: ServiceSettings) -> type[asyncio.Protocol]:
+def bounded_protocol(settings: CommonSettings) -> type[asyncio.Protocol]:
     """The protocol class with these settings' limits."""
 
     class Bounded(BoundedProtocol):
@@ -27,7 +27,7 @@ def bounded_protocol(settings: ServiceSettings) -> type[asyncio.Protocol]:
 class BoundedProtocol(HttpToolsProtocol):
     """Cuts a connection whose head is too slow or too long, or whose replies are not read."""
 
-    limits: ServiceSettings
+    limits: CommonSettings
 
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None

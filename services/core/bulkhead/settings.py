@@ -7,16 +7,14 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class ServiceSettings(BaseSettings):
-    """Settings that all services have. A service subclasses this with its own prefix.
+class CommonSettings(BaseSettings):
+    """Settings that all services have, wherever they listen.
 
     An empty variable counts as one that is not set: compose files hand on what they were not told.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(ge=0, le=65535, description="Port to listen on.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line that is written."
     )
@@ -42,6 +40,13 @@ class ServiceSettings(BaseSettings):
         gt=0,
         description="Longest time for which a client may leave its reply unread, in seconds.",
     )
+
+
+class ServiceSettings(CommonSettings):
+    """Settings of a service on a port. A service subclasses this with its own prefix."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(ge=0, le=65535, description="Port to listen on.")
 
 
 def read_secret(path: Path) -> str:

@@ -41,8 +41,7 @@ def check(settings: LLMSettings) -> None:
     if not settings.model_path.is_file():
         raise OSError(f"there is no model file {settings.model_path.name}")
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        with socket.create_server((settings.host, settings.port), family=family):
+        with socket.create_server((settings.host, settings.port)):
             pass
     except OSError as error:
         raise OSError(f"port {settings.port} cannot be had: {error.strerror}") from error

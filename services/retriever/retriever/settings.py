@@ -90,24 +90,12 @@ class RetrieverSettings(ServiceSettings):
         120.0, gt=0, description="Longest silence of the model server, in seconds."
     )
     qdrant_url: HttpUrl | None = Field(
-        None,
-        description="Address of a Qdrant server's gRPC port (6334 when left out), `https` for TLS; "
-        "none means embedded, under the data folder.",
+        None, description="Address of a Qdrant server; none means embedded, under the data folder."
     )
     qdrant_api_key_file: Path | None = Field(
         None, description="File that holds the Qdrant server's key."
     )
-    qdrant_ca_file: Path | None = Field(
-        None,
-        description="File of the certificates, in PEM, that a Qdrant server's is checked by; "
-        "none: those that browsers trust.",
-    )
-    qdrant_read_timeout: int = Field(
-        5, gt=0, description="Longest wait for a search in a Qdrant server, in seconds."
-    )
-    qdrant_write_timeout: int = Field(
-        30, gt=0, description="Longest wait for a write to a Qdrant server, in seconds."
-    )
+    qdrant_timeout: int = Field(30, gt=0, description="Longest wait for Qdrant, in seconds.")
     collection: str = Field(
         "chunks",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
@@ -199,14 +187,23 @@ class RetrieverSettings(ServiceSettings):
         '`{"filesystem": {"url": "http://…/mcp", "signing_key_file": "…", "uds": null}}`.',
     )
 
-    parser_processes: int = Field(1, ge=1, le=32, description="Processes that parse documents.")
-    parse_timeout: float = Field(
-        60.0, gt=0, description="Longest time for parsing one document, in seconds."
+    parser_sockets: Path = Field(
+        Path(".data/parser"), description="Folder with the parsers' Unix sockets."
     )
-    parse_memory_mib: int = Field(
-        1024,
-        ge=256,
-        description="Most memory of a process that parses, in MiB (its address space).",
+    parser_timeout: float = Field(
+        600.0,
+        gt=0,
+        description="Longest wait for a document's text, in seconds; a parser that is busy with "
+        "others makes it wait as well.",
+    )
+    documents_at_once: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Documents that are read at once, as far as the parsers have processes free.",
+    )
+    chunk_processes: int = Field(
+        1, ge=1, le=32, description="Processes that cut texts into chunks."
     )
     max_document_bytes: int = Field(50 * 2**20, gt=0, description="Largest document, in bytes.")
     max_query_characters: int = Field(

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import httpx
 import httpx2
+from qdrant_client import AsyncQdrantClient
 
 from bulkhead.audit import AuditLog
 from bulkhead.auth import Principal
@@ -25,21 +26,22 @@ from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient, http_client
 from retriever.clients.mcp import McpServer, ToolServerError
+from retriever.clients.parser import ParserClient
 from retriever.clients.quality import QualityClient
 from retriever.clients.query_cache import QueryCache
 from retriever.database import Database, check_version
 from retriever.feedback import Feedback
-from retriever.index.connect import Connection, Server, connect
+from retriever.index.connect import connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Stamp, Vectors
 from retriever.ingest import measures
+from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.jobs import Jobs
-from retriever.ingest.parse import ParseLimits
+from retriever.ingest.prepare import Preparer
 from retriever.ingest.runner import Runner
 from retriever.ingest.spool import Spool
-from retriever.ingest.workers import ParserPool
 from retriever.keys import Keys
 from retriever.limits import Limits, RateLimits
 from retriever.search import Searcher
@@ -60,6 +62,7 @@ class Stack:
     limits: RateLimits
     audit: AuditLog
     embedding: EmbeddingClient
+    parser: ParserClient
     llm: LLMClient
     vectors: Vectors
     index: Index
@@ -83,6 +86,7 @@ class Stack:
         parts = {
             "qdrant": _part(self.vectors.exists()),
             "embedding": _part(self.embedding.model()),
+            "parser": _part(self.parser.check()),
             "llm": _part(self.llm.check()),
             **{f"mcp-{one.name}": _part(one.check()) for one in self.tool_servers},
         }
@@ -128,7 +132,7 @@ class Neighbours:
     audit: AuditLog
     llm_key: str
     quality_token: str
-    qdrant: Connection
+    qdrant: AsyncQdrantClient
     policy: Policy
     tool_servers: tuple[McpServer, ...]
     secrets: tuple[str, ...]
@@ -157,14 +161,16 @@ class Neighbours:
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
         prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
         quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
-        server = _qdrant_server(settings)
+        qdrant_key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
         check_version(store_path(settings))
+        qdrant_url = str(settings.qdrant_url) if settings.qdrant_url else None
+        folder = settings.data_dir / "qdrant"
         secrets = (
             key,
             llm_key,
             prober_key,
             quality_token,
-            (server and server.api_key) or "",
+            qdrant_key or "",
             *(one.decode() for one in tool_keys.values()),
         )
         with ExitStack() as opened:
@@ -174,32 +180,9 @@ class Neighbours:
                 settings.data_dir / "keys.sqlite3", key, _default_limits(settings), prober_key
             )
             opened.callback(keys.close)
-            qdrant = connect(server, settings.data_dir / "qdrant")
+            qdrant = connect(qdrant_url, qdrant_key or None, folder, settings.qdrant_timeout)
             opened.pop_all()  # from here on they are the stack's to close
         return cls(keys, audit, llm_key, quality_token, qdrant, policy, tool_servers, secrets)
-
-
-def _qdrant_server(settings: RetrieverSettings) -> Server | None:
-    """The Qdrant server to use, none for the embedded one; raises `ValueError`."""
-    if settings.qdrant_url is None:
-        return None
-    key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
-    return Server(
-        url=str(settings.qdrant_url),
-        api_key=key or None,
-        read_timeout=settings.qdrant_read_timeout,
-        write_timeout=settings.qdrant_write_timeout,
-        root_certificates=_certificates(settings.qdrant_ca_file),
-    )
-
-
-def _certificates(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _default_limits(settings: RetrieverSettings) -> Limits:
@@ -246,7 +229,9 @@ async def open_stack(
             audited(neighbours.audit),
         )
         exits.push_async_callback(_cancelled, asyncio.create_task(toolbox.watch()))
-        stack = _assemble(settings, neighbours, database, llm_http, embedding_http, toolbox)
+        parser = ParserClient(settings.parser_sockets, settings.parser_timeout)
+        exits.push_async_callback(parser.close)
+        stack = _assemble(settings, neighbours, database, llm_http, embedding_http, parser, toolbox)
         if settings.quality_url:
             quality_http = await exits.enter_async_context(
                 httpx.AsyncClient(
@@ -273,6 +258,7 @@ def _assemble(
     database: Database,
     llm_http: httpx2.AsyncClient,
     embedding_http: aiohttp.ClientSession,
+    parser: ParserClient,
     toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
@@ -296,6 +282,7 @@ def _assemble(
         ),
         audit=neighbours.audit,
         embedding=embedding,
+        parser=parser,
         llm=llm,
         vectors=vectors,
         index=index,
@@ -326,29 +313,26 @@ async def _open_and_ingest(stack: Stack) -> None:
     """Open the index once the embedding service and Qdrant answer, then work the queue off."""
     settings = stack.settings
     model, tokenizer = await _opened(stack)
-    parsers = ParserPool(
+    chunkers = ChunkerPool(
         tokenizer,
         max_tokens=min(settings.chunk_tokens, model.max_tokens - _SPECIAL_TOKENS),
         overlap_tokens=settings.chunk_overlap_tokens,
-        limits=ParseLimits(max_bytes=settings.max_document_bytes),
-        max_workers=settings.parser_processes,
-        timeout=settings.parse_timeout,
-        memory_bytes=settings.parse_memory_mib * 2**20,
+        processes=settings.chunk_processes,
     )
     try:
         stack.runner = Runner(
             stack.jobs,
             stack.spool,
-            parsers,
+            Preparer(stack.parser, chunkers),
             stack.embedding,
             stack.bm25,
             stack.index,
-            settings.parser_processes + 1,  # the next is at hand when a process is free
+            settings.documents_at_once,
         )
         await stack.runner.wake()
         await stack.runner.run()
     finally:
-        parsers.close()
+        chunkers.close()
 
 
 async def _opened(stack: Stack) -> tuple[EmbeddingModel, str]:

@@ -1,2 +1,2 @@
 #!/bin/sh
-exec python qdrant_standin.py "$@"
+exec python server.py "$@"

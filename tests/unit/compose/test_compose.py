@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from compose_file import ROOT, Json, defaults, environment, rendered, services
+from compose_file import ROOT, Json, defaults, environment, mounts, rendered, services
 from compose_rules import violations
 
 Break = Callable[[Json], Any]
@@ -57,6 +57,7 @@ BREAKS: list[tuple[str, Break, str]] = [
     ("mcp-filesystem", lambda s: s.update(network_mode="bridge"), "needs no network"),
     ("mcp-filesystem", lambda s: s["volumes"].append("models:/m:ro"), "not mounted nocopy"),
     ("mcp-filesystem", lambda s: s["volumes"].append("./docs:/files/docs:ro"), "of the host"),
+    ("parser", lambda s: s.pop("network_mode"), "needs no network"),
     ("mcp-database", lambda s: s["networks"].append("retriever-qdrant"), "somebody else is on"),
     ("mcp-database", lambda s: s.update(volumes=["postgres-secrets:/x:ro"]), "of another"),
     ("mcp-database", lambda s: s["environment"].update(PGPASSWORD="x"), "like a secret"),
@@ -119,6 +120,15 @@ def test_the_retriever_is_told_of_both_tool_servers_as_they_listen() -> None:
         assert server["signing_key_file"] == f"/run/secrets/mcp-{name}-signing-key"
 
 
+def test_the_retriever_looks_for_the_parser_where_it_listens() -> None:
+    config = services(rendered())
+    told = environment(config["parser"])["PARSER_SOCKETS"]
+    assert environment(config["retriever"])["RETRIEVER_PARSER_SOCKETS"] == told
+    for name in ("parser", "retriever"):
+        (mount,) = [one for one in mounts(config[name]) if one.source == "parser-socket"]
+        assert mount.target == told
+
+
 def test_the_default_needs_no_gpu_and_no_account() -> None:
     assert defaults()["COMPOSE_PROFILES"] == "cpu"
     config = rendered()
@@ -138,6 +148,7 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
         "mcp-filesystem",
         "models-cpu",
         "otel-collector",
+        "parser",
         "postgres",
         "prometheus",
         "qdrant",

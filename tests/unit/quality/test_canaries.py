@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from parser.model import ParseLimits
+from parser.parse import parse
 from quality.canaries import Labelled, read
 from quality.settings import QualitySettings
-from retriever.ingest.parse import ParseLimits, parse
 
 ROOT = Path(__file__).parents[3]
 

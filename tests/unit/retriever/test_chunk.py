@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from parser.markdown import headings
 from retriever.ingest.chunk import BLOCK_CHARACTERS, CHARACTERS_PER_TOKEN, Chunk, Chunker
-from retriever.ingest.markdown import headings
+from retriever.parsed import Heading
 
 
 @cache
@@ -37,6 +38,12 @@ def counter() -> Tokenizer:
 @cache
 def chunker(max_tokens: int, overlap_tokens: int = 0) -> Chunker:
     return Chunker(tokenizer(), max_tokens, overlap_tokens)
+
+
+def split(chunker: Chunker, text: str, markdown: bool) -> list[Chunk]:
+    """Its chunks, with the headings that the parser finds in it."""
+    marks = [Heading(*one) for one in headings(text)] if markdown else []
+    return chunker.split(text, marks, markdown)
 
 
 def check(text: str, chunks: list[Chunk], max_tokens: int, overlap: bool = False) -> None:
@@ -101,7 +108,7 @@ TEXTS = st.one_of(st.text(max_size=400), st.lists(PIECES, max_size=60).map("".jo
 def test_chunks_of_any_text_are_exact_complete_and_bounded(
     text: str, markdown: bool, max_tokens: int
 ) -> None:
-    check(text, chunker(max_tokens).split(text, markdown), max_tokens)
+    check(text, split(chunker(max_tokens), text, markdown), max_tokens)
 
 
 @settings(max_examples=50)
@@ -110,7 +117,7 @@ def test_a_text_that_fits_is_one_chunk_as_the_splitter_has_it(text: str, markdow
     one = chunker(2_000)
     splitter = one._markdown if markdown else one._text
     pieces = [piece.strip() for _, piece in splitter.chunk_indices(text) if piece.strip()]
-    assert [text[chunk.start : chunk.end] for chunk in one.split(text, markdown)] == pieces
+    assert [text[chunk.start : chunk.end] for chunk in split(one, text, markdown)] == pieces
 
 
 @settings(max_examples=50)
@@ -118,7 +125,7 @@ def test_a_text_that_fits_is_one_chunk_as_the_splitter_has_it(text: str, markdow
 @example("0000000000002:MOOR  SENTENCE10000000000000000 1000\n" + "0" * 150 + "\n0", False)
 @example("002:0030000002:0:" + "0" * 99 + "::0\u2983" + "0" * 101 + "::0", False)
 def test_overlapping_chunks_are_exact_complete_and_bounded(text: str, markdown: bool) -> None:
-    check(text, chunker(20, 6).split(text, markdown), 20, overlap=True)
+    check(text, split(chunker(20, 6), text, markdown), 20, overlap=True)
 
 
 @settings(max_examples=10)
@@ -127,7 +134,7 @@ def test_chunks_of_long_texts_are_exact_complete_and_bounded(
     text: str, markdown: bool, blocks: int
 ) -> None:
     text *= blocks * BLOCK_CHARACTERS // len(text) + 1
-    check(text, chunker(200).split(text, markdown), 200)
+    check(text, split(chunker(200), text, markdown), 200)
 
 
 MIB_LINES = {
@@ -145,7 +152,7 @@ MIB_LINES = {
 def test_one_line_of_a_megabyte_is_split_in_seconds(kind: str, markdown: bool) -> None:
     text = MIB_LINES[kind](random.Random(7))
     started = time.process_time()
-    chunks = chunker(200).split(text, markdown)
+    chunks = split(chunker(200), text, markdown)
     assert time.process_time() - started < 20  # 3 s on an idle core
     check(text, chunks, 200)
     assert len(chunks) < 8_000
@@ -154,10 +161,10 @@ def test_one_line_of_a_megabyte_is_split_in_seconds(kind: str, markdown: bool) -
 def test_borders_are_headings_before_paragraphs_before_sentences() -> None:
     paragraph = " ".join(f"Sentence number {n} of a paragraph." for n in range(8))
     text = f"# One\n\n{paragraph}\n\n{paragraph}\n\n# Two\n\n{paragraph}\n"
-    chunks = chunker(80).split(text, markdown=True)
+    chunks = split(chunker(80), text, markdown=True)
     pieces = [text[c.start : c.end] for c in chunks]
     assert pieces == [f"# One\n\n{paragraph}", paragraph, f"# Two\n\n{paragraph}"]
-    small = chunker(20).split(paragraph, markdown=False)
+    small = split(chunker(20), paragraph, markdown=False)
     assert all(paragraph[c.start : c.end].endswith(".") for c in small)
 
 
@@ -165,7 +172,7 @@ def test_a_long_text_is_cut_at_its_headings() -> None:
     section = " ".join(WORDS * 40)
     text = "".join(f"# Part {n}\n\n{section}\n\n" for n in range(30))
     assert len(text) > 4 * BLOCK_CHARACTERS
-    chunks = chunker(200).split(text, markdown=True)
+    chunks = split(chunker(200), text, markdown=True)
     starts = {c.start for c in chunks}
     assert {mark.offset for mark in headings(text)} <= starts
 
@@ -175,7 +182,7 @@ def test_each_chunk_knows_the_headings_above_it() -> None:
         "# Guide\n\nIntro words.\n\n## Install\n\nRun it.\n\n```sh\n# not a heading\n```\n\n"
         "### On **Linux** ###\n\nWith `make`.\n\n## Use\n\nAsk.\n"
     )
-    chunks = chunker(8).split(text, markdown=True)
+    chunks = split(chunker(8), text, markdown=True)
     trails = {text[c.start : c.end]: c.heading for c in chunks}
     assert trails["# Guide\n\nIntro words."] == ""
     assert trails["## Install\n\nRun it."] == "Guide"
@@ -185,7 +192,7 @@ def test_each_chunk_knows_the_headings_above_it() -> None:
         "Guide > Install > On Linux",
     }
     assert all("not a heading" not in trail for trail in trails.values())
-    assert {c.heading for c in chunker(8).split(text, markdown=False)} == {""}
+    assert {c.heading for c in split(chunker(8), text, markdown=False)} == {""}
 
 
 def test_code_within_a_line_does_not_hide_the_headings_after_it() -> None:
@@ -208,14 +215,14 @@ def test_the_models_own_truncation_neither_hides_tokens_nor_is_changed() -> None
     own = Tokenizer.from_str(tokenizer().to_str())
     own.enable_truncation(16)
     own.enable_padding(length=16)
-    check(text, chunks := Chunker(own, 200).split(text, markdown=False), 200)
-    assert chunks == chunker(200).split(text, markdown=False)
+    check(text, chunks := split(Chunker(own, 200), text, markdown=False), 200)
+    assert chunks == split(chunker(200), text, markdown=False)
     assert len(own.encode(text)) == 16
 
 
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(ValueError, match="lone surrogate at 2"):
-        chunker(50).split("ab\ud800cd", markdown=False)
+        split(chunker(50), "ab\ud800cd", markdown=False)
 
 
 @pytest.mark.parametrize(("max_tokens", "overlap"), [(0, 0), (7, 0), (50, 50), (50, -1)])
@@ -225,14 +232,14 @@ def test_limits_that_cannot_hold_are_refused(max_tokens: int, overlap: int) -> N
 
 
 def test_white_space_gives_no_chunks() -> None:
-    assert chunker(50).split(" \n\t\x1c\u2003\r\n" * 5_000, markdown=True) == []
+    assert split(chunker(50), " \n\t\x1c\u2003\r\n" * 5_000, markdown=True) == []
 
 
 def test_no_chunk_ends_in_the_heading_of_the_next() -> None:
     sections = [f"## Part {n}\n\n### Of {n}\n\n" + f"It holds {n}. " * n for n in range(2, 60)]
     text = "# All\n\n" + "\n\n".join(sections)
     for limit, overlap in ((32, 0), (64, 16), (128, 0)):
-        chunks = chunker(limit, overlap).split(text, markdown=True)
+        chunks = split(chunker(limit, overlap), text, markdown=True)
         check(text, chunks, limit, overlap > 0)
         for chunk in chunks:
             *_, last = text[chunk.start : chunk.end].splitlines()

@@ -1,16 +1,13 @@
 """The app of a tool server: health calls, and `/mcp` behind its door."""
 
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from pathlib import Path
 
 from fastapi import FastAPI
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.routing import Route
 
-from bulkhead.app import create_app, serve
+from bulkhead.app import create_app, serve, unix_socket
 from bulkhead.health import Readiness
 from bulkhead.mcp.door import Door
 from bulkhead.mcp.server import create_server
@@ -82,19 +79,3 @@ def serve_tools(app: FastAPI, settings: ToolServerSettings) -> None:
         ws="none",
         limit_concurrency=settings.max_connections,
     )
-
-
-def unix_socket(path: Path) -> socket.socket:
-    """A socket bound to `path` that its owner and group may use; one left behind is replaced.
-
-    Raises `OSError` where `path` is another kind of file.
-    """
-    if path.is_socket():
-        path.unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o117)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(mask)
-    return listener

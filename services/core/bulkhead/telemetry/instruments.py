@@ -172,10 +172,10 @@ DOCUMENTS = Counter(  # rag.outcome: added, replaced, unchanged, failed
 CHUNKS = Counter(
     _meter, "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
 )
-INGEST_STAGE_DURATION = Histogram(  # rag.stage: parse, embed, index
+INGEST_STAGE_DURATION = Histogram(  # rag.stage: parse, chunk, embed, index
     "rag.ingest.stage.duration",
     unit="s",
-    description="Time to parse a document, and to embed or index those that go together.",
+    description="Time to parse or chunk a document, and to embed or index those that go together.",
     bounds=_STAGE_SECONDS,
 )
 DOCUMENTS_WAITING = UpDownCounter(

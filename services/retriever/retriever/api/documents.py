@@ -22,7 +22,7 @@ from bulkhead.errors import (
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
 from retriever.api.jobs import Job, shown
 from retriever.ingest.jobs import NewItem
-from retriever.ingest.parse import EXTRACTED
+from retriever.ingest.prepare import EXTRACTED
 from retriever.stack import Stack
 
 router = APIRouter(tags=["documents"])

@@ -20,13 +20,13 @@ text.
 import re
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
-from retriever.ingest.markdown import Heading, headings
+from retriever.parsed import Heading
 
 BLOCK_CHARACTERS = 8_000
 CHARACTERS_PER_TOKEN = 10  # twice what English prose has
@@ -69,9 +69,12 @@ class Chunker:
         )
         self._characters = TextSplitter(self._max_characters)
 
-    def split(self, text: str, markdown: bool) -> list[Chunk]:
+    def split(
+        self, text: str, headings: Sequence[Heading] = (), markdown: bool = False
+    ) -> list[Chunk]:
         """Chunks in order; together they hold every character of `text` that is not white space.
 
+        `headings` in order, as the parser found them; `markdown`: borders are Markdown's.
         Each has at most `max_tokens` tokens and 10 times as many characters. ValueError if `text`
         holds a lone surrogate, which no tokenizer can read.
         """
@@ -81,31 +84,30 @@ class Chunker:
         if self._fits(whole):  # counted once; the splitter would count it many times
             start = len(text) - len(text.lstrip())
             return [Chunk(start, start + len(whole))] if whole else []
-        marks = list(headings(text)) if markdown else []
-        trail = _Trail(marks)
+        trail = _Trail(headings)
         splitter = self._markdown if markdown else self._text
         spans = [
             (start, start + len(piece))
-            for block in _blocks(text, [mark.offset for mark in marks])
+            for block in _blocks(text, [heading.offset for heading in headings])
             for start, piece in self._fit(splitter, text[block], block.start)
             if piece.strip()
         ]
         chunks: list[tuple[int, int]] = []
-        for span in self._with_their_headings(text, spans, marks):
+        for span in self._with_their_headings(text, spans, headings):
             while chunks and chunks[-1][0] >= span[0]:
                 chunks.pop()  # this one repeats all of it
             chunks.append(span)
         return [Chunk(start, end, trail.above(start)) for start, end in chunks]
 
     def _with_their_headings(
-        self, text: str, chunks: list[tuple[int, int]], marks: list[Heading]
+        self, text: str, chunks: list[tuple[int, int]], headings: Sequence[Heading]
     ) -> Iterator[tuple[int, int]]:
         """The spans, with the headings at a chunk's end moved to the next one.
 
         Where the next has no room for them it is cut anew. Headings that leave no room for a word
         below them stay where they are.
         """
-        offsets = [mark.offset for mark in marks]
+        offsets = [heading.offset for heading in headings]
         left = deque(chunks)
         while left:
             start, end = left.popleft()
@@ -194,7 +196,7 @@ def _closing_headings(text: str, start: int, end: int, offsets: list[int]) -> in
 class _Trail:
     """The open headings at offsets that only grow."""
 
-    def __init__(self, marks: list[Heading]) -> None:
+    def __init__(self, marks: Sequence[Heading]) -> None:
         self._marks = marks
         self._next = 0
         self._open: list[Heading] = []

@@ -1,6 +1,6 @@
-"""Takes waiting documents in: parse and chunk in a process, embed in batches, index together.
+"""Takes waiting documents in: parse, chunk, embed in batches, index together.
 
-Three steps go on at the same time: reading, in the parser processes; embedding, of as many chunks
+Three steps go on at the same time: reading, in other processes; embedding, of as many chunks
 as were read, up to a full request; and indexing, of the documents that were embedded together, with
 one write to Qdrant and one commit.
 """
@@ -18,10 +18,10 @@ from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome, doc
 from retriever.index.sparse import BM25
 from retriever.ingest import measures
 from retriever.ingest.jobs import FAILED, End, Item, Jobs
-from retriever.ingest.parse import ParseError, page_at
+from retriever.ingest.prepare import Prepared, Preparer
 from retriever.ingest.queue import Buffer, Ready, Waiting
 from retriever.ingest.spool import Spool
-from retriever.ingest.workers import ParserPool, Prepared
+from retriever.parsed import page_at
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +41,16 @@ class Runner:
         self,
         jobs: Jobs,
         spool: Spool,
-        parsers: ParserPool,
+        preparer: Preparer,
         embeddings: Embeddings,
         bm25: BM25,
         index: Index,
         readers: int,
     ) -> None:
-        """`readers`: documents handed to `parsers` at a time."""
+        """`readers`: documents that are read at a time."""
         self._jobs = jobs
         self._spool = spool
-        self._parsers = parsers
+        self._preparer = preparer
         self._embeddings = embeddings
         self._bm25 = bm25
         self._index = index
@@ -109,8 +109,9 @@ class Runner:
             await self._jobs.finish(item, End(Outcome.UNCHANGED, known.id))
             return None
         path, part = self._spool.place(new.spool)
-        prepared = await self._parsers.prepare(path, new.source, new.media_type, new.digest, part)
-        measures.took("parse", prepared.seconds)
+        prepared = await self._preparer.prepare(path, new.source, new.media_type, new.digest, part)
+        measures.took("parse", prepared.parsed.seconds)
+        measures.took("chunk", prepared.chunk_seconds)
         document = _document(new_id, item, prepared)
         texts = searchable_texts(document)
         sparse = await asyncio.to_thread(self._bm25.documents, texts)
@@ -184,7 +185,7 @@ class Runner:
 
     async def _note(self, item: Item, error: Exception) -> None:
         """Note why a document failed. Its owner is told what can be told, the log the rest."""
-        if isinstance(error, ApiError | ParseError):
+        if isinstance(error, ApiError):
             message = error.message
         else:
             logger.error(

@@ -15,9 +15,11 @@ from typing import BinaryIO
 from starlette.datastructures import UploadFile
 
 from bulkhead.errors import InvalidValue, TooLarge, Unavailable
-from retriever.ingest.workers import Part
 
 _BLOCK = 1 << 20
+
+Part = tuple[int, int]
+"""Of a file: the first byte, and how many."""
 
 
 class Spool:

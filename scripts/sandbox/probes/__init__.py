@@ -1,1 +1,0 @@
-"""Programs that run in containers: one file each, the standard library alone, JSON on stdout."""

@@ -1,0 +1,46 @@
+"""The parser's app."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from bulkhead.app import create_app
+from bulkhead.health import Part, Readiness
+from parser import api
+from parser.model import MIB
+from parser.pool import ParserPool
+from parser.settings import ParserSettings
+
+
+def create(settings: ParserSettings) -> FastAPI:
+    """The app; its processes start with the first document."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        pool = ParserPool(
+            settings.limits(),
+            processes=settings.processes,
+            seconds=settings.timeout,
+            memory_bytes=settings.memory_mib * MIB,
+        )
+        app.state.pool = pool
+        app.state.free = asyncio.Semaphore(settings.processes)
+        yield
+        await asyncio.to_thread(pool.close)
+
+    async def ready() -> Readiness:
+        return Readiness(status="ready", parts={"pool": Part(state="up")})
+
+    return create_app(
+        name="parser",
+        title="Bulkhead parser",
+        description="Documents to text.",
+        version="0.1.0",
+        settings=settings,
+        routers=[api.router],
+        ready=ready,
+        lifespan=lifespan,
+        documented=False,
+    )

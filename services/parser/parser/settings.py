@@ -1,0 +1,38 @@
+"""What the parser can be told from outside; every name starts with PARSER_."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from bulkhead.settings import CommonSettings
+from parser.model import MIB, ParseLimits
+
+
+class ParserSettings(CommonSettings):
+    """The settings; the limits hold for one document."""
+
+    model_config = SettingsConfigDict(env_prefix="PARSER_", extra="ignore")
+
+    sockets: Path = Field(
+        Path(".data/parser"),
+        description="Folder for the Unix socket to listen on; replicas share it, with one each.",
+    )
+    processes: int = Field(
+        1, ge=1, le=32, description="Documents that are read at once, each in its own process."
+    )
+    timeout: float = Field(60.0, gt=0, description="Longest time for one document, in seconds.")
+    memory_mib: int = Field(
+        1024,
+        ge=256,
+        description="Most memory of a process that reads, in MiB (its address space).",
+    )
+    max_document_bytes: int = Field(50 * MIB, gt=0, description="Largest document, in bytes.")
+    max_pages: int = Field(2_000, ge=1, description="Most pages of a PDF.")
+    max_characters: int = Field(
+        20_000_000, ge=1, description="Most characters of text of a document."
+    )
+
+    def limits(self) -> ParseLimits:
+        """The limits that the readers themselves keep."""
+        return ParseLimits(self.max_document_bytes, self.max_pages, self.max_characters)

@@ -1,0 +1,117 @@
+"""The parser: a document's bytes in, its text with pages, headings and warnings out."""
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from opentelemetry.propagate import inject
+
+from bulkhead.errors import ApiError, Unavailable
+from retriever.parsed import Heading, Parsed
+
+PART = "parser"
+_CHECK_SECONDS = 2.0
+_IDLE_SECONDS = 2.0  # uvicorn closes a connection that has been idle for 5 s; ours end before
+
+
+class Unreadable(ApiError):
+    """A document that cannot be read, in words for its owner."""
+
+    status, type = 422, "unreadable"
+
+
+class Lost(Unavailable):
+    """The parser went away while it was reading; the document may be why."""
+
+
+class ParserClient:
+    """Calls the parsers whose sockets lie in a folder, each time the one with the least to do.
+
+    Replicas come and go: the folder is looked at for every call. Every call raises
+    `Unavailable("parser")` when none can be reached.
+    """
+
+    def __init__(self, sockets: Path, timeout: float) -> None:
+        """`timeout`: seconds for one document, its wait for a free process included."""
+        self._folder = sockets
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._sessions: dict[Path, aiohttp.ClientSession] = {}
+        self._busy: Counter[Path] = Counter()
+
+    async def parse(self, data: bytes, name: str, media_type: str | None) -> Parsed:
+        """The text of a document called `name`.
+
+        Raises `Unreadable`, and `Lost` when its parser ended meanwhile.
+        """
+        headers = {"content-type": media_type or "application/octet-stream"}
+        path = f"/v1/parse?name={quote(name)}"
+        status, body = await self._call("POST", path, self._timeout, headers, data)
+        told = orjson.loads(body)
+        if status != 200:
+            raise Unreadable(told["error"]["message"])
+        return Parsed(
+            text=told["text"],
+            title=told["title"],
+            media_type=told["media_type"],
+            pages=tuple(told["pages"]),
+            markdown=told["markdown"],
+            headings=tuple(Heading(*one) for one in told["headings"]),
+            seconds=told["seconds"],
+        )
+
+    async def check(self) -> None:
+        """Raises `Unavailable` unless a parser says that it can read."""
+        status, _ = await self._call("GET", "/readyz", aiohttp.ClientTimeout(total=_CHECK_SECONDS))
+        if status != 200:
+            raise Unavailable(PART, "the parser cannot read now")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for session in self._sessions.values():
+            await session.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        within: aiohttp.ClientTimeout,
+        headers: dict[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> tuple[int, bytes]:
+        headers = dict(headers or {})
+        inject(headers)  # the trace goes along
+        for socket in self._by_load():
+            self._busy[socket] += 1
+            try:
+                return await self._ask(
+                    socket, method, path, headers=headers, data=data, timeout=within
+                )
+            except aiohttp.ClientConnectorError:
+                continue  # a socket that a parser left behind
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise Lost(
+                    PART, f"the parser broke off its answer ({type(error).__name__})"
+                ) from error
+            finally:
+                self._busy[socket] -= 1
+        raise Unavailable(PART, "the parser does not answer")
+
+    async def _ask(self, socket: Path, method: str, path: str, **given: Any) -> tuple[int, bytes]:
+        if socket not in self._sessions:
+            connector = aiohttp.UnixConnector(str(socket), keepalive_timeout=_IDLE_SECONDS)
+            self._sessions[socket] = aiohttp.ClientSession(connector=connector)
+        url = f"http://parser{path}"
+        async with self._sessions[socket].request(method, url, **given) as answer:
+            body = await answer.read()
+            if answer.status >= 500:
+                raise aiohttp.ServerConnectionError(f"status {answer.status}")
+            return answer.status, body
+
+    def _by_load(self) -> list[Path]:
+        sockets = list(self._folder.glob("*.sock"))
+        random.shuffle(sockets)
+        return sorted(sockets, key=self._busy.__getitem__)

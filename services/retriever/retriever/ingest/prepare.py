@@ -1,0 +1,113 @@
+"""From an upload to chunks: read it, have it parsed, cut its text."""
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from bulkhead.errors import Unavailable
+from bulkhead.workers import Crashed, OutOfMemory, OutOfTime
+from retriever.clients.parser import Lost, ParserClient, Unreadable
+from retriever.ingest.chunk import Chunk
+from retriever.ingest.chunking import ChunkerPool
+from retriever.ingest.spool import Part
+from retriever.parsed import Parsed
+
+logger = logging.getLogger(__name__)
+
+EXTRACTED = "text/plain; extracted"
+"""Media type of what was handed in as text: taken as it is, no parser sees it."""
+
+_MOST_LOSSES = 3
+"""Parsers that a document may take down with it before it is given up."""
+_RETRY_SECONDS = (1, 2, 4, 8, 15)
+_THEN_SECONDS = 30
+_MOST_TITLE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document ready to embed: its text and where its chunks lie in it."""
+
+    parsed: Parsed
+    chunks: list[Chunk]
+    chunk_seconds: float
+
+
+class Preparer:
+    """Reads uploads with the parser, waiting for it while it is away, and chunks their text."""
+
+    def __init__(self, parser: ParserClient, chunkers: ChunkerPool) -> None:
+        self._parser = parser
+        self._chunkers = chunkers
+
+    async def prepare(
+        self,
+        path: Path,
+        filename: str,
+        media_type: str | None,
+        digest: str,
+        part: Part | None = None,
+    ) -> Prepared:
+        """Parse and chunk a file, or a part of it.
+
+        `digest`, the SHA-256 of its bytes in hex, is checked: uploads are not forced onto the disk
+        one by one, so a power failure can cut one short. Raises `Unreadable`.
+        """
+        data, found = await asyncio.to_thread(_read, path, part)
+        if found != digest:
+            raise Unreadable("The upload was damaged on our disk; send it again.")
+        if media_type == EXTRACTED:
+            parsed = _as_it_is(data, filename)
+        else:
+            parsed = await self._parse(data, filename, media_type)
+        started = time.perf_counter()
+        try:
+            chunks = await self._chunkers.split(parsed.text, parsed.headings, parsed.markdown)
+        except OutOfTime as error:
+            raise Unreadable("The text took too long to cut into chunks.") from error
+        except (OutOfMemory, Crashed) as error:
+            raise Unreadable("The text needs too much memory to cut into chunks.") from error
+        return Prepared(parsed, chunks, time.perf_counter() - started)
+
+    async def _parse(self, data: bytes, filename: str, media_type: str | None) -> Parsed:
+        lost = 0
+        for delay in _delays():
+            try:
+                return await self._parser.parse(data, filename, media_type)
+            except Unavailable as error:
+                lost += isinstance(error, Lost)
+                if lost == _MOST_LOSSES:
+                    raise Unreadable("The parser ended each time it read the document.") from error
+                logger.warning("a document waits for the parser", extra={"reason": error.message})
+                await asyncio.sleep(delay)
+        raise AssertionError("the delays have no end")
+
+
+def _delays() -> Iterator[float]:
+    return itertools.chain(_RETRY_SECONDS, itertools.repeat(_THEN_SECONDS))
+
+
+def _as_it_is(data: bytes, name: str) -> Parsed:
+    text = data.decode()
+    if not text.strip():
+        raise Unreadable("The document holds no text.")
+    stem = PurePosixPath(name.replace("\\", "/")).stem
+    title = " ".join("".join(c if c.isprintable() else " " for c in stem).split())
+    return Parsed(text, title[:_MOST_TITLE] or "Untitled", "text/plain")
+
+
+def _read(path: Path, part: Part | None) -> tuple[bytes, str]:
+    """The bytes, and their digest."""
+    if part is None:
+        data = path.read_bytes()
+    else:
+        start, size = part
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(size)
+    return data, hashlib.sha256(data).hexdigest()

@@ -1,0 +1,68 @@
+"""The folder of sockets, and the parser behind one."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from rig import parsing
+
+from parser import sockets
+from parser.parse import VERSION
+
+
+def client(path: Path) -> httpx.Client:
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://parser")
+
+
+def test_a_document_goes_in_as_bytes_and_comes_out_as_text(tmp_path: Path) -> None:
+    with parsing(tmp_path / "p"), client(tmp_path / "p" / "parser.sock") as http:
+        reply = http.post("/v1/parse", params={"name": "a/Ö.md"}, content="# Ö\n\nwörds".encode())
+        assert reply.status_code == 200, reply.text
+        told = reply.json()
+        assert told.pop("seconds") > 0
+        assert told == {
+            "parser": VERSION,
+            "text": "# Ö\n\nwörds",
+            "title": "Ö",
+            "media_type": "text/markdown",
+            "pages": [],
+            "markdown": True,
+            "headings": [[0, 1, "Ö"]],
+        }
+        assert http.get("/v1/parser").json() == {"parser": VERSION}
+        for content, name, status, kind in (
+            (b"%PDF-1.7\n", "a.pdf", 422, "invalid"),
+            (b"", "a.txt", 422, "empty"),
+            (b"\x7fELF", "a.txt", 415, "unsupported"),
+        ):
+            refused = http.post("/v1/parse", params={"name": name}, content=content)
+            assert (refused.status_code, refused.json()["error"]["type"]) == (status, kind)
+
+
+def test_a_started_parser_owns_its_socket_and_sweeps_up_what_a_dead_one_left(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as other:
+        dead.bind(str(folder / "dead.sock"))
+        other.bind(str(folder / "other.sock"))
+        other.listen()
+        environment = os.environ | {"PARSER_SOCKETS": str(folder)}
+        process = subprocess.Popen([sys.executable, "-m", "parser"], env=environment)
+        try:
+            check = [sys.executable, "-m", "parser.sockets"]
+            deadline = time.monotonic() + 100
+            while subprocess.run(check, env=environment, stderr=subprocess.DEVNULL).returncode:
+                assert process.poll() is None and time.monotonic() < deadline
+        finally:
+            process.terminate()
+            process.wait(20)
+        mine = sockets.own(folder)
+        assert {path.name for path in folder.iterdir()} == {"other.sock", mine.name}
+        assert stat.S_IMODE(mine.stat().st_mode) == 0o660

@@ -1,0 +1,179 @@
+"""Uploads to chunks: over a real parser on its socket, one that is away, and one that dies."""
+
+import asyncio
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from rig import parsing, tokenizer_json
+
+from bulkhead.errors import Unavailable
+from retriever.clients.parser import ParserClient, Unreadable
+from retriever.ingest import prepare
+from retriever.ingest.chunking import ChunkerPool
+from retriever.ingest.prepare import EXTRACTED, Prepared, Preparer
+
+WORDS = "# Cranes\n\nThe crane lifts forty tonnes.\n"
+
+
+@pytest.fixture(scope="module")
+def chunkers() -> Iterator[ChunkerPool]:
+    pool = ChunkerPool(tokenizer_json(), max_tokens=50)
+    yield pool
+    pool.close()
+
+
+@asynccontextmanager
+async def preparing(folder: Path, chunkers: ChunkerPool) -> AsyncIterator[Preparer]:
+    client = ParserClient(folder, 60.0)
+    yield Preparer(client, chunkers)
+    await client.close()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+async def take(preparer: Preparer, path: Path, name: str, kind: str | None = None) -> Prepared:
+    return await preparer.prepare(path, name, kind, digest(path))
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    path = tmp_path / "upload"
+    path.write_text(WORDS)
+    return path
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits between two tries does not."""
+    monkeypatch.setattr(prepare, "_RETRY_SECONDS", ())
+    monkeypatch.setattr(prepare, "_THEN_SECONDS", 0.01)
+
+
+async def test_a_file_is_parsed_and_its_text_is_cut_into_chunks(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool
+) -> None:
+    with parsing(tmp_path / "p"):
+        async with preparing(tmp_path / "p", chunkers) as preparer:
+            prepared = await take(preparer, upload, "dock/Cräne № 1.md")
+    assert (prepared.parsed.text, prepared.parsed.title) == (WORDS, "Cranes")
+    (chunk,) = prepared.chunks
+    assert WORDS[chunk.start : chunk.end] == WORDS.strip()
+
+
+async def test_a_text_needs_no_parser(tmp_path: Path, upload: Path, chunkers: ChunkerPool) -> None:
+    async with preparing(tmp_path / "nobody", chunkers) as preparer:
+        prepared = await take(preparer, upload, "wiki/ports", EXTRACTED)
+        assert (prepared.parsed.text, prepared.parsed.title) == (WORDS, "ports")
+        write(upload, b" \n")
+        with pytest.raises(Unreadable, match="no text"):
+            await take(preparer, upload, "wiki/ports", EXTRACTED)
+
+
+async def test_a_document_that_cannot_be_read_says_why_and_a_damaged_upload_too(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool
+) -> None:
+    with parsing(tmp_path / "p", max_document_bytes=100):
+        async with preparing(tmp_path / "p", chunkers) as preparer:
+            with pytest.raises(Unreadable, match="damaged on our disk"):
+                await preparer.prepare(upload, "a.md", None, "0" * 64)
+            write(upload, b"%PDF-1.7\n")
+            with pytest.raises(Unreadable, match="not a readable PDF"):
+                await take(preparer, upload, "a.pdf")
+            write(upload, b"words " * 100)
+            with pytest.raises(Unreadable, match="the limit is"):
+                await take(preparer, upload, "a.txt")
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_document_waits_for_a_parser_that_is_away(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool
+) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(folder / "dead.sock"))
+    async with preparing(folder, chunkers) as preparer:
+        client = ParserClient(folder, 60.0)
+        with pytest.raises(Unavailable, match="the parser does not answer"):
+            await client.check()
+        task = asyncio.create_task(take(preparer, upload, "a.md"))
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        with parsing(folder):
+            assert (await task).parsed.title == "Cranes"
+            await client.check()
+        await client.close()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_document_that_ends_every_parser_is_given_up(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool
+) -> None:
+    met = 0
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal met
+        met += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_unix_server(die, tmp_path / "dying.sock")
+    async with server, preparing(tmp_path, chunkers) as preparer:
+        with pytest.raises(Unreadable, match="ended each time"):
+            await take(preparer, upload, "a.md")
+    assert met == 3
+
+
+async def test_replicas_share_the_documents(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool
+) -> None:
+    asked: list[str] = []
+    both = asyncio.Event()
+    reply = json.dumps(
+        {
+            "text": WORDS, "title": "t", "media_type": "text/plain", "pages": [], "markdown": False,
+            "headings": [], "seconds": 0.0,
+        }
+    )  # fmt: skip
+
+    def named(name: str) -> object:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.append(name)
+            if len(asked) == 2:
+                both.set()
+            await both.wait()
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(reply)}\r\n\r\n"
+            writer.write((head + reply).encode())
+            await writer.drain()
+            writer.close()
+
+        return answer
+
+    servers = [
+        await asyncio.start_unix_server(named(name), tmp_path / f"{name}.sock")  # type: ignore[arg-type]
+        for name in ("one", "two")
+    ]
+    async with preparing(tmp_path, chunkers) as preparer:
+        await asyncio.gather(*(take(preparer, upload, "a.md") for _ in range(2)))
+    for server in servers:
+        server.close()
+    assert sorted(asked) == ["one", "two"]
+
+
+def test_a_tokenizer_or_limits_that_cannot_work_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"tokenizer\.json"):
+        ChunkerPool("{}", max_tokens=50)
+    with pytest.raises(ValueError, match="max_tokens"):
+        ChunkerPool(tokenizer_json(), max_tokens=0)
