@@ -59,7 +59,8 @@ _OPEN = """async () => {
 _TIMED = 25  # pairs of question and answer, the last before a count is reached
 _ANSWER = (
     'data: {"id": "a", "choices": [{"delta": {"content": "It listens on port 8080. [1]"}}]}\n\n'
-    'data: {"choices": [], "citations": [{"marker": 1, "document_id": "d", "title": "Ports",'
+    'data: {"choices": [{"delta": {}, "finish_reason": "stop"}],'
+    ' "citations": [{"marker": 1, "document_id": "d", "title": "Ports",'
     ' "start": 0, "end": 9, "quote": "port 8080"}], "grounding": {"supported": true}}\n\n'
     "data: [DONE]\n\n"
 )

@@ -108,7 +108,7 @@ class ChunkChoice(BaseModel):
 
 
 class ChatChunk(BaseModel):
-    """One event of a stream; the last before [DONE] carries `grounding` and no choices."""
+    """One event of a stream; the one with `finish_reason` carries `grounding`."""
 
     choices: list[ChunkChoice] = []
     grounding: Grounding | None = None

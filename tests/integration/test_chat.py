@@ -42,16 +42,13 @@ def test_a_stream_says_the_same_and_ends_with_citations(filled: Api, llm: Script
     llm.say("The retriever listens [9] on port 8080.")
     whole = filled.ask(QUESTION).json()
     chunks = events(filled.ask(QUESTION, stream=True))
-    words = [
-        chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"]
-    ]
+    words = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]
     assert "".join(words) == whole["choices"][0]["message"]["content"]
     assert "".join(words) == "The retriever listens on port 8080. [1]"
     last = chunks[-1]
-    assert last["choices"] == []
+    assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
     for field in ("citations", "grounding", "usage"):
         assert last[field] == whole[field]
-    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
@@ -66,7 +63,7 @@ async def test_the_openai_client_chats_unchanged(filled: Api, llm: ScriptedLLM) 
         assert (reply.model_extra or {})["citations"][0]["quote"] in PORTS
         stream = await client.chat.completions.create(model=model, messages=messages, stream=True)
         chunks = [chunk async for chunk in stream]
-    words = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+    words = [chunk.choices[0].delta.content or "" for chunk in chunks]
     assert "".join(words) == "The retriever listens on port 8080. [1]"
     assert (chunks[-1].model_extra or {})["grounding"]["supported"]
 
@@ -113,8 +110,9 @@ def test_the_conversation_and_the_parameters_reach_the_model(filled: Api, llm: S
     ).raise_for_status()
     (asked,) = llm.requests
     assert [message["role"] for message in asked["messages"]] == [
-        "system", "system", "user", "assistant", "user",
+        "system", "user", "assistant", "user",
     ]  # fmt: skip
+    assert asked["messages"][0]["content"].endswith("\n\nBe brief.")
     assert asked["messages"][-1]["content"].endswith("Question: And the embedding service?")
     assert "8081" in asked["messages"][-1]["content"]  # found by the question before
     assert (asked["temperature"], asked["seed"]) == (0.5, 7)
@@ -204,12 +202,7 @@ def test_a_stream_that_breaks_says_so_in_the_stream(filled: Api, llm: ScriptedLL
         ({"messages": [{"role": "tool", "content": "x"}]}, 422),
         ({"messages": [{"role": "user", "content": "x" * 9000}]}, 422),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, 422),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 422),
-        ({"messages": [{"role": "user", "content": "x"}], "n": 2}, 422),
-        ({"messages": [{"role": "user", "content": "x"}], "tools": []}, 422),
         ({"messages": [{"role": "user", "content": "x"}], "temperature": 9}, 422),
-        ({"messages": [{"role": "user", "content": "x"}], "max_tokens": 0}, 422),
-        ({"messages": [{"role": "user", "content": "x"}], "max_tokens": 10**6}, 422),
         ({"messages": [{"role": "user", "content": "x"}], "rag": {"top_k": 0}}, 422),
         ({"messages": [{"role": "user", "content": "x"}], "rag": {"mode": "psychic"}}, 422),
         ({"messages": [{"role": "user", "content": "x"}], "rag": {"filters": {"a": {}}}}, 422),
@@ -240,7 +233,9 @@ def test_a_model_that_loops_is_stopped(filled: Api, llm: ScriptedLLM) -> None:
 
 
 def test_a_question_fits_the_models_context_or_is_refused(filled: Api, llm: ScriptedLLM) -> None:
-    reply = filled.ask(QUESTION, max_tokens=4080)
+    rules = {"role": "system", "content": "Be brief. " * 3000}
+    messages = [rules, {"role": "user", "content": QUESTION}]
+    reply = filled.post("/v1/chat/completions", json={"messages": messages})
     assert reply.status_code == 422
     assert "does not fit" in reply.json()["error"]["message"]
 

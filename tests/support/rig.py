@@ -93,7 +93,7 @@ def running(settings: RetrieverSettings, key: str = KEY, **options: Any) -> Iter
         serving(create_retriever(settings), **options) as url,
         Api(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api,
     ):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 100
         while api.get("/readyz").json()["parts"]["qdrant"]["state"] != "up":
             assert time.monotonic() < deadline, api.get("/readyz").text
         yield api

@@ -13,6 +13,10 @@ class ErrorDetail(BaseModel):
     request_id: str
     part: str | None = None
     """The neighbour that is down, for `unavailable`."""
+    param: str | None = None
+    """The field at fault, as OpenAI's clients read it."""
+    code: str | None = None
+    """OpenAI's own word for the error, where it has one."""
 
 
 class ErrorBody(BaseModel):
@@ -26,6 +30,8 @@ class ApiError(Exception):
 
     status = 500
     type = "internal"
+    param: str | None = None
+    code: str | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -36,7 +42,12 @@ class ApiError(Exception):
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON body for this error."""
         detail = ErrorDetail(
-            type=self.type, message=self.message, request_id=request_id, part=self.part
+            type=self.type,
+            message=self.message,
+            request_id=request_id,
+            part=self.part,
+            param=self.param,
+            code=self.code,
         )
         return ErrorBody(error=detail).model_dump(exclude_none=True)
 
@@ -45,6 +56,16 @@ class MalformedRequest(ApiError):
     """400: the request could not be read at all."""
 
     status, type = 400, "malformed_request"
+
+
+class Unsupported(ApiError):
+    """400 in OpenAI's own words: a field asks for what is not done here."""
+
+    status, type, code = 400, "invalid_request_error", "unsupported_value"
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(f"{param}: {message}")
+        self.param = param
 
 
 class Unauthenticated(ApiError):
@@ -67,6 +88,16 @@ class NotFound(ApiError):
     """404: it does not exist, or not for this caller: the two look the same."""
 
     status, type = 404, "not_found"
+
+
+class UnknownModel(NotFound):
+    """404 in OpenAI's own words: no model of that name answers here."""
+
+    type, code = "invalid_request_error", "model_not_found"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.param = "model"
 
 
 class RequestTimedOut(ApiError):

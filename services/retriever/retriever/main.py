@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from bulkhead.app import create_app
 from bulkhead.health import Readiness
@@ -50,7 +51,23 @@ def create(settings: RetrieverSettings) -> FastAPI:
         ],
         ready=ready,
         lifespan=lifespan,
-        middleware=[Middleware(Access)],
+        middleware=[*_cross_origin(settings), Middleware(Access)],
     )
     add_page(app, settings)
     return app
+
+
+def _cross_origin(settings: RetrieverSettings) -> list[Middleware]:
+    """Lets pages of the origins named call the API. Keys travel in a header, never in a cookie."""
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Api-Key", "Content-Type", "Idempotency-Key"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+        )
+    ]

@@ -83,6 +83,16 @@ class RetrieverSettings(ServiceSettings):
     llm_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8000/v1"), description="Address of an OpenAI-compatible server."
     )
+    llm_model: str = Field(
+        "",
+        description="The model that answers where a request names none; else the first on offer"
+        " whose name does not say that it embeds.",
+    )
+    llm_model_aliases: dict[str, str] = Field(
+        {},
+        description="JSON: names that clients send, each with a model on offer; `*` stands for all"
+        " that are not known, which are 404 otherwise.",
+    )
     llm_api_key_file: Path | None = Field(
         None, description="File that holds the model server's key, if it asks for one."
     )
@@ -206,6 +216,11 @@ class RetrieverSettings(ServiceSettings):
         1, ge=1, le=32, description="Processes that cut texts into chunks."
     )
     max_document_bytes: int = Field(50 * 2**20, gt=0, description="Largest document, in bytes.")
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the API from a browser, with commas between:"
+        " `https://chat.example`.",
+    )
     max_query_characters: int = Field(
         8000, gt=0, description="Longest question or search query, in characters."
     )

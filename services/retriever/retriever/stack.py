@@ -268,7 +268,14 @@ def _assemble(
         settings.query_embedding_timeout,
         QueryCache(settings.query_cache_entries),
     )
-    llm = LLMClient(llm_http, str(settings.llm_url), neighbours.llm_key, settings.llm_timeout)
+    llm = LLMClient(
+        llm_http,
+        str(settings.llm_url),
+        neighbours.llm_key,
+        settings.llm_timeout,
+        settings.llm_model,
+        settings.llm_model_aliases,
+    )
     bm25 = BM25(settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms)
     vectors = Vectors(neighbours.qdrant, settings.collection)
     index = Index(Documents(database), vectors)

@@ -55,11 +55,12 @@ async def test_what_fits_is_left_whole() -> None:
 
 
 async def test_the_oldest_turns_go_first_then_the_worst_sources() -> None:
-    history = [HumanMessage("old " * 50), AIMessage("older " * 50)]
+    history = [HumanMessage("older " * 50), AIMessage("older " * 50)]
+    history += [HumanMessage("old"), AIMessage("old")]
     sources = [source("a", text="best " * 50), source("b", text="worst " * 50)]
     whole = length(render("Why?", sources, history))
     messages, kept = await fit("Why?", sources, history, whole - 10, words)
-    assert (len(messages), kept) == (3, sources)
+    assert (messages[1:3], kept) == (history[2:], sources)
     without_history = length(render("Why?", sources, []))
     messages, kept = await fit("Why?", sources, history, without_history - 10, words)
     assert (len(messages), kept) == (2, sources[:1])
@@ -78,7 +79,8 @@ async def test_the_model_server_is_not_asked_when_bytes_settle_it() -> None:
 
 
 async def test_a_long_conversation_keeps_all_that_fits_and_asks_seldom() -> None:
-    history = [HumanMessage(f"turn {n} " + "é" * 20) for n in range(200)]
+    sides = (HumanMessage, AIMessage)
+    history = [sides[n % 2](f"turn {n} " + "é" * 20) for n in range(200)]
     asked = 0
 
     async def counted(text: str) -> int:
@@ -90,3 +92,13 @@ async def test_a_long_conversation_keeps_all_that_fits_and_asks_seldom() -> None
     messages, _ = await fit("Why?", [source("a")], history, limit, counted)
     assert str(messages[1].content).startswith("turn 150 ")
     assert asked <= 10
+
+
+async def test_the_callers_rules_and_the_same_turns_words_stay_when_turns_go() -> None:
+    history = [HumanMessage("older " * 50), AIMessage("older " * 50)]
+    options = {"rules": "In French.", "before": "Hello."}
+    limit = length(render("Why?", [source("a")], [], **options))
+    messages, _ = await fit("Why?", [source("a")], history, limit, words, "", *options.values())
+    assert [message.type for message in messages] == ["system", "human"]
+    assert str(messages[0].content).endswith("\n\nIn French.")
+    assert str(messages[1].content).endswith("Hello.\n\nQuestion: Why?")

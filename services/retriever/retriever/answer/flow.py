@@ -49,6 +49,10 @@ class Question:
     text: str
     history: Sequence[BaseMessage]
     top_k: int
+    rules: str = ""
+    """The caller's own instructions to the model."""
+    before: str = ""
+    """What was said in the same turn before the question."""
 
 
 class Answerer:
@@ -96,6 +100,8 @@ class Answerer:
                 prompt_tokens,
                 self._count_tokens,
                 new_mark() if gate else "",
+                question.rules,
+                question.before,
             )
         if gate is not None:
             gate.tainted = bool(kept) or _others_spoke(question.history)

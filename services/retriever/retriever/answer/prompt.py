@@ -22,9 +22,9 @@ STOP = ("\nQuestion:", "<source>", "</source>")
 
 _TEMPLATE = ChatPromptTemplate.from_messages(
     [
-        ("system", SYSTEM),
+        ("system", "{rules}"),
         MessagesPlaceholder("history"),
-        ("human", "{sources}\n\n{end}Question: {question}"),
+        ("human", "{sources}\n\n{end}{before}Question: {question}"),
     ]
 )
 # What a chat template adds a message: role and delimiters; 8 bounds those of Qwen, Llama, SmolLM.
@@ -36,15 +36,23 @@ CountTokens = Callable[[str], Awaitable[int]]
 
 
 def render(
-    question: str, sources: Sequence[Document], history: Sequence[BaseMessage], mark: str = ""
+    question: str,
+    sources: Sequence[Document],
+    history: Sequence[BaseMessage],
+    mark: str = "",
+    rules: str = "",
+    before: str = "",
 ) -> list[BaseMessage]:
-    """The messages for the model.
+    """The messages for the model: one system message, then user and assistant by turns.
 
+    The caller's `rules` stand after ours; `before` is what the user said just before the question.
     Sources stand in a fence whose own words inside them are broken up. With a `mark`, which whoever
     wrote the sources could not know, it is said where they end; after them, so that prompts over
     the same sources still share a prefix. Without one the same question makes the same prompt.
     """
     return _TEMPLATE.format_messages(
+        rules=f"{SYSTEM}\n\n{rules}" if rules else SYSTEM,
+        before=f"{before}\n\n" if before else "",
         sources="\n\n".join(_fenced(source) for source in sources),
         end=f"End of sources {mark}.\n\n" if sources and mark else "",
         question=question,
@@ -59,18 +67,25 @@ async def fit(
     limit: int,
     count: CountTokens,
     mark: str = "",
+    rules: str = "",
+    before: str = "",
 ) -> tuple[list[BaseMessage], list[Document]]:
     """The messages within `limit` tokens, and the sources that are in them.
 
     `sources` come best first. What does not fit goes in this order: the oldest turns of the
-    conversation, then the sources from the worst. Raises `InvalidValue` when the question alone
-    is too long. They are put before the model in the documents' own order, so that questions
-    over the same sources share a prefix.
+    conversation, a question with its answer at a time, what was said just `before`, then the
+    sources from the worst. Raises `InvalidValue` when the question alone is too long. They are put
+    before the model in the documents' own order, so that questions over the same sources share a
+    prefix.
     """
 
+    turns = len(history) // 2 + bool(before)
+
     def without(dropped: int) -> tuple[list[BaseMessage], list[Document]]:
-        kept = list(sources)[: len(sources) - max(0, dropped - len(history))]
-        return render(question, in_document_order(kept), history[dropped:], mark), kept
+        kept = list(sources)[: len(sources) - max(0, dropped - turns)]
+        said = before if dropped < turns or not before else ""
+        left = history[2 * dropped :]
+        return render(question, in_document_order(kept), left, mark, rules, said), kept
 
     async def fits(messages: list[BaseMessage]) -> bool:
         return await _tokens(messages, limit, count) <= limit
@@ -78,7 +93,7 @@ async def fit(
     messages, kept = without(0)
     if await fits(messages):
         return messages, kept
-    least, most = 1, len(history) + max(0, len(sources) - 1)
+    least, most = 1, turns + max(0, len(sources) - 1)
     messages, kept = without(most)
     if not await fits(messages):
         raise InvalidValue(f"the question with one source does not fit the model's {limit} tokens")

@@ -85,7 +85,7 @@ class _Audited:
         """
         event, request, stack = self._event, self._request, self._stack
         try:
-            principal = stack.keys.principal(bearer_key(request))
+            principal = stack.keys.principal(_key(request))
         except Unauthenticated:
             event.action = "auth.refused"
             await stack.limits.refusal(request.client.host if request.client else "")
@@ -134,3 +134,13 @@ class _Audited:
             else:
                 event.target = value
         self._stack.audit.append(event.line(datetime.now(UTC)))
+
+
+def _key(request: Request) -> str:
+    """The API key, as a bearer token or, as clients of Azure's API send it, in `api-key`."""
+    named = request.headers.getlist("api-key")
+    if not named:
+        return bearer_key(request)
+    if len(named) > 1 or "authorization" in request.headers:
+        raise Unauthenticated("send one API key, once")
+    return named[0].strip()

@@ -9,12 +9,11 @@ from dataclasses import asdict
 
 import orjson
 from fastapi import APIRouter, Request
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from starlette.responses import Response, StreamingResponse
 
 from bulkhead.auth import Principal
 from bulkhead.disconnect import unless_disconnected
-from bulkhead.errors import ApiError, InvalidValue
+from bulkhead.errors import ApiError
 from bulkhead.event import Event
 from bulkhead.logs import request_id
 from bulkhead.telemetry.deferred import soon
@@ -24,10 +23,10 @@ from retriever.agent.steps import Step
 from retriever.answer.flow import BACKGROUND, Answered, Question
 from retriever.answer.outcome import count, failures_counted
 from retriever.answer.retriever import HybridRetriever
+from retriever.api.chat_request import ChatRequest
 from retriever.api.chat_schemas import (
     AnswerMessage,
     ChatReply,
-    ChatRequest,
     Choice,
     CitationBody,
     Extras,
@@ -37,19 +36,13 @@ from retriever.api.chat_schemas import (
     StepBody,
     UsageBody,
 )
+from retriever.api.conversation import conversation
 from retriever.api.deps import EventDep, Reader, StackDep
 from retriever.api.search import usable_text
 from retriever.report import Report
 from retriever.stack import Stack
 
 router = APIRouter(tags=["chat"])
-
-_TURNS = {
-    "system": SystemMessage,
-    "developer": SystemMessage,
-    "user": HumanMessage,
-    "assistant": AIMessage,
-}
 
 Events = AsyncGenerator[str | Step | Answered, None]
 
@@ -64,12 +57,14 @@ Events = AsyncGenerator[str | Step | Answered, None]
 async def chat(
     body: ChatRequest, request: Request, principal: Reader, stack: StackDep, event: EventDep
 ) -> Response:
-    """Answer the last message from the documents that the key may see.
+    """Answer the last question from the documents that the key may see.
 
-    With `stream`, OpenAI's chunks; the last one before `[DONE]` has no choices and carries
-    citations, grounding, steps, retrieval, timings and usage. With `rag.tools`, a chunk with an
+    With `stream`, OpenAI's chunks; the one that carries `finish_reason` carries citations,
+    grounding, steps, retrieval, timings and usage too. With `stream_options.include_usage` the
+    usage comes on a chunk of its own after it, without choices. With `rag.tools`, a chunk with an
     empty delta and a `step` comes after each tool call.
     """
+    body.refuse_what_cannot_be_done()
     answer = _Answer(body, principal, stack, event)
     if not body.stream:
         reply = await unless_disconnected(request, answer.whole())
@@ -97,6 +92,7 @@ class _Answer:
         event.target = self._id
         self._created = int(time.time())
         self._model = ""
+        self._asked = ""
         self._words: list[str] = []
 
     async def begin(self) -> Events:
@@ -104,15 +100,13 @@ class _Answer:
         body, stack = self._body, self._stack
         await stack.limits.tokens(self._principal)
         question = _question(body, stack)
+        self._asked = question.text
         with failures_counted(self._report):
-            served = await stack.llm.served()
+            served = await stack.llm.served(body.model)
         self._model = served.id
-        answer_tokens = (
-            body.max_completion_tokens or body.max_tokens or stack.settings.max_answer_tokens
-        )
         context_tokens = served.context_tokens or stack.settings.context_tokens
-        if answer_tokens >= context_tokens:
-            raise InvalidValue(f"max_tokens: the model holds {context_tokens} with the prompt")
+        # An answer may take half of what the model holds: the other half is for what it rests on.
+        answer_tokens = body.answer_tokens(stack.settings.max_answer_tokens, context_tokens // 2)
         retriever = HybridRetriever(
             searcher=stack.searcher,
             principal=self._principal,
@@ -120,7 +114,7 @@ class _Answer:
             options=body.rag.options(),
             report=self._report,
         )
-        parameters = {**body.sampling(), "max_tokens": answer_tokens}
+        parameters = {**body.sampling(served.extended), "max_tokens": answer_tokens}
         gate = None
         if body.rag.tools:
             search = Search(stack.searcher, body.rag.options(), self._report)
@@ -194,9 +188,12 @@ class _Answer:
                     yield self._progress(event)
                     answered = event
                 assert isinstance(answered, Answered)
-                yield self._delta({}, answered.finish_reason)
-                extras = await self._extras(answered)
-                yield self._event({"choices": [], **extras.model_dump(mode="json")})
+                extras = (await self._extras(answered)).model_dump(mode="json")
+                apart = self._body.stream_options and self._body.stream_options.include_usage
+                usage = {"usage": extras.pop("usage")} if apart else {}
+                yield self._delta({}, answered.finish_reason, **extras)
+                if apart:
+                    yield self._event({"choices": [], **usage})
             except ApiError as error:  # too late for a status: the stream says it
                 self._audited.error = error.type
                 yield _sse(error.body(request_id.get()))
@@ -247,7 +244,7 @@ class _Answer:
         if self._stack.quality and not answered.grounding.abstained and answer.strip():
             self._stack.quality.offer(
                 self._id,
-                self._body.messages[-1].words(),
+                self._asked,
                 answer,
                 [hit.text for hit in answered.hits],
                 self._report.traffic,
@@ -272,14 +269,13 @@ class _Answer:
 
 
 def _question(body: ChatRequest, stack: Stack) -> Question:
-    *before, last = body.messages
-    if last.role != "user":
-        raise InvalidValue("messages: the last one must be the user's question")
-    history: list[BaseMessage] = [_TURNS[turn.role](turn.words()) for turn in before]
+    said = conversation(body.messages)
     return Question(
-        text=usable_text(last.words(), "messages: the question", stack.settings),
-        history=history,
+        text=usable_text(said.question, "messages: the question", stack.settings),
+        history=said.history,
         top_k=body.rag.top_k or stack.settings.top_k,
+        rules=said.rules,
+        before=said.before,
     )
 
 

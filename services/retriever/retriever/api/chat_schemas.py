@@ -1,103 +1,11 @@
-"""The shapes of `POST /v1/chat/completions`: OpenAI's, and what Bulkhead adds."""
+"""The replies of `POST /v1/chat/completions`: OpenAI's, and what Bulkhead adds."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from retriever.agent.steps import Outcome
-from retriever.api.search import LegScores, RetrievalFields, TopK
-
-
-class TextPart(BaseModel):
-    """A part of a message; only text is understood here."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    """A turn of the conversation."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
-
-    def words(self) -> str:
-        """The content as one string."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
-
-
-ToolName = Annotated[str, Field(max_length=64)]
-
-
-class Rag(RetrievalFields):
-    """How to find the sources of the answer."""
-
-    top_k: TopK | None = Field(None, description="Chunks shown to the model.")
-    tools: bool | list[ToolName] = Field(
-        False,
-        description="Tools that the model may call: true for all of the policy, or names.",
-        examples=[True, ["filesystem__read_text"]],
-    )
-
-
-class StreamOptions(BaseModel):
-    """OpenAI's stream options; usage is sent in any case."""
-
-    include_usage: bool = True
-
-
-class ChatRequest(BaseModel):
-    """OpenAI's request. The last message is the question, those before it the conversation.
-
-    What OpenAI has and this release does not (tools, several choices, images, …) is refused, not
-    ignored; fields that only label a request (`user`, `metadata`, `store`) are accepted.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "smollm2-135m-instruct",
-                    "messages": [
-                        {"role": "user", "content": "Which port does the retriever listen on?"}
-                    ],
-                    "stream": True,
-                    "rag": {"mode": "hybrid", "top_k": 4},
-                }
-            ]
-        },
-    )
-
-    model: str = Field("", description="Any name: the reply's `model` names the one that answered.")
-    messages: list[Message] = Field(min_length=1, max_length=200)
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    rag: Rag = Rag()
-
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    n: Literal[1] = 1
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
-
-    def sampling(self) -> dict[str, Any]:
-        """The parameters that go to the model as they are."""
-        names = ("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
-        given = {name: getattr(self, name) for name in names}
-        if isinstance(self.stop, str):
-            given["stop"] = [self.stop]
-        return {name: value for name, value in given.items() if value is not None}
+from retriever.api.search import LegScores
 
 
 class ToolSourceBody(BaseModel):

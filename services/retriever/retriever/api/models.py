@@ -30,3 +30,9 @@ class ModelList(BaseModel):
 async def models(principal: Reader, stack: StackDep) -> ModelList:
     """The models that the model server offers."""
     return ModelList(data=[Model(id=model.id) for model in await stack.llm.models()])
+
+
+@router.get("/v1/models/{name:path}", name="model.get", summary="Look a model up")
+async def model(name: str, principal: Reader, stack: StackDep) -> Model:
+    """The model of this name, as a request may name it. 404 where there is none."""
+    return Model(id=(await stack.llm.served(name)).id)

@@ -1,8 +1,10 @@
 """The model server: LangChain's `ChatOpenAI`, and what it tells of itself."""
 
 import asyncio
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2
 import openai
@@ -13,10 +15,15 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from opentelemetry.propagate import inject
 from pydantic import SecretStr
 
-from bulkhead.errors import Unavailable
+from bulkhead.errors import Unavailable, UnknownModel
 from retriever.clients.joined import JoinedEvents
 
 PART = "llm"
+
+_EXTENDED = ("vllm", "llamacpp")
+"""What these servers call themselves in `owned_by`."""
+_NO_CHAT = re.compile(r"embed|rerank|\b(?:bge|gte|e5)\b|minilm|whisper|\btts\b", re.IGNORECASE)
+"""Models that do not chat, by their names: a list says nothing else of what a model is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class ServedModel:
 
     id: str
     context_tokens: int | None
+    extended: bool = False
+    """Whether it is served by vLLM or llama.cpp, which know more parameters than OpenAI's API."""
 
 
 class _PlainChunks(openai.AsyncOpenAI):
@@ -56,9 +65,10 @@ class _Completions:
 
     async def create(self, **parameters: Any) -> Any:
         """The reply, or with `stream` its chunks. Raises `openai.OpenAIError`."""
+        more = parameters.pop("extra_body", {})
         return await self._client.post(
             "/chat/completions",
-            body=parameters,
+            body={**parameters, **more},
             cast_to=ChatCompletion,
             stream=bool(parameters.get("stream")),
             stream_cls=openai.AsyncStream[ChatCompletionChunk],
@@ -91,14 +101,26 @@ class LLMClient:
     """Talks to an OpenAI-compatible server: vLLM, llama.cpp, or any other."""
 
     def __init__(
-        self, http: httpx2.AsyncClient, base_url: str, api_key: str, timeout: float
+        self,
+        http: httpx2.AsyncClient,
+        base_url: str,
+        api_key: str,
+        timeout: float,
+        default: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
-        """`base_url` ends in `/v1`; `timeout` bounds each silence of the server, in seconds."""
+        """`base_url` ends in `/v1`; `timeout` bounds each silence of the server, in seconds.
+
+        `default` is the model for requests that name none; `aliases` maps names that clients send
+        to models on offer, `*` all that are not known.
+        """
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._headers = {"authorization": f"Bearer {api_key}"}
         self._api_key = api_key
         self._timeout = timeout
+        self._default = default
+        self._aliases = dict(aliases or {})
         self._served: list[ServedModel] = []
         self._chat_models: dict[str, BaseChatModel] = {}
 
@@ -112,16 +134,44 @@ class LLMClient:
         except httpx2.HTTPError as error:
             raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
         self._served = [
-            ServedModel(model["id"], model.get("max_model_len") or _n_ctx(model))
+            ServedModel(
+                model["id"],
+                model.get("max_model_len") or _n_ctx(model),
+                model.get("owned_by") in _EXTENDED,
+            )
             for model in orjson.loads(answer.content)["data"]
         ]
         if not self._served:
             raise Unavailable(PART, "the model server has no model loaded")
         return self._served
 
-    async def served(self) -> ServedModel:
-        """The first model on offer, remembered from the last time it was asked."""
-        return (self._served or await self.models())[0]
+    async def served(self, name: str | None = None) -> ServedModel:
+        """The model of that name, or the default one, as they were when last asked for.
+
+        Raises `UnknownModel`.
+        """
+        known = self._named(name, self._served) if self._served else None
+        return known or self._named(name, await self.models()) or self._unknown(name)
+
+    def _named(self, name: str | None, served: Sequence[ServedModel]) -> ServedModel | None:
+        """The model that `name` stands for among `served`."""
+        by_id = {model.id: model for model in served}
+        if not (name or self._default):
+            return next((m for m in served if not _NO_CHAT.search(m.id)), served[0])
+        for wanted in (
+            name or self._default,
+            self._aliases.get(name or ""),
+            self._aliases.get("*"),
+        ):
+            if wanted in by_id:
+                return by_id[wanted]
+        return None
+
+    def _unknown(self, name: str | None) -> NoReturn:
+        wanted = name or self._default
+        raise UnknownModel(
+            f"the model {wanted[:200]!r} is not here; GET /v1/models lists those that are"
+        )
 
     def chat_model(self, model: str) -> BaseChatModel:
         """A LangChain chat model for `model`. It does not retry: a stream cannot be begun twice."""
