@@ -10,7 +10,7 @@ from rich.text import Text
 
 
 class Verdict(StrEnum):
-    """Whether a wall holds. `UNPROVEN`: its control shows that the probe itself does not work."""
+    """Whether a wall holds. `UNPROVEN`: not tried, or nothing shows that the try could work."""
 
     HOLDS = "holds"
     OPEN = "open"
@@ -44,7 +44,10 @@ def show(findings: Sequence[Finding], console: Console, every: bool) -> None:
         row = {one.wall: _MARKS[one.verdict] for one in findings if one.service == service}
         table.add_row(service, *(row.get(wall, "") for wall in walls))
     console.print(table)
-    for finding in findings:
-        if every or finding.verdict is not Verdict.HOLDS:
-            line = f"{finding.service} · {finding.wall} · {finding.verdict}: {finding.evidence}"
-            console.print(Text(line), soft_wrap=True)
+    seen: dict[tuple[str, Verdict, str], list[str]] = {}
+    for one in findings:
+        if every or one.verdict is not Verdict.HOLDS:
+            seen.setdefault((one.service, one.verdict, one.evidence), []).append(one.wall)
+    for (service, verdict, evidence), names in seen.items():
+        line = f"{service} · {', '.join(names)} · {verdict}: {evidence}"
+        console.print(Text(line), soft_wrap=True)

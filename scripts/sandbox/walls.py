@@ -1,115 +1,120 @@
-"""The walls around one container: a script that tries each, and a control where it succeeds."""
+"""The walls that the kernel tells of: who the processes are, what they may do and use."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
-from sandbox.engine import Container, EngineError, Result, beside, inside
-from sandbox.scorecard import Finding, Verdict
+from sandbox.engine import Container, Json
+from sandbox.judging import Look, Seen, judged
+from sandbox.scorecard import Finding
 
-
-@dataclass(frozen=True)
-class Wall:
-    """`script` tries to break it; `held` judges by what the script printed.
-
-    The control is the same script in a plain container with `control` as options: there it has to
-    get through, or the script proves nothing.
-    """
-
-    name: str
-    script: str
-    held: Callable[[Result], bool]
-    control: Sequence[str] = ()
+_FILTERED = 2  # `Seccomp:` of a process whose system calls go through a filter
+_MOST_FILES = 65536
+_MIB = 2**20
+HOST = "this machine"
 
 
-def _status(field: str) -> str:
-    return f"sed -n 's/^{field}:[[:space:]]*//p' /proc/self/status"
-
-
-_FORKS = 1500  # more than any service's limit
-
-WALLS = (
-    Wall(
-        "user", "id -u", lambda result: result.last.isdigit() and result.last != "0", ("--user=0",)
-    ),
-    Wall(
+def user(facts: Json) -> Seen:
+    """No process is root, or in root's group, by any of its ids."""
+    return _each(
+        facts,
+        lambda one: 0 in one["users"] + one["groups"],
+        lambda one: f"user {one['users'][0]}",
         "root",
-        # What is mounted to be read only is tried along with the root, where it is there.
-        "for at in / /etc /usr /app /var /files /models /run/secrets; do [ ! -d $at ]"
-        " || ! touch $at/.probe || echo wrote $at; done 2>&1; rm -f /.probe /etc/.probe",
-        lambda result: (
-            result.output.count("Read-only file system") >= 4
-            and "wrote" not in result.output
-            and "Permission denied" not in result.output
-        ),
-        ("--user=0",),
-    ),
-    Wall(
+    )
+
+
+def capabilities(facts: Json) -> Seen:
+    """No process has one, nor can get one."""
+    return _each(
+        facts,
+        lambda one: any(one["capabilities"].values()),
+        lambda one: "none",
         "capabilities",
-        # A user namespace of one's own would bring all of them.
-        f"echo $({_status('CapEff')}) $({_status('CapBnd')}) $(unshare -Ur id -u 2>&1)",
-        lambda result: bool(re.match(r"0{16} 0{16} .*Operation not permitted", result.last)),
-        ("--user=0",),
-    ),
-    Wall("new privileges", _status("NoNewPrivs"), lambda result: result.last == "1"),
-    Wall(
-        "seccomp",
-        _status("Seccomp"),
-        lambda result: result.last == "2",
-        ("--security-opt=seccomp=unconfined",),
-    ),
-    Wall(
-        "exec in tmpfs",
-        "cd /tmp; cp /bin/true .probe; chmod 0700 .probe; ./.probe 2>&1 && echo ran; rm -f .probe",
-        lambda result: "Permission denied" in result.output and "ran" not in result.output,
-        ("--user=0",),
-    ),
-    Wall(
-        "full tmpfs",
-        "dd if=/dev/zero of=/tmp/.fill bs=1M count=300 2>&1 | grep -v records; rm -f /tmp/.fill",
-        lambda result: "No space left" in result.output,
-        ("--user=0",),
-    ),
-    Wall(
-        "fork bomb",
-        f"n=0; while [ $n -lt {_FORKS} ]; do sleep 2 & n=$((n+1)); echo $n; done 2>&1 | tail -n 1"
-        "; sleep 3",
-        lambda result: "Cannot fork" in result.output,
-        ("--user=0", "--pids-limit=-1"),
-    ),
-    Wall(
-        "engine socket",
-        "[ -S /var/run/docker.sock ] && echo there || echo none",
-        lambda result: result.last == "none",
-        ("--volume=/var/run/docker.sock:/var/run/docker.sock",),
-    ),
-)
+    )
 
 
-class Controls:
-    """What each script does in a plain container, tried once."""
-
-    def __init__(self, image: str) -> None:
-        """`image` is any with a shell."""
-        self._results = {wall.name: beside(image, wall.script, wall.control) for wall in WALLS}
-
-    def try_walls(self, container: Container) -> Iterator[Finding]:
-        """Every wall of one container."""
-        for wall in WALLS:
-            try:
-                judged = _judged(wall, inside(container, wall.script), self._results[wall.name])
-            except EngineError as error:
-                judged = Verdict.UNPROVEN, str(error)
-            yield Finding(container.service, wall.name, *judged)
+def new_privileges(facts: Json) -> Seen:
+    """No program that a process starts gets more than it had."""
+    return _each(
+        facts,
+        lambda one: not one["no_new_privileges"],
+        lambda one: "none to be had",
+        "new privileges to be had",
+    )
 
 
-def _judged(wall: Wall, result: Result, control: Result) -> tuple[Verdict, str]:
-    if not wall.held(result):
-        return Verdict.OPEN, _short(result)
-    if wall.held(control):
-        return Verdict.UNPROVEN, f"a plain container is stopped too: {_short(control)}"
-    return Verdict.HOLDS, f"{_short(result)} (a plain container: {_short(control)})"
+def seccomp(facts: Json) -> Seen:
+    """The system calls of each process go through a filter."""
+    return _each(
+        facts, lambda one: one["seccomp"] != _FILTERED, lambda one: "filtered", "no filter"
+    )
 
 
-def _short(result: Result) -> str:
-    return " / ".join(result.output.splitlines()[-2:])[:160] or f"exit {result.code}, no output"
+def _each(
+    facts: Json, broken: Callable[[Json], bool], seen: Callable[[Json], str], problem: str
+) -> Seen:
+    processes = facts["processes"]
+    if not processes:
+        return Seen("", unknown=["no process was seen"])
+    opened = [f"{one['name']}: {problem}" for one in processes if broken(one)]
+    words = ", ".join(dict.fromkeys(f"{one['name']}: {seen(one)}" for one in processes))
+    return Seen(words, list(dict.fromkeys(opened)))
+
+
+def limits(facts: Json) -> Seen:
+    """Processes, memory, swap, processor time, open files and cores are bounded by the kernel."""
+    held = facts["limits"]
+    opened = [
+        f"no limit on {name}"
+        for name in ("pids", "memory", "swap", "cpu")
+        if name in held and held[name] is None
+    ]
+    if held.get("swap"):
+        opened.append(f"{held['swap'] // _MIB} MiB of swap")
+    if held["files"] is None or held["files"] > _MOST_FILES:
+        opened.append(f"{held['files'] or 'any number of'} open files")
+    if held["core"] != 0:
+        opened.append("dumps core")
+    missing = [name for name in ("pids", "memory", "cpu") if name not in held]
+    if "swap" not in held:
+        opened.append("no limit on swap")  # a kernel that does not account for it
+    unknown = [f"its control group does not say: {', '.join(missing)}"] if missing else []
+    words = f"{held.get('pids')} processes, {(held.get('memory') or 0) // _MIB} MiB, no swap"
+    return Seen(f"{words}, {held['files']} files, no core", opened, unknown)
+
+
+READ: dict[str, Callable[[Json], Seen]] = {
+    "user": user,
+    "capabilities": capabilities,
+    "new privileges": new_privileges,
+    "seccomp": seccomp,
+    "limits": limits,
+}
+
+
+def read(container: Container, target: Json, own: Json) -> Iterator[Finding]:
+    """Every wall that shows in the facts of one container; `own` are those of the probe in it."""
+    for name, look in READ.items():
+        yield judged(container, name, Look(look(target), look(own)))
+
+
+Spaces = Mapping[str, str]  # the name that the kernel gives to each, by its kind
+
+
+def namespaces(mine: Spaces, others: Mapping[str, Spaces]) -> Seen:
+    """Each is one's own: neither another container's nor this machine's."""
+    opened = [
+        f"shares {kind} with {who}"
+        for who, theirs in others.items()
+        for kind, name in mine.items()
+        if theirs.get(kind) == name
+    ]
+    return Seen(f"{', '.join(mine)} of its own", opened)
+
+
+def of_this_machine() -> Spaces:
+    """The namespaces of this process; none where the engine's kernel is another one."""
+    folder = Path("/proc/self/ns")
+    if not folder.is_dir():
+        return {}
+    return {kind: str((folder / kind).readlink()) for kind in ("pid", "net", "mnt", "ipc", "uts")}

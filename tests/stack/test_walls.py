@@ -5,8 +5,9 @@ import re
 import pytest
 from compose_stack import Stack
 
+from sandbox.check import check
 from sandbox.scorecard import Finding, Verdict
-from sandbox_check import EXPECTED_OPEN, check
+from sandbox_check import EXPECTED_OPEN
 
 SERVICES = {
     "alertmanager",

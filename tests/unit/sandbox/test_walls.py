@@ -1,83 +1,108 @@
-"""How the sandbox check judges what its probes print; tests/stack runs the probes themselves."""
+"""Which facts of a container the sandbox check calls an open wall; tests/stack reads real ones."""
 
-import subprocess
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from walled import Json, container, facts, own_facts
 
-from sandbox import engine, walls
-from sandbox.engine import Container, EngineError, Result
-from sandbox.scorecard import Verdict
-from sandbox.walls import WALLS
+from sandbox import walls
+from sandbox.judging import Look, Seen, judged
+from sandbox.scorecard import Finding, Verdict
 
-SERVICE = Container("qdrant", "0123", "sha256:4567", {}, (), {})
-EROFS = "\n".join(f"touch: cannot touch '{one}': Read-only file system" for one in "abcd")
+Change = Callable[[Json], Any]
 
-SEEN: list[tuple[str, str, bool]] = [
-    ("user", "10001", True),
-    ("user", "0", False),
-    ("user", "", False),
-    ("root", EROFS, True),
-    ("root", f"{EROFS}\ntouch: cannot touch 'e': Permission denied", False),
-    ("root", EROFS.replace("Read-only file system", "Permission denied"), False),
-    ("root", f"{EROFS}\nwrote /files", False),
-    ("root", "", False),
-    ("capabilities", f"{'0' * 16} {'0' * 16} unshare: Operation not permitted", True),
-    ("capabilities", f"{'0' * 16} {'0' * 16} 0", False),
-    ("capabilities", f"{'0' * 16} 00000000a80425fb unshare: Operation not permitted", False),
-    ("new privileges", "1", True),
-    ("new privileges", "0", False),
-    ("seccomp", "2", True),
-    ("seccomp", "0", False),
-    ("exec in tmpfs", "sh: 1: /tmp/.probe: Permission denied", True),
-    ("exec in tmpfs", "ran", False),
-    ("exec in tmpfs", "", False),
-    ("full tmpfs", "dd: error writing '/tmp/.fill': No space left on device", True),
-    ("full tmpfs", "314572800 bytes (315 MB, 300 MiB) copied", False),
-    ("fork bomb", "sh: 0: Cannot fork", True),
-    ("fork bomb", "1500", False),
-    ("fork bomb", "", False),
-    ("engine socket", "none", True),
-    ("engine socket", "there", False),
-    ("engine socket", "", False),
+
+def found(target: Json, own: Json) -> dict[str, Finding]:
+    return {one.wall: one for one in walls.read(container(), target, own)}
+
+
+def second(facts: Json) -> Json:
+    """The process that is not the first."""
+    process: Json = facts["processes"][1]
+    return process
+
+
+def test_the_facts_of_a_container_with_every_wall_hold() -> None:
+    assert {one.verdict for one in found(facts(), own_facts()).values()} == {Verdict.HOLDS}
+
+
+OPENED: list[tuple[str, Change, str]] = [
+    ("user", lambda f: second(f).update(users=[10001, 0, 10001, 10001]), "python: root"),
+    ("user", lambda f: second(f).update(groups=[10001, 10001, 10001, 10001, 0]), "python: root"),
+    ("capabilities", lambda f: second(f)["capabilities"].update(CapEff=1), "python: capab"),
+    ("capabilities", lambda f: second(f)["capabilities"].update(CapBnd=1 << 13), "python: capab"),
+    ("capabilities", lambda f: second(f)["capabilities"].update(CapAmb=1), "python: capab"),
+    ("new privileges", lambda f: second(f).update(no_new_privileges=False), "python: new priv"),
+    ("seccomp", lambda f: second(f).update(seccomp=0), "python: no filter"),
+    ("seccomp", lambda f: second(f).update(seccomp=1), "python: no filter"),
+    ("limits", lambda f: f["limits"].update(pids=None), "no limit on pids"),
+    ("limits", lambda f: f["limits"].update(memory=None), "no limit on memory"),
+    ("limits", lambda f: f["limits"].update(cpu=None), "no limit on cpu"),
+    ("limits", lambda f: f["limits"].update(swap=None), "no limit on swap"),
+    ("limits", lambda f: f["limits"].update(swap=2**30), "1024 MiB of swap"),
+    ("limits", lambda f: f["limits"].pop("swap"), "no limit on swap"),
+    ("limits", lambda f: f["limits"].update(files=1048576), "1048576 open files"),
+    ("limits", lambda f: f["limits"].update(files=None), "any number of open files"),
+    ("limits", lambda f: f["limits"].update(core=None), "dumps core"),
 ]
 
 
-@pytest.mark.parametrize(("name", "output", "holds"), SEEN)
-def test_only_the_refusal_itself_counts_as_a_wall(name: str, output: str, holds: bool) -> None:
-    (wall,) = (wall for wall in WALLS if wall.name == name)
-    assert wall.held(Result(0, output)) is holds
+@pytest.mark.parametrize(("wall", "change", "words"), OPENED)
+def test_an_open_wall_is_named_with_what_is_open(wall: str, change: Change, words: str) -> None:
+    target = facts()
+    change(target)
+
+    findings = found(target, own_facts())
+
+    assert findings[wall].verdict is Verdict.OPEN
+    assert words in findings[wall].evidence
+    others = {one.verdict for name, one in findings.items() if name != wall}
+    assert others == {Verdict.HOLDS}
 
 
-def test_every_wall_has_a_case_that_is_open() -> None:
-    assert {wall.name for wall in WALLS} == {name for name, _, holds in SEEN if not holds}
+def test_every_wall_that_is_read_has_a_case_that_is_open() -> None:
+    assert set(walls.READ) == {name for name, _, _ in OPENED}
 
 
-def test_a_probe_that_a_plain_container_withstands_proves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    refused = Result(1, "sh: 0: Cannot fork")
-    monkeypatch.setattr(walls, "beside", lambda *run: refused)
-    monkeypatch.setattr(walls, "inside", lambda *run: refused)
-
-    findings = {one.wall: one for one in walls.Controls("image").try_walls(SERVICE)}
-
-    assert findings["fork bomb"].verdict is Verdict.UNPROVEN
-    assert "a plain container is stopped too" in findings["fork bomb"].evidence
-    assert findings["user"].verdict is Verdict.OPEN
+@pytest.mark.parametrize("wall", sorted(walls.READ))
+def test_a_look_that_finds_the_probe_walled_in_too_proves_nothing(wall: str) -> None:
+    finding = found(facts(), facts())[wall]
+    assert finding.verdict is Verdict.UNPROVEN
+    assert "where nothing is walled in" in finding.evidence
 
 
-def test_a_shell_that_the_engine_cannot_start_is_no_wall_either(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuses(*command: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess([], 126, "OCI runtime exec failed: no", "")
+def test_a_container_of_which_no_process_was_seen_proves_nothing() -> None:
+    findings = found(facts() | {"processes": []}, own_facts())
+    assert findings["user"].verdict is findings["seccomp"].verdict is Verdict.UNPROVEN
 
-    monkeypatch.setattr("sandbox.engine.subprocess.run", refuses)
-    monkeypatch.setattr("sandbox.engine.time.sleep", lambda seconds: None)
-    with pytest.raises(EngineError, match="no shell in qdrant"):
-        engine.inside(SERVICE, "id -u")
 
-    monkeypatch.setattr(walls, "beside", lambda *run: Result(0, "1500"))
-    findings = list(walls.Controls("image").try_walls(SERVICE))
-    assert {one.verdict for one in findings} == {Verdict.UNPROVEN}
+def test_a_control_group_that_does_not_say_its_limits_proves_nothing() -> None:
+    target = copy.deepcopy(facts())
+    del target["limits"]["pids"]
+    finding = found(target, own_facts())["limits"]
+    assert (finding.verdict, finding.evidence) == (
+        Verdict.UNPROVEN,
+        "its control group does not say: pids",
+    )
+
+
+def test_a_namespace_that_another_has_too_is_open_and_the_probe_shows_one() -> None:
+    mine, others = facts()["namespaces"], {"qdrant": {"ipc": "ipc:[2]", "pid": "pid:[2]"}}
+    joined = walls.namespaces(own_facts()["namespaces"], {"retriever": mine})
+
+    held = judged(container(), "namespaces", Look(walls.namespaces(mine, others), joined))
+    assert held.verdict is Verdict.HOLDS
+    assert "shares pid with retriever, shares net with retriever" in held.evidence
+
+    shared = walls.namespaces(mine, others | {walls.HOST: {"ipc": mine["ipc"]}})
+    opened = judged(container(), "namespaces", Look(shared, joined))
+    assert (opened.verdict, opened.evidence) == (Verdict.OPEN, "shares ipc with this machine")
+
+
+def test_one_open_look_outweighs_what_is_unknown() -> None:
+    own = Seen("", ["open here"])
+    looks = [Look(Seen("", unknown=["?"]), own), Look(Seen("", ["a door"]), own)]
+    assert judged(container(), "w", *looks) == Finding("retriever", "w", Verdict.OPEN, "a door")
+    assert judged(container(), "w", looks[0]).verdict is Verdict.UNPROVEN
