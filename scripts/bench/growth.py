@@ -41,20 +41,20 @@ async def grow(sizes: list[int], searches: int) -> list[dict[str, float]]:
     found, have = [], 0
     with tempfile.TemporaryDirectory() as folder:
         for size in sorted(sizes):
-            client = connect(None, None, Path(folder), 60)
+            client = connect(None, Path(folder))
             vectors = Vectors(client, _COLLECTION)
             await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
             started = time.perf_counter()
             for first in range(have, size, _BATCH):
                 batch = points(rng, min(_BATCH, size - first), first)
-                await client.upsert(_COLLECTION, batch, wait=True)
+                await client.writes.upsert(_COLLECTION, batch, wait=True)
             written = (size - have) / (time.perf_counter() - started)
             have = size
             await client.close()
 
             before = psutil.Process().memory_info().rss
             started = time.perf_counter()
-            client = connect(None, None, Path(folder), 60)  # as a start finds it
+            client = connect(None, Path(folder))  # as a start finds it
             opened = time.perf_counter() - started
             vectors = Vectors(client, _COLLECTION)
             taken = await _searches(vectors, rng, searches)

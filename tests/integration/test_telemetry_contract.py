@@ -44,7 +44,7 @@ ABSENT = {
     "vllm:": "vLLM's metrics; the embedded mode runs llama.cpp",
     "gen_ai_server_": "made of vLLM's histograms; llama.cpp has none",
     "otelcol_": "the collector's metrics; the embedded mode has no collector",
-    "rest_responses_": "Qdrant's metrics; the embedded mode has no Qdrant server",
+    "grpc_responses_": "Qdrant's metrics; the embedded mode has no Qdrant server",
     "collection_points": "Qdrant's metrics; the embedded mode has no Qdrant server",
 }
 """Metrics, by the beginning of their names, that have no source here, and why."""

@@ -73,17 +73,17 @@ BOARD = Board(
             ),
             Panel(
                 "Qdrant's answers, p95",
-                "Time of Qdrant's REST calls that one in twenty exceeds, by endpoint.",
+                "Time of Qdrant's gRPC calls that one in twenty exceeds, by endpoint.",
                 "s",
-                {"{{endpoint}}": quantile(0.95, "rest_responses_duration_seconds", by="endpoint")},
+                {"{{endpoint}}": quantile(0.95, "grpc_responses_duration_seconds", by="endpoint")},
             ),
             Panel(
                 "Qdrant's failures",
-                "Answers of Qdrant a second with a status of 400 and above, by endpoint.",
+                "Answers of Qdrant a second that are errors, by endpoint and gRPC's code.",
                 "reqps",
                 {
                     "{{endpoint}} {{status}}": rate(
-                        'rest_responses_total{status=~"[45].."}', "endpoint, status"
+                        'grpc_responses_total{status=~"[1-9].*"}', "endpoint, status"
                     )
                 },
             ),

@@ -100,12 +100,24 @@ class RetrieverSettings(ServiceSettings):
         120.0, gt=0, description="Longest silence of the model server, in seconds."
     )
     qdrant_url: HttpUrl | None = Field(
-        None, description="Address of a Qdrant server; none means embedded, under the data folder."
+        None,
+        description="Address of a Qdrant server's gRPC port (6334 when left out), `https` for TLS; "
+        "none means embedded, under the data folder.",
     )
     qdrant_api_key_file: Path | None = Field(
         None, description="File that holds the Qdrant server's key."
     )
-    qdrant_timeout: int = Field(30, gt=0, description="Longest wait for Qdrant, in seconds.")
+    qdrant_ca_file: Path | None = Field(
+        None,
+        description="File of the certificates, in PEM, that a Qdrant server's is checked by; "
+        "none: those that browsers trust.",
+    )
+    qdrant_read_timeout: int = Field(
+        5, gt=0, description="Longest wait for a search in a Qdrant server, in seconds."
+    )
+    qdrant_write_timeout: int = Field(
+        30, gt=0, description="Longest wait for a write to a Qdrant server, in seconds."
+    )
     collection: str = Field(
         "chunks",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",

@@ -10,7 +10,6 @@ from pathlib import Path
 import aiohttp
 import httpx
 import httpx2
-from qdrant_client import AsyncQdrantClient
 
 from bulkhead.audit import AuditLog
 from bulkhead.auth import Principal
@@ -31,7 +30,7 @@ from retriever.clients.quality import QualityClient
 from retriever.clients.query_cache import QueryCache
 from retriever.database import Database, check_version
 from retriever.feedback import Feedback
-from retriever.index.connect import connect
+from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.sparse import BM25
@@ -132,7 +131,7 @@ class Neighbours:
     audit: AuditLog
     llm_key: str
     quality_token: str
-    qdrant: AsyncQdrantClient
+    qdrant: Connection
     policy: Policy
     tool_servers: tuple[McpServer, ...]
     secrets: tuple[str, ...]
@@ -161,16 +160,14 @@ class Neighbours:
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
         prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
         quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
-        qdrant_key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
+        server = _qdrant_server(settings)
         check_version(store_path(settings))
-        qdrant_url = str(settings.qdrant_url) if settings.qdrant_url else None
-        folder = settings.data_dir / "qdrant"
         secrets = (
             key,
             llm_key,
             prober_key,
             quality_token,
-            qdrant_key or "",
+            (server and server.api_key) or "",
             *(one.decode() for one in tool_keys.values()),
         )
         with ExitStack() as opened:
@@ -180,9 +177,32 @@ class Neighbours:
                 settings.data_dir / "keys.sqlite3", key, _default_limits(settings), prober_key
             )
             opened.callback(keys.close)
-            qdrant = connect(qdrant_url, qdrant_key or None, folder, settings.qdrant_timeout)
+            qdrant = connect(server, settings.data_dir / "qdrant")
             opened.pop_all()  # from here on they are the stack's to close
         return cls(keys, audit, llm_key, quality_token, qdrant, policy, tool_servers, secrets)
+
+
+def _qdrant_server(settings: RetrieverSettings) -> Server | None:
+    """The Qdrant server to use, none for the embedded one; raises `ValueError`."""
+    if settings.qdrant_url is None:
+        return None
+    key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
+    return Server(
+        url=str(settings.qdrant_url),
+        api_key=key or None,
+        read_timeout=settings.qdrant_read_timeout,
+        write_timeout=settings.qdrant_write_timeout,
+        root_certificates=_certificates(settings.qdrant_ca_file),
+    )
+
+
+def _certificates(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _default_limits(settings: RetrieverSettings) -> Limits:

@@ -1,2 +1,2 @@
 #!/bin/sh
-exec python server.py "$@"
+exec python qdrant_standin.py "$@"

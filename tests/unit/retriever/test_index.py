@@ -1,4 +1,4 @@
-"""The index on real embedded Qdrant and SQLite: nothing lost, nothing left, nothing leaked."""
+"""The index on SQLite and on Qdrant, embedded and over gRPC: nothing lost, left or leaked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import models
+from qdrant_server import reached, serving_qdrant
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue, Unavailable
 from retriever.database import Database
-from retriever.index.connect import connect
+from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument, Outcome, document_id
@@ -30,8 +31,10 @@ BM = BM25("english", 1.2, 0.75, 10.0)
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[Index, AsyncQdrantClient]]:
-    client = connect(None, None, folder / "qdrant", 5)
+async def opened(
+    folder: Path, server: Server | None = None
+) -> AsyncIterator[tuple[Index, Connection]]:
+    client = connect(server, folder / "qdrant")
     try:
         async with Database.open(folder / "db.sqlite3") as database:
             index = Index(Documents(database), Vectors(client, "chunks"))
@@ -41,10 +44,12 @@ async def opened(folder: Path) -> AsyncIterator[tuple[Index, AsyncQdrantClient]]
         await client.close()
 
 
-@pytest.fixture
-async def index(tmp_path: Path) -> AsyncIterator[Index]:
-    async with opened(tmp_path) as (index, _):
-        yield index
+@pytest.fixture(params=["embedded", "server"])
+async def index(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Index]:
+    with serving_qdrant() as standin:
+        server = reached(standin) if request.param == "server" else None
+        async with opened(tmp_path, server) as (index, _):
+            yield index
 
 
 def document(source: str, *chunks: str, groups: tuple[str, ...] = ()) -> NewDocument:
@@ -78,8 +83,8 @@ def legs(query: str, mode: Mode = Mode.HYBRID) -> Legs:
     return Legs(mode, vector(query), BM.query(query), 50, fusion)
 
 
-async def points(client: AsyncQdrantClient) -> int:
-    return (await client.count("chunks")).count
+async def points(client: Connection) -> int:
+    return (await client.reads.count("chunks")).count
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -221,7 +226,7 @@ async def test_points_that_could_not_be_removed_go_with_the_next_change(
 
 async def test_a_write_of_embedded_qdrant_waits_for_the_disk_once(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, client):
-        embedded: Any = client  # there is no public way to its storage
+        embedded: Any = client.writes  # there is no public way to its storage
         storage = embedded._client._client.collections["chunks"].storage.storage
         assert storage.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert storage.execute("PRAGMA synchronous").fetchone() == (1,)
@@ -270,6 +275,8 @@ async def test_filters_narrow_and_exclude(index: Index) -> None:
         {"": "a"},
         {"not": "a"},
         {"source": ["x"] * 1001},
+        {"year": 2**63},
+        {"year": [1, -(2**63) - 1]},
     ],
 )
 async def test_a_filter_that_makes_no_sense_is_refused(
@@ -303,7 +310,7 @@ async def test_pages_hold_every_document_once(index: Index) -> None:
 async def test_another_model_is_refused_never_mixed(tmp_path: Path) -> None:
     async with opened(tmp_path):
         pass
-    client = connect(None, None, tmp_path / "qdrant", 5)
+    client = connect(None, tmp_path / "qdrant")
     try:
         for other in (
             Stamp("another", "1", 8, "bm25"),

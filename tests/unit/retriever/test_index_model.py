@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import models
 
 from bulkhead.auth import Principal, Role
 from retriever.database import Database
@@ -63,7 +63,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         folder = Path(self.folder.name)
-        self.client: AsyncQdrantClient = connect(None, None, folder / "qdrant", 5)
+        self.client = connect(None, folder / "qdrant")
         self.exits.push_async_callback(self.client.close)
         database = await self.exits.enter_async_context(Database.open(folder / "db.sqlite3"))
         self.index = Index(Documents(database), Vectors(self.client, "chunks"))
@@ -123,7 +123,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @invariant()
     def points_are_the_chunks_of_live_documents(self) -> None:
-        records, _ = self.runner.run(self.client.scroll("chunks", limit=1000))
+        records, _ = self.runner.run(self.client.reads.scroll("chunks", limit=1000))
         found = sorted((record.payload or {})["document_id"] for record in records)
         assert found == sorted(one for one, live in self.live.items() for _ in range(live.chunks))
 

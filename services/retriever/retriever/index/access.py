@@ -79,6 +79,8 @@ def _condition(field: str, value: object) -> models.FieldCondition:
         raise InvalidValue(f"filters.{field}: give 1 to {_MOST_VALUES} values")
     if not all(isinstance(one, str | int) for one in values):
         raise InvalidValue(f"filters.{field}: values are strings, whole numbers or booleans")
+    if any(isinstance(one, int) and not -(2**63) <= one < 2**63 for one in values):
+        raise InvalidValue(f"filters.{field}: a whole number has at most 64 bits")
     if field not in _FIELDS and not _METADATA_KEY.fullmatch(field):
         raise InvalidValue(f"filters: {field[:64]!r} is not a field or a metadata key")
     key = field if field in _FIELDS else f"metadata.{field}"

@@ -1,12 +1,14 @@
-"""One async Qdrant client for both modes: a server by address, or embedded in a folder."""
+"""Qdrant by the same calls in both modes: a server over gRPC, or embedded in a folder."""
 
 import asyncio
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
@@ -81,11 +83,73 @@ def _sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def connect(url: str | None, api_key: str | None, path: Path, timeout: int) -> AsyncQdrantClient:
-    """A client of the server at `url`, or of the embedded Qdrant in `path` when there is none.
+@dataclass(frozen=True)
+class Connection:
+    """Qdrant, for what only reads and for what writes: each gives up after a time of its own."""
+
+    reads: AsyncQdrantClient
+    writes: AsyncQdrantClient
+
+    async def close(self) -> None:
+        """Close both."""
+        await self.reads.close()
+        if self.writes is not self.reads:
+            await self.writes.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a Qdrant server is, and how it is asked: over gRPC."""
+
+    url: str
+    """Its gRPC port; `https` for TLS."""
+    api_key: str | None
+    read_timeout: int
+    write_timeout: int
+    root_certificates: bytes | None = None
+    """In PEM, whom to trust with TLS; none: gRPC's own list."""
+
+
+def connect(server: Server | None, path: Path) -> Connection:
+    """Qdrant at `server`, or embedded in the folder `path` when there is none.
 
     Raises `RuntimeError` when another process has the folder open.
     """
-    if url is None:
-        return cast(AsyncQdrantClient, _Embedded(path))
-    return AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout, check_compatibility=False)
+    if server is None:
+        embedded = cast(AsyncQdrantClient, _Embedded(path))
+        return Connection(embedded, embedded)
+    return Connection(_client(server, server.read_timeout), _client(server, server.write_timeout))
+
+
+def _client(server: Server, timeout: int) -> AsyncQdrantClient:
+    options: dict[str, Any] = dict(_CHANNEL)
+    if server.root_certificates:
+        options["root_certificates"] = server.root_certificates
+    with warnings.catch_warnings():
+        # On the stack's own network, which nobody else is on, there is no TLS; see Server.url.
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+        return AsyncQdrantClient(
+            url=server.url,
+            grpc_port=urlsplit(server.url).port or _GRPC_PORT,
+            api_key=server.api_key,
+            prefer_grpc=True,
+            timeout=timeout,
+            grpc_options=options,
+            check_compatibility=False,
+        )
+
+
+_GRPC_PORT = 6334
+_CHANNEL = {
+    # A server that is back is asked again within a second; gRPC itself waits up to two minutes.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 1000,
+    "grpc.max_reconnect_backoff_ms": 1000,
+    # A connection whose other end is gone without a word is found and given up, idle ones too.
+    "grpc.keepalive_time_ms": 5000,
+    "grpc.http2.ping_timeout_ms": 5000,
+    "grpc.keepalive_permit_without_calls": 1,
+    "grpc.http2.max_pings_without_data": 0,
+    "grpc.enable_http_proxy": 0,
+}
+"""Messages of any size pass: what a client asks for is bounded before it comes here."""

@@ -1,18 +1,16 @@
 """The chunks in Qdrant: one collection, a dense and a sparse vector a point, fused by Qdrant."""
 
-import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.http.exceptions import ApiException
+from qdrant_client import models
 
-from bulkhead.errors import Unavailable
 from retriever.index.access import EVERYONE
+from retriever.index.connect import Connection
 from retriever.index.model import Addition, Hit, Mode, Scores
+from retriever.index.reaching import reaching
 
 DENSE, SPARSE = "dense", "sparse"
 LAYOUT = 1
@@ -60,16 +58,16 @@ class Legs:
 
 
 class Vectors:
-    """The collection, through the async client. Access filters are the caller's to give."""
+    """The collection in Qdrant. Access filters are the caller's to give."""
 
-    def __init__(self, client: AsyncQdrantClient, collection: str) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, collection: str) -> None:
+        self._reads, self._writes = connection.reads, connection.writes
         self._collection = collection
 
     async def exists(self) -> bool:
         """Whether the collection is there."""
-        with _reaching():
-            return await self._client.collection_exists(self._collection)
+        with reaching():
+            return await self._reads.collection_exists(self._collection)
 
     async def ensure(self, stamp: Stamp) -> None:
         """Make the collection, or check that it was written with what `stamp` says.
@@ -77,8 +75,8 @@ class Vectors:
         Raises `IndexMismatchError` when it was not.
         """
         if await self.exists():
-            with _reaching():
-                info = await self._client.get_collection(self._collection)
+            with reaching():
+                info = await self._reads.get_collection(self._collection)
             found = info.config.metadata or {}
             wanted = stamp.metadata()
             differing = [key for key in wanted if found.get(key) != wanted[key]]
@@ -92,11 +90,11 @@ class Vectors:
                     "or go back to what it was written with"
                 )
             return
-        with _reaching():
+        with reaching():
             await self._create(stamp)
 
     async def _create(self, stamp: Stamp) -> None:
-        await self._client.create_collection(
+        await self._writes.create_collection(
             self._collection,
             vectors_config={
                 DENSE: models.VectorParams(size=stamp.dimension, distance=models.Distance.COSINE)
@@ -104,13 +102,13 @@ class Vectors:
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             metadata=stamp.metadata(),
         )
-        await self._client.create_payload_index(
+        await self._writes.create_payload_index(
             self._collection,
             "tenant",
             models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
         )
         for field in _INDEXED:
-            await self._client.create_payload_index(
+            await self._writes.create_payload_index(
                 self._collection, field, models.PayloadSchemaType.KEYWORD
             )
 
@@ -119,8 +117,8 @@ class Vectors:
         points = [point for addition in additions for point in _points(addition)]
         for first in range(0, len(points), _BATCH):
             batch = points[first : first + _BATCH]
-            with _reaching():
-                await self._client.upsert(self._collection, batch, wait=True)
+            with reaching():
+                await self._writes.upsert(self._collection, batch, wait=True)
 
     async def delete(self, document_ids: Sequence[str]) -> None:
         """Remove every point of these documents."""
@@ -133,8 +131,8 @@ class Vectors:
                 )
             ]
         )
-        with _reaching():
-            await self._client.delete(self._collection, selector, wait=True)
+        with reaching():
+            await self._writes.delete(self._collection, selector, wait=True)
 
     async def search(self, legs: Legs, visible: models.Filter, limit: int) -> list[Hit]:
         """The best `limit` chunks, best first, each with its score on every leg that ran.
@@ -148,11 +146,11 @@ class Vectors:
             vectors[DENSE] = models.NearestQuery(nearest=legs.dense)
         if legs.mode is not Mode.DENSE:
             vectors[SPARSE] = models.NearestQuery(nearest=legs.sparse)
-        with _reaching():
+        with reaching():
             if legs.mode is Mode.HYBRID:
                 return await self._fused(vectors, legs, visible, limit)
             ((using, query),) = vectors.items()
-            answer = await self._client.query_points(
+            answer = await self._reads.query_points(
                 self._collection, query=query, using=using, query_filter=visible, limit=limit
             )
             scores = {using: {str(point.id): point.score for point in answer.points}}
@@ -162,7 +160,7 @@ class Vectors:
         self, vectors: dict[str, models.Query], legs: Legs, visible: models.Filter, limit: int
     ) -> list[Hit]:
         prefetch = max(limit, legs.prefetch)
-        found = await self._client.query_points(
+        found = await self._reads.query_points(
             self._collection,
             prefetch=[
                 models.Prefetch(query=query, using=using, filter=visible, limit=prefetch)
@@ -176,7 +174,7 @@ class Vectors:
         these = models.Filter(
             must=[models.HasIdCondition(has_id=[point.id for point in found.points])]
         )
-        answers = await self._client.query_batch_points(
+        answers = await self._reads.query_batch_points(
             self._collection,
             [
                 models.QueryRequest(
@@ -221,17 +219,6 @@ def _points(addition: Addition) -> Iterator[models.PointStruct]:
                 "text": document.text[chunk.start : chunk.end],
             },
         )
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Whatever the client raises when the server is gone or broken becomes `Unavailable`."""
-    try:
-        yield
-    except ApiException as error:
-        raise Unavailable("qdrant", f"Qdrant does not answer ({type(error).__name__})") from error
-    except sqlite3.Error as error:  # embedded Qdrant's own store: a full disk, above all
-        raise Unavailable("storage", f"the index cannot be written ({error})") from error
 
 
 def _hit(point: models.ScoredPoint, scores: dict[str, dict[str, float]]) -> Hit:

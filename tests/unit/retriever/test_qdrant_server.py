@@ -1,0 +1,235 @@
+"""The retriever and a Qdrant server over gRPC: what it says when the server cannot."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from certificates import self_signed
+from qdrant_client import QdrantClient, models
+from qdrant_server import KEY, reached, serving_qdrant
+from qdrant_standin import DISK_FULL
+from relay import Relay
+
+from bulkhead.auth import Principal, Role
+from bulkhead.errors import ApiError, InvalidValue, Unavailable
+from retriever.index.access import visible_points
+from retriever.index.connect import Server, connect
+from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
+from retriever.index.sparse import BM25
+from retriever.index.vectors import Legs, Stamp, Vectors
+
+ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
+STAMP = Stamp("model", "1", 3, "bm25")
+BM = BM25("english", 1.2, 0.75, 10.0)
+LEGS = Legs(
+    Mode.HYBRID,
+    [1.0, 0.0, 0.0],
+    BM.query("canary"),
+    100,
+    models.FusionQuery(fusion=models.Fusion.DBSF),
+)
+
+
+def addition(*texts: str, **metadata: Any) -> Addition:
+    text = "".join(texts)
+    spans, start = [], 0
+    for one in texts:
+        spans.append(ChunkSpan(start, start + len(one), None, ""))
+        start += len(one)
+    new = NewDocument("d", "a", "a", "text/plain", (), metadata, text, (), spans)
+    return Addition(ADMIN, new, [[1.0, 0.0, 0.0]] * len(texts), BM.documents(list(texts)))
+
+
+@asynccontextmanager
+async def vectors(server: Server) -> AsyncIterator[Vectors]:
+    connection = connect(server, Path("unused"))
+    try:
+        yield Vectors(connection, "chunks")
+    finally:
+        await connection.close()
+
+
+async def search(chunks: Vectors, limit: int = 10) -> list[str]:
+    hits = await chunks.search(LEGS, visible_points(ADMIN), limit)
+    return [hit.text for hit in hits]
+
+
+async def calls(chunks: Vectors) -> list[ApiError | None]:
+    """What each call raises: of those that read, then of those that write."""
+    raised: list[ApiError | None] = []
+    for call in (
+        chunks.exists(),
+        search(chunks),
+        chunks.upsert([addition("A canary.")]),
+        chunks.delete(["d"]),
+    ):
+        try:
+            await call
+            raised.append(None)
+        except ApiError as error:
+            raised.append(error)
+    return raised
+
+
+async def test_what_is_stored_over_grpc_comes_back_as_it_was() -> None:
+    metadata = {"team": "blue", "year": 2**53 + 1, "share": 0.1, "open": True, "none": ""}
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks.ensure(STAMP)
+            new = addition("A canary sings. ", "Ünïcödé \N{BIRD} canary.", **metadata)
+            spans = [replace(span, page=7, page_breaks=(3, 5)) for span in new.document.chunks]
+            await chunks.upsert([replace(new, document=replace(new.document, chunks=spans))])
+            hits = await chunks.search(LEGS, visible_points(ADMIN, {"year": 2**53 + 1}), 10)
+    assert sorted((hit.text, hit.page, hit.page_breaks) for hit in hits) == [
+        ("A canary sings. ", 7, (3, 5)),
+        ("Ünïcödé \N{BIRD} canary.", 7, (3, 5)),
+    ]
+    assert all(hit.scores.dense == pytest.approx(1.0) and hit.scores.sparse for hit in hits)
+
+
+async def test_messages_above_four_megabytes_pass_both_ways() -> None:
+    long = ["canary " * 60_000] * 12  # 5 MB in one write, and in one answer
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks.ensure(STAMP)
+            await chunks.upsert([addition(*long)])
+            assert await search(chunks, 12) == long
+
+
+async def test_a_server_that_is_not_there_is_unavailable_in_every_call() -> None:
+    with serving_qdrant() as standin:
+        server = reached(standin)
+    async with vectors(server) as chunks:
+        for error in await calls(chunks):
+            assert isinstance(error, Unavailable) and error.part == "qdrant"
+            assert error.message == "Qdrant does not answer"  # and no address of the network
+
+
+async def test_a_wrong_key_is_told_in_words() -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin, key="wrong")) as chunks:
+            for error in await calls(chunks):
+                assert isinstance(error, Unavailable)
+                assert error.message == "Qdrant refuses the retriever's key"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (DISK_FULL, "the index's disk is full"),
+        ("IO error: No space left on device (os error 28)", "the index's disk is full"),
+        ("Read-only file system (os error 30)", "the index's disk is read-only"),
+        (
+            "failed to flush /qdrant/storage/collections/chunks/0/wal: Input/output error",
+            "Qdrant fails: failed to flush …: Input/output error",
+        ),
+    ],
+)
+async def test_a_disk_at_fault_stops_writes_in_words_and_no_read(reason: str, words: str) -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks.ensure(STAMP)
+            standin.faults.writes = reason
+            exists, search, upsert, delete = await calls(chunks)
+            assert exists is None and search is None
+            for error in (upsert, delete):
+                assert isinstance(error, Unavailable) and error.part == "qdrant"
+                assert error.message == words
+
+
+async def test_recovery_mode_is_told_with_its_reason() -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks.ensure(STAMP)
+            standin.faults.everything = "Collection is in recovery mode: out of memory"
+            _, search, upsert, delete = await calls(chunks)
+            for error in (search, upsert, delete):
+                assert isinstance(error, Unavailable)
+                assert error.message == (
+                    "Qdrant fails: Collection is in recovery mode: out of memory"
+                )
+
+
+async def test_what_qdrant_calls_a_mistake_is_no_fault_of_the_store() -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks.ensure(STAMP)
+            standin.faults.status = grpc.StatusCode.INVALID_ARGUMENT
+            standin.faults.writes = "Vector dimension error"
+            with pytest.raises(InvalidValue, match="Qdrant refuses it: Vector dimension error"):
+                await chunks.upsert([addition("A canary.")])
+
+
+async def test_a_server_that_hangs_is_given_up_after_the_time_of_a_read_or_of_a_write() -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin, read_timeout=1, write_timeout=600)) as chunks:
+            await chunks.ensure(STAMP)
+            standin.faults.hangs = True
+            for read in (chunks.exists, lambda: search(chunks)):
+                with pytest.raises(Unavailable, match="does not answer in time"):
+                    await read()
+            write = asyncio.create_task(chunks.upsert([addition("A canary.")]))
+            done, _ = await asyncio.wait([write], timeout=1.5)
+            assert not done
+            write.cancel()
+
+
+async def test_a_server_that_is_back_is_found_again() -> None:
+    held = QdrantClient(":memory:")
+    with serving_qdrant(held) as standin:
+        server = reached(standin)
+        async with vectors(server) as chunks:
+            await chunks.ensure(STAMP)
+            await chunks.upsert([addition("A canary.")])
+            standin.stop()
+            with pytest.raises(Unavailable):
+                await search(chunks)
+            with serving_qdrant(held, address=f"127.0.0.1:{standin.port}"):
+                assert await eventually(chunks) == ["A canary."]
+
+
+@pytest.mark.parametrize("break_it", [Relay.cut, Relay.silence])
+async def test_a_connection_that_is_lost_with_or_without_a_word_is_made_anew(
+    break_it: Any,
+) -> None:
+    with serving_qdrant() as standin:
+        relay = Relay(standin.port)
+        port = await relay.start()
+        server = replace(reached(standin, read_timeout=1), url=f"http://127.0.0.1:{port}")
+        async with vectors(server) as chunks:
+            await chunks.ensure(STAMP)
+            await chunks.upsert([addition("A canary.")])
+            assert await search(chunks) == ["A canary."]
+            break_it(relay)
+            assert await eventually(chunks) == ["A canary."]
+        await relay.stop()
+
+
+async def eventually(chunks: Vectors) -> list[str]:
+    """What a search finds as soon as one succeeds."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await search(chunks)
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+async def test_tls_is_a_matter_of_the_address_and_of_whom_to_trust() -> None:
+    key, certificate = self_signed()
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    with serving_qdrant(credentials=credentials) as standin:
+        url = f"https://127.0.0.1:{standin.port}"
+        async with vectors(Server(url, KEY, 5, 5, certificate)) as chunks:
+            await chunks.ensure(STAMP)
+            assert await chunks.exists()
+        other = self_signed()[1]
+        for distrusted in (Server(url, KEY, 5, 5), Server(url, KEY, 5, 5, other)):
+            async with vectors(distrusted) as chunks:
+                with pytest.raises(Unavailable, match="does not answer"):
+                    await chunks.exists()
