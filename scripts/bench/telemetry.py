@@ -74,7 +74,8 @@ class Side:
         """Its processes, until the block ends; not all of them need be ready."""
         with ExitStack() as exits:
             for part in self.parts:
-                log = exits.enter_context((logs / f"{part.name}-{part.port}.log").open("wb"))
+                path = logs / f"{part.name}-{part.address.port}.log"
+                log = exits.enter_context(path.open("wb"))
                 process = subprocess.Popen(
                     part.command, env=dict(part.environment), stdout=log, stderr=log
                 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedded.address import LOOPBACK, Address, address_of
 from embedded.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -79,14 +80,14 @@ class Part:
 
     name: str
     command: tuple[str, ...]
-    port: int
+    address: Address
     health: str
     environment: Mapping[str, str]
 
     @property
     def url(self) -> str:
-        """The part's address on loopback."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where its neighbours reach it."""
+        return self.address.url
 
 
 def state(environment: Mapping[str, str] = os.environ) -> State:
@@ -95,23 +96,23 @@ def state(environment: Mapping[str, str] = os.environ) -> State:
 
 
 def retriever_url(environment: Mapping[str, str] = os.environ) -> str:
-    """Where the retriever listens, by RETRIEVER_PORT."""
-    return f"http://127.0.0.1:{port_of(environment, 'RETRIEVER_PORT', 8080)}"
+    """Where the retriever is reached, by RETRIEVER_HOST and RETRIEVER_PORT."""
+    return address_of(environment, "RETRIEVER", 8080).url
 
 
 def tool_servers(kept: State, environment: Mapping[str, str] = os.environ) -> str:
     """The tool servers of this machine, as RETRIEVER_TOOL_SERVERS takes them."""
-    ports = {
-        "filesystem": port_of(environment, "MCP_FILESYSTEM_PORT", 8090),
-        "database": port_of(environment, "MCP_DATABASE_PORT", 8091),
+    addresses = {
+        "filesystem": address_of(environment, "MCP_FILESYSTEM", 8090),
+        "database": address_of(environment, "MCP_DATABASE", 8091),
     }
     return json.dumps(
         {
             name: {
-                "url": f"http://127.0.0.1:{port}/mcp",
+                "url": f"{address.url}/mcp",
                 "signing_key_file": str(kept.signing_key(f"mcp-{name}")),
             }
-            for name, port in ports.items()
+            for name, address in addresses.items()
         }
     )
 
@@ -124,19 +125,19 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL, RETRIEVER_PARSER_SOCKETS or
     RETRIEVER_TOOL_SERVERS, runs elsewhere and is not started.
     """
-    llm = port_of(environment, "LLM_PORT", 8000)
-    embedding = port_of(environment, "EMBEDDING_PORT", 8081)
-    retriever = port_of(environment, "RETRIEVER_PORT", 8080)
-    filesystem = port_of(environment, "MCP_FILESYSTEM_PORT", 8090)
-    database = port_of(environment, "MCP_DATABASE_PORT", 8091)
-    postgres = port_of(environment, "MCP_DATABASE_POSTGRES_PORT", 5433)
+    llm = address_of(environment, "LLM", 8000)
+    embedding = address_of(environment, "EMBEDDING", 8081)
+    retriever = address_of(environment, "RETRIEVER", 8080)
+    filesystem = address_of(environment, "MCP_FILESYSTEM", 8090)
+    database = address_of(environment, "MCP_DATABASE", 8091)
+    postgres = Address(LOOPBACK, address_of(environment, "MCP_DATABASE_POSTGRES", 5433).port)
     ties = {
-        "LLM_PORT": str(llm),
-        "EMBEDDING_PORT": str(embedding),
-        "RETRIEVER_PORT": str(retriever),
-        "MCP_FILESYSTEM_PORT": str(filesystem),
-        "MCP_DATABASE_PORT": str(database),
-        "MCP_DATABASE_POSTGRES_PORT": str(postgres),
+        "LLM_PORT": str(llm.port),
+        "EMBEDDING_PORT": str(embedding.port),
+        "RETRIEVER_PORT": str(retriever.port),
+        "MCP_FILESYSTEM_PORT": str(filesystem.port),
+        "MCP_DATABASE_PORT": str(database.port),
+        "MCP_DATABASE_POSTGRES_PORT": str(postgres.port),
         "MCP_DATABASE_PASSWORD_DIR": str(kept.passwords),
         "MCP_DATABASE_SIGNING_KEY_FILE": str(kept.signing_key("mcp-database")),
         "MCP_FILESYSTEM_ROOT": str(kept.files),
@@ -147,24 +148,24 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         "PYTHONUNBUFFERED": "1",
     }
     addresses = {
-        "RETRIEVER_LLM_URL": f"http://127.0.0.1:{llm}/v1",
-        "RETRIEVER_EMBEDDING_URL": f"http://127.0.0.1:{embedding}",
+        "RETRIEVER_LLM_URL": f"{llm.url}/v1",
+        "RETRIEVER_EMBEDDING_URL": embedding.url,
         "RETRIEVER_PARSER_SOCKETS": str(kept.sockets),
         "RETRIEVER_TOOL_SERVERS": tool_servers(kept, environment),
     }
     told = {**addresses, **environment, **ties}
 
-    def part(name: str, module: str, port: int, health: str) -> Part:
-        return Part(name, (sys.executable, "-m", module), port, health, told)
+    def part(name: str, module: str, address: Address, health: str) -> Part:
+        return Part(name, (sys.executable, "-m", module), address, health, told)
 
     wanted = [part("retriever", "retriever", retriever, "/readyz")]
     if "RETRIEVER_PARSER_SOCKETS" not in environment:
-        wanted.insert(0, part("parser", "parser", 0, ""))
+        wanted.insert(0, part("parser", "parser", Address(LOOPBACK, 0), ""))
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
     if "RETRIEVER_TOOL_SERVERS" not in environment:
         module = "embedded.sample_database"
-        command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres))
+        command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres.port))
         wanted[:0] = [
             Part("postgres", command, postgres, "", told),
             part("mcp-filesystem", "mcp_filesystem", filesystem, "/healthz"),
@@ -173,11 +174,3 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     if "RETRIEVER_LLM_URL" not in environment:
         wanted.insert(0, part("llm", "llm_server", llm, "/health"))
     return wanted
-
-
-def port_of(environment: Mapping[str, str], name: str, default: int) -> int:
-    """The port that variable `name` tells. Raises `StackError` when it is none."""
-    told = environment.get(name, str(default))
-    if not (told.isdecimal() and 1 <= int(told) <= 65535):
-        raise StackError(f"{name} is {told!r}; it must be a port, 1 to 65535")
-    return int(told)

@@ -21,7 +21,7 @@ NEEDED_DISK = 1 * GIB
 def check(parts: Sequence[Part], kept: State) -> None:
     """Raise a StackError where a port is taken or memory or disk is short."""
     for part in parts:
-        if part.port:
+        if part.address.port:
             check_port(part)
     memory, disk = available_memory(), free_disk(kept.folder)
     if memory < NEEDED_MEMORY:
@@ -36,19 +36,27 @@ def check(parts: Sequence[Part], kept: State) -> None:
 
 
 def check_port(part: Part) -> None:
-    """Raise PortTaken, with the process that holds the port where the system tells."""
-    with socket.socket() as probe:
-        # As the servers do it: a connection that is only winding down is no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", part.port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise StackError(f"port {part.port} ({part.name}): {error.strerror}") from error
-            raise PortTaken(
-                f"port {part.port} ({part.name}) is taken{_by_whom(part.port)};"
-                f" end it, or set {_port_variable(part)}"
-            ) from error
+    """Raise PortTaken, with the process that holds the port where the system tells.
+
+    Raises StackError where the part's host is no address of this machine.
+    """
+    host, port = part.address.host, part.address.port
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                # As the servers do it: a connection that is only winding down is no obstacle, and
+                # an address of IPv6 is not one of IPv4 as well.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise StackError(f"{host}, port {port} ({part.name}): {error.strerror}") from error
+        raise PortTaken(
+            f"port {port} ({part.name}) is taken{_by_whom(port)};"
+            f" end it, or set {_port_variable(part)}"
+        ) from error
 
 
 def _port_variable(part: Part) -> str:
@@ -56,7 +64,7 @@ def _port_variable(part: Part) -> str:
     told = [
         name
         for name, value in part.environment.items()
-        if name.endswith("_PORT") and value == str(part.port)
+        if name.endswith("_PORT") and value == str(part.address.port)
     ]
     return told[0] if told else f"{part.name.upper()}_PORT"
 

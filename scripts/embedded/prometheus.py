@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from embedded.parts import ROOT, Part, State, port_of
+from embedded.address import LOOPBACK, Address, address_of
+from embedded.parts import ROOT, Part, State
 
 _CONFIG = ROOT / "observability/prometheus/embedded.yml"
 
@@ -16,20 +17,20 @@ def prometheus(
 ) -> Part | None:
     """Prometheus, told to scrape these parts, on PROMETHEUS_PORT; none where it is not installed.
 
-    Writes its configuration into the state folder: the repository's, with the ports of the parts.
+    Writes its configuration into the state folder: the repository's, with the parts' addresses.
     What runs elsewhere is not scraped.
     """
     program = shutil.which("prometheus")
     if program is None:
         return None
-    port = port_of(environment, "PROMETHEUS_PORT", 9090)
-    ports = {part.name: part.port for part in scraped} | {"prometheus": port}
+    own = Address(LOOPBACK, address_of(environment, "PROMETHEUS", 9090).port)
+    addresses = {part.name: part.address for part in scraped} | {"prometheus": own}
     config = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
     config["rule_files"] = [str(_CONFIG.parent / pattern) for pattern in config["rule_files"]]
     config["scrape_configs"] = [
-        {**job, "static_configs": [{"targets": [f"127.0.0.1:{ports[name]}"]}]}
+        {**job, "static_configs": [{"targets": [addresses[name].reached]}]}
         for job in config["scrape_configs"]
-        if (name := job["job_name"].rpartition("/")[2]) in ports
+        if (name := job["job_name"].rpartition("/")[2]) in addresses
     ]
     folder = kept.folder / "prometheus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def prometheus(
         f"--config.file={file}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=35d",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={own.reached}",
         "--log.level=warn",
     )
-    return Part("prometheus", command, port, "/-/ready", dict(environment))
+    return Part("prometheus", command, own, "/-/ready", dict(environment))

@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 
-from embedded.parts import Part, State, port_of, retriever_url
+from embedded.address import address_of
+from embedded.parts import Part, State, retriever_url
 from embedded.preflight import ensure_key
 
 
@@ -13,15 +14,15 @@ def quality(kept: State, environment: Mapping[str, str] = os.environ) -> Part:
 
     Its token is made on first use; who wants answers evaluated gives it to the retriever.
     """
-    port = port_of(environment, "QUALITY_PORT", 8082)
+    own = address_of(environment, "QUALITY", 8082)
     token = kept.folder / "quality-token"
     ensure_key(token, prefix="")
     told = {
         **environment,
-        "QUALITY_PORT": str(port),
+        "QUALITY_PORT": str(own.port),
         "QUALITY_RETRIEVER_URL": retriever_url(environment),
         "QUALITY_API_KEY_FILE": str(kept.key),
         "QUALITY_TOKEN_FILE": str(token),
         "PYTHONUNBUFFERED": "1",
     }
-    return Part("quality", (sys.executable, "-m", "quality"), port, "/healthz", told)
+    return Part("quality", (sys.executable, "-m", "quality"), own, "/healthz", told)

@@ -19,6 +19,7 @@ from prometheus_rules import alerts
 from serving import free_port
 from stack_processes import running, state
 
+from embedded.address import Address
 from embedded.parts import Part
 from monitoring.generate import OBSERVABILITY
 
@@ -118,7 +119,7 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
         )
-        part = Part("alertmanager", command, port, "/-/ready", {})
+        part = Part("alertmanager", command, Address("127.0.0.1", port), "/-/ready", {})
         with running(state(tmp_path / "state"), [part]):
             yield Alertmanager(part.url, webhook)
 

@@ -41,7 +41,8 @@ def check(settings: LLMSettings) -> None:
     if not settings.model_path.is_file():
         raise OSError(f"there is no model file {settings.model_path.name}")
     try:
-        with socket.create_server((settings.host, settings.port)):
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with socket.create_server((settings.host, settings.port), family=family):
             pass
     except OSError as error:
         raise OSError(f"port {settings.port} cannot be had: {error.strerror}") from error

@@ -69,6 +69,12 @@ def test_idle_callers_are_forgotten_and_busy_ones_are_not() -> None:
     ("told", "hosts"),
     [
         ({"port": 8090}, {"127.0.0.1:8090", "localhost:8090", "[::1]:8090"}),
+        (
+            {"port": 1, "host": "10.0.0.7"},
+            {"127.0.0.1:1", "localhost:1", "[::1]:1", "10.0.0.7:1"},
+        ),
+        ({"port": 1, "host": "fd00::7"}, {"127.0.0.1:1", "localhost:1", "[::1]:1", "[fd00::7]:1"}),
+        ({"port": 1, "host": "0.0.0.0"}, {"127.0.0.1:1", "localhost:1", "[::1]:1"}),
         ({"port": 8090, "uds": "/run/mcp.sock"}, {"localhost"}),
         (
             {"port": 1, "allowed_hosts": "mcp-filesystem:8090, a:1 ,"},

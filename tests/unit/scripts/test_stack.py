@@ -20,8 +20,10 @@ import stack
 from bulkhead.auth import Role
 from bulkhead.tool_tokens import TokenVerifier
 from embedded import preflight
+from embedded.address import Address
 from embedded.errors import Interrupted, NotReady, PartEnded, PortTaken, StackError
-from embedded.parts import Part, State, parts
+from embedded.parts import Part, State, parts, retriever_url
+from embedded.quality import quality
 from embedded.readiness import await_ready
 from embedded.supervisor import Running, Supervisor
 from embedded.tools import SERVERS, prepare
@@ -37,7 +39,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write({body!r}.encode())
     def log_message(self, *words): pass
 print("listening", flush=True)
-http.server.HTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+class Server(http.server.HTTPServer):
+    address_family = {family}
+Server(({host!r}, {port}), Handler).serve_forever()
 """
 SLEEPER = "import time; print('asleep', flush=True); time.sleep(600)"
 DEAF = (
@@ -50,13 +54,16 @@ PARENT = (
 )
 
 
-def part(name: str, script: str, port: int = 1) -> Part:
-    return Part(name, (sys.executable, "-c", script), port, "/", dict(os.environ))
+def part(name: str, script: str, port: int = 1, host: str = "127.0.0.1") -> Part:
+    address = Address(host, port)
+    return Part(name, (sys.executable, "-c", script), address, "/", dict(os.environ))
 
 
-def server(name: str, status: int = 200, body: str = "{}") -> Part:
+def server(name: str, status: int = 200, body: str = "{}", host: str = "127.0.0.1") -> Part:
     port = free_port()
-    return part(name, SERVER.format(port=port, status=status, body=body), port)
+    family = int(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    script = SERVER.format(host=host, port=port, family=family, status=status, body=body)
+    return part(name, script, port, host)
 
 
 def first_line(log: Path) -> str:
@@ -223,6 +230,67 @@ def test_ready_parts_are_shown_and_one_that_is_not_says_why(tmp_path: Path) -> N
     assert "✓ llm" in out.file.getvalue() and "✓ retriever" not in out.file.getvalue()
 
 
+HOSTS = ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0", "::1", "::"]
+
+
+@pytest.fixture(params=HOSTS)
+def host(request: pytest.FixtureRequest) -> str:
+    """A host that a part may be told to listen on; each that this machine has."""
+    told: str = request.param
+    try:
+        with socket.create_server((told, 0), family=family_of(told)):
+            return told
+    except OSError:
+        pytest.skip(f"no {told} here")
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def test_a_part_is_asked_at_the_host_that_it_listens_on(tmp_path: Path, host: str) -> None:
+    wanted = [server("retriever", host=host)]
+    with Supervisor(wanted, tmp_path):
+        await_ready(wanted, Console(file=io.StringIO()))
+
+
+def test_a_port_is_taken_only_at_the_host_that_is_asked_for(host: str) -> None:
+    with socket.create_server((host, 0), family=family_of(host)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} "):
+            preflight.check_port(part("retriever", "", port, host))
+        if host == "127.0.0.2":
+            preflight.check_port(part("retriever", "", port))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_a_host_that_is_not_of_this_machine_is_named(host: str) -> None:
+    with pytest.raises(StackError, match=rf"^{host}, port 1 \(retriever\): "):
+        preflight.check_port(part("retriever", "", 1, host))
+
+
+def test_hosts_of_the_environment_reach_every_part_that_needs_them(tmp_path: Path) -> None:
+    given = {
+        "LLM_HOST": "::1",
+        "EMBEDDING_HOST": "0.0.0.0",
+        "RETRIEVER_HOST": "::",
+        "MCP_DATABASE_HOST": "127.0.0.2",
+        "MCP_FILESYSTEM_HOST": "",
+        "QUALITY_HOST": "::1",
+    }
+    kept = State(tmp_path)
+    by_name = {part.name: part for part in [*parts(kept, given), quality(kept, given)]}
+    assert by_name["retriever"].url == retriever_url(given) == "http://[::1]:8080"
+    assert by_name["quality"].url == "http://[::1]:8082"
+    assert by_name["quality"].environment["QUALITY_RETRIEVER_URL"] == "http://[::1]:8080"
+    told = by_name["retriever"].environment
+    assert told["RETRIEVER_LLM_URL"] == "http://[::1]:8000/v1"
+    assert told["RETRIEVER_EMBEDDING_URL"] == "http://127.0.0.1:8081"
+    servers = json.loads(told["RETRIEVER_TOOL_SERVERS"])
+    assert servers["database"]["url"] == "http://127.0.0.2:8091/mcp"
+    assert servers["filesystem"]["url"] == "http://127.0.0.1:8090/mcp"
+
+
 def test_a_taken_port_is_named_with_the_process_that_has_it(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
@@ -232,19 +300,19 @@ def test_a_taken_port_is_named_with_the_process_that_has_it(tmp_path: Path) -> N
 
 
 def test_a_taken_port_is_told_with_the_variable_that_moves_it(tmp_path: Path) -> None:
-    for wanted in (part for part in parts(State(tmp_path), {}) if part.port):
+    for wanted in (part for part in parts(State(tmp_path), {}) if part.address.port):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             environment = {
-                name: str(port) if value == str(wanted.port) else value
+                name: str(port) if value == str(wanted.address.port) else value
                 for name, value in wanted.environment.items()
             }
-            moved = replace(wanted, port=port, environment=environment)
+            moved = replace(wanted, address=Address("127.0.0.1", port), environment=environment)
             with pytest.raises(PortTaken) as refused:
                 preflight.check_port(moved)
         variable = str(refused.value).rpartition("set ")[2]
-        (again,) = [one for one in parts(State(tmp_path), {variable: "9999"}) if one.port == 9999]
-        assert again.name == wanted.name
+        again = parts(State(tmp_path), {variable: "9999"})
+        assert [one.name for one in again if one.address.port == 9999] == [wanted.name]
 
 
 def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
@@ -269,7 +337,7 @@ def test_ports_of_the_environment_reach_every_part_that_needs_them(tmp_path: Pat
     given = {"LLM_PORT": "9000", "EMBEDDING_PORT": "9081", "LLM_THREADS": "1"}
     by_name = {part.name: part for part in parts(State(tmp_path), given)}
     llm, embedding, retriever = (by_name[name] for name in ("llm", "embedding", "retriever"))
-    assert (llm.port, embedding.port, retriever.port) == (9000, 9081, 8080)
+    assert (llm.address.port, embedding.address.port, retriever.address.port) == (9000, 9081, 8080)
     assert retriever.environment["RETRIEVER_LLM_URL"] == "http://127.0.0.1:9000/v1"
     assert retriever.environment["RETRIEVER_EMBEDDING_URL"] == "http://127.0.0.1:9081"
     assert llm.environment["LLM_THREADS"] == "1"
@@ -317,7 +385,7 @@ def test_a_start_makes_keys_tokens_and_files_for_their_owner_alone(tmp_path: Pat
         assert (principal.tenant, principal.role) == ("default", Role.READER)
 
 
-@pytest.mark.parametrize("told", ["0", "70000", "http", ""])
+@pytest.mark.parametrize("told", ["0", "70000", "http"])
 def test_a_port_that_is_none_is_refused(tmp_path: Path, told: str) -> None:
     with pytest.raises(StackError, match="LLM_PORT is"):
         parts(State(tmp_path), {"LLM_PORT": told})
@@ -368,7 +436,7 @@ def test_a_part_that_dies_under_a_running_stack_ends_it(
 
     def kill_one(key: str) -> stack.Outcome:
         for child in psutil.Process().children():
-            if str(dying.port) in " ".join(child.cmdline()):
+            if str(dying.address.port) in " ".join(child.cmdline()):
                 child.kill()
         return stack.Outcome()
 

@@ -16,6 +16,7 @@ from serving import free_port, serving
 from starlette.responses import PlainTextResponse, Response
 
 from embedded import summary
+from embedded.address import Address
 from embedded.counts import Counts
 from embedded.parts import Part
 
@@ -68,7 +69,7 @@ def exits() -> Iterator[ExitStack]:
 def part(name: str, exits: ExitStack, *said: str | Response) -> Part:
     """A part that says these one after the other, and then the last again; nothing if none."""
     if not said:
-        return Part(name, (), free_port(), "/readyz", {})
+        return Part(name, (), Address("127.0.0.1", free_port()), "/readyz", {})
     turns = itertools.chain(said, itertools.repeat(said[-1]))
     app = FastAPI()
 
@@ -78,7 +79,7 @@ def part(name: str, exits: ExitStack, *said: str | Response) -> Part:
         return turn if isinstance(turn, Response) else PlainTextResponse(turn)
 
     url = exits.enter_context(serving(app))
-    return Part(name, (), int(url.rpartition(":")[2]), "/readyz", {})
+    return Part(name, (), Address("127.0.0.1", int(url.rpartition(":")[2])), "/readyz", {})
 
 
 def shown(table: Table) -> str:
@@ -133,7 +134,7 @@ def test_it_goes_on_without_a_part_that_does_not_answer(pages: list[str], exits:
         part("gone", exits),
         part("failing", exits, Response(status_code=500)),
         part("babbling", exits, "<html>{{{</html>"),
-        Part("postgres", (), free_port(), "", {}),
+        Part("postgres", (), Address("127.0.0.1", free_port()), "", {}),
         part("retriever", exits, pages[0]),
     ]
     table = summary.summary(Counts.read(parts))

@@ -19,7 +19,8 @@ class ToolServerSettings(ServiceSettings):
     allowed_hosts: str = Field(
         "",
         description="Values of `Host` that are served, exactly, separated by commas. Empty: the "
-        "loopback names with the port, and `localhost` on a Unix socket.",
+        "loopback names and the host that is listened on, each with the port, and `localhost` on a "
+        "Unix socket.",
     )
     allowed_origins: str = Field(
         "",
@@ -52,7 +53,10 @@ class ToolServerSettings(ServiceSettings):
             return _listed(self.allowed_hosts)
         if self.uds is not None:
             return frozenset({"localhost"})
-        return frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        names = {"127.0.0.1", "localhost", "[::1]"}
+        if self.host not in ("0.0.0.0", "::"):  # noqa: S104 - every address is none to be called by
+            names.add(f"[{self.host}]" if ":" in self.host else self.host)
+        return frozenset(f"{name}:{self.port}" for name in names)
 
     def origins(self) -> frozenset[str]:
         """The values of `Origin` that are served; a request without one always is."""
