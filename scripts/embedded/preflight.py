@@ -1,14 +1,15 @@
 """What must hold before anything is started, so that a person reads the reason and not a trace."""
 
 import errno
-import os
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from bulkhead.settings import make_secret
 from diagnosis.machine import GIB, available_memory, free_disk
 from embedded.errors import PortTaken, StackError, TooLittleDisk, TooLittleMemory
 from embedded.parts import Part, State
@@ -84,15 +85,10 @@ def _by_whom(port: int) -> str:
 
 def ensure_key(path: Path, prefix: str = "bh_") -> str:
     """The key in `path`, made on first use: 256 random bits that only the owner may read."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return read_key(path)
-    key = f"{prefix}{secrets.token_urlsafe(32)}"
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(f"{key}\n")
-    return key
+    if not path.exists():
+        with suppress(FileExistsError):
+            make_secret(path, f"{prefix}{secrets.token_urlsafe(32)}\n")
+    return read_key(path)
 
 
 def read_key(path: Path) -> str:

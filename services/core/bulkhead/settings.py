@@ -1,5 +1,7 @@
 """What every service can be told from outside, by environment variables."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -63,3 +65,21 @@ def read_secret(path: Path) -> str:
     if not secret:
         raise ValueError(f"the secret file {path.name} is empty")
     return secret
+
+
+def make_secret(path: Path, secret: str) -> None:
+    """Put `secret` into a new file that its owner alone may read.
+
+    At no moment is there a file without all of it, whatever ends the process. Raises
+    `FileExistsError`, and changes nothing, when there is one; folders above are made, mode 0700.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(handle)
+        os.link(new, path)
+    finally:
+        Path(new).unlink()

@@ -158,4 +158,7 @@ def check_version(path: Path) -> int:
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
     if check_version(path) == 0:
-        await connection.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
+        # In one transaction: of a start that is cut off nothing is left.
+        await connection.executescript(
+            f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from bulkhead.errors import (
 )
 from bulkhead.health import Part, Readiness
 from bulkhead.logs import JsonFormatter
-from bulkhead.settings import ServiceSettings, read_secret
+from bulkhead.settings import ServiceSettings, make_secret, read_secret
 
 SECRET = "/etc/secret: the database password is hunter2"
 
@@ -160,6 +161,26 @@ def test_a_key_is_known_by_its_digest_alone() -> None:
         with pytest.raises(Unauthenticated):
             ring.principal(wrong)
     assert "secret" not in repr(vars(ring))
+
+
+def test_a_secret_whose_making_is_cut_off_is_not_there_and_the_first_of_two_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError("the power goes")
+
+    path = tmp_path / "made" / "key"
+    for step in ("fsync", "link"):
+        with monkeypatch.context() as dying:
+            dying.setattr(os, step, gone)
+            with pytest.raises(OSError, match="power"):
+                make_secret(path, "half")
+        assert list(path.parent.iterdir()) == []
+    make_secret(path, "first")
+    with pytest.raises(FileExistsError):
+        make_secret(path, "second")
+    assert [one.name for one in path.parent.iterdir()] == ["key"]
+    assert path.read_text() == "first" and path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_secret_file_that_cannot_be_used_is_named_and_not_shown(tmp_path: Path) -> None:

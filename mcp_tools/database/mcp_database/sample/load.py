@@ -2,13 +2,13 @@
 
 import hashlib
 import inspect
-import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 
-from bulkhead.settings import read_secret
+from bulkhead.settings import make_secret, read_secret
 from mcp_database.sample import data
 from mcp_database.sample.roles import ensure_roles
 from mcp_database.settings import DatabaseAddress
@@ -52,13 +52,9 @@ def ensure_password(path: Path) -> str:
 
     Raises `ValueError` when the file is there and cannot be used.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return read_secret(path)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(32))
+    if not path.exists():
+        with suppress(FileExistsError):
+            make_secret(path, secrets.token_urlsafe(32))
     return read_secret(path)
 
 
