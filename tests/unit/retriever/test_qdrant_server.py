@@ -21,7 +21,7 @@ from retriever.index.access import visible_points
 from retriever.index.connect import Server, connect
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
 from retriever.index.sparse import BM25
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors
 
 ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
 STAMP = Stamp("model", "1", 3, "bm25")
@@ -74,6 +74,58 @@ async def calls(chunks: Vectors) -> list[ApiError | None]:
         except ApiError as error:
             raised.append(error)
     return raised
+
+
+async def test_what_a_dead_start_left_unmade_is_made_by_the_next() -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks._create(STAMP)  # and then the power goes
+            assert standin.info("chunks").payload_schema == {}
+            await chunks.ensure(STAMP)
+            await chunks.ensure(STAMP)
+        indexes = standin.info("chunks").payload_schema
+    assert {"tenant", "groups", "document_id", "source"} <= indexes.keys()
+    assert [field for field, one in indexes.items() if one.params.is_tenant] == ["tenant"]  # type: ignore[union-attr]
+
+
+async def test_two_that_start_at_once_make_one_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks, vectors(reached(standin)) as other:
+            await other.ensure(STAMP)
+
+            async def not_yet() -> bool:
+                monkeypatch.undo()  # it looked a moment before the other made it
+                return False
+
+            monkeypatch.setattr(chunks, "exists", not_yet)
+            await chunks.ensure(STAMP)
+            with pytest.raises(IndexMismatchError):
+                await chunks.ensure(replace(STAMP, model="another"))
+
+
+@pytest.mark.parametrize(
+    ("version", "usable"),
+    [
+        ("", False),
+        ("dev", False),
+        ("0.11.1", False),
+        ("1.18.3", False),
+        ("1.19.0", True),
+        ("1.19.1-dev", True),
+        ("1.20.0", True),
+        ("2.0.0", True),
+    ],
+)
+async def test_a_server_whose_scores_would_tell_of_others_is_refused_by_name(
+    version: str, usable: bool
+) -> None:
+    with serving_qdrant(version=version) as standin:
+        async with vectors(reached(standin)) as chunks:
+            if usable:
+                await chunks.ensure(STAMP)
+            else:
+                with pytest.raises(IndexMismatchError, match=f"Qdrant server is .*{version}"):
+                    await chunks.ensure(STAMP)
 
 
 async def test_what_is_stored_over_grpc_comes_back_as_it_was() -> None:

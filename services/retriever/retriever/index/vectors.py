@@ -1,12 +1,14 @@
 """The chunks in Qdrant: one collection, a dense and a sparse vector a point, fused by Qdrant."""
 
+import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qdrant_client import models
 
+from bulkhead.errors import ApiError
 from retriever.index.access import EVERYONE
 from retriever.index.connect import Connection
 from retriever.index.model import Addition, Hit, Mode, Scores
@@ -16,13 +18,25 @@ DENSE, SPARSE = "dense", "sparse"
 LAYOUT = 1
 """Version of a point's vectors and payload; raised when a release writes them differently."""
 
-_INDEXED = ("groups", "document_id", "source")
+_KEYWORD = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD)
+_INDEXES = {
+    "tenant": _KEYWORD.model_copy(update={"is_tenant": True}),
+    "groups": _KEYWORD,
+    "document_id": _KEYWORD,
+    "source": _KEYWORD,
+}
+_OLDEST_SERVER = (1, 19)
+"""The first that counts a word's frequency in what the caller may see, and not in all there is."""
 _BATCH = 16
 """Points of one write: a search that waits behind it waits for milliseconds."""
 
 
 class IndexMismatchError(Exception):
-    """The collection was written with another model or layout; mixing them would be silent rot."""
+    """The index is not ours to use.
+
+    Its server is too old, or it was written with another model or layout: mixing them would be
+    silent rot.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,46 +84,52 @@ class Vectors:
             return await self._reads.collection_exists(self._collection)
 
     async def ensure(self, stamp: Stamp) -> None:
-        """Make the collection, or check that it was written with what `stamp` says.
+        """Make what is missing of the collection, and check what is there against `stamp`.
 
-        Raises `IndexMismatchError` when it was not.
+        Whoever did this before may have died halfway, or be another process that does it now.
+        Raises `IndexMismatchError` when the collection, or the server, is not ours to use.
         """
-        if await self.exists():
-            with reaching():
-                info = await self._reads.get_collection(self._collection)
-            found = info.config.metadata or {}
-            wanted = stamp.metadata()
-            differing = [key for key in wanted if found.get(key) != wanted[key]]
-            if differing:
-                details = ", ".join(
-                    f"{key} {found.get(key)!r}, now {wanted[key]!r}" for key in differing
-                )
-                raise IndexMismatchError(
-                    f"the collection {self._collection!r} was written with other settings "
-                    f"({details}); ingest into another RETRIEVER_COLLECTION, "
-                    "or go back to what it was written with"
-                )
-            return
         with reaching():
+            _check_version((await self._reads.info()).version)
+        if not await self.exists():
             await self._create(stamp)
+        with reaching():
+            info = await self._reads.get_collection(self._collection)
+        self._check(info.config.metadata or {}, stamp.metadata())
+        for field, params in _INDEXES.items():
+            if field not in info.payload_schema:
+                with reaching():
+                    await self._writes.create_payload_index(self._collection, field, params)
 
     async def _create(self, stamp: Stamp) -> None:
-        await self._writes.create_collection(
-            self._collection,
-            vectors_config={
-                DENSE: models.VectorParams(size=stamp.dimension, distance=models.Distance.COSINE)
-            },
-            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            metadata=stamp.metadata(),
-        )
-        await self._writes.create_payload_index(
-            self._collection,
-            "tenant",
-            models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
-        )
-        for field in _INDEXED:
-            await self._writes.create_payload_index(
-                self._collection, field, models.PayloadSchemaType.KEYWORD
+        try:
+            with reaching():
+                await self._writes.create_collection(
+                    self._collection,
+                    vectors_config={
+                        DENSE: models.VectorParams(
+                            size=stamp.dimension, distance=models.Distance.COSINE
+                        )
+                    },
+                    sparse_vectors_config={
+                        SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
+                    },
+                    metadata=stamp.metadata(),
+                )
+        except ApiError:
+            if not await self.exists():  # else another process was quicker
+                raise
+
+    def _check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        differing = [key for key in wanted if found.get(key) != wanted[key]]
+        if differing:
+            details = ", ".join(
+                f"{key} {found.get(key)!r}, now {wanted[key]!r}" for key in differing
+            )
+            raise IndexMismatchError(
+                f"the collection {self._collection!r} was written with other settings "
+                f"({details}); ingest into another RETRIEVER_COLLECTION, "
+                "or go back to what it was written with"
             )
 
     async def upsert(self, additions: Sequence[Addition]) -> None:
@@ -188,6 +208,16 @@ class Vectors:
             for using, answer in zip(vectors, answers, strict=True)
         }
         return [_hit(point, scores) for point in found.points]
+
+
+def _check_version(version: str) -> None:
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if numbers is None or tuple(map(int, numbers.groups())) < _OLDEST_SERVER:
+        oldest = ".".join(map(str, _OLDEST_SERVER))
+        raise IndexMismatchError(
+            f"the Qdrant server is {version or 'of an unknown version'}, and {oldest} is the "
+            "oldest that can be used: in an older one a score tells of other tenants' words"
+        )
 
 
 def point_id(document_id: str, n: int) -> str:
