@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bulkhead.proxies import spare
 from embedded.address import LOOPBACK, Address, address_of
 from embedded.errors import StackError
 
@@ -154,6 +155,7 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         "RETRIEVER_TOOL_SERVERS": tool_servers(kept, environment),
     }
     told = {**addresses, **environment, **ties}
+    spare(told, *(one.host for one in (llm, embedding, retriever, filesystem, database)))
 
     def part(name: str, module: str, address: Address, health: str) -> Part:
         return Part(name, (sys.executable, "-m", module), address, health, told)

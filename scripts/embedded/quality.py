@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from bulkhead.proxies import spare
 from embedded.address import address_of
 from embedded.parts import Part, State, retriever_url
 from embedded.preflight import ensure_key
@@ -25,4 +26,5 @@ def quality(kept: State, environment: Mapping[str, str] = os.environ) -> Part:
         "QUALITY_TOKEN_FILE": str(token),
         "PYTHONUNBUFFERED": "1",
     }
+    spare(told, own.host, address_of(environment, "RETRIEVER", 8080).host)
     return Part("quality", (sys.executable, "-m", "quality"), own, "/healthz", told)

@@ -31,6 +31,7 @@ from bulkhead.health import Readiness, health_router
 from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
 from bulkhead.protocol import bounded_protocol
+from bulkhead.proxies import spare
 from bulkhead.settings import CommonSettings, ServiceSettings
 from bulkhead.telemetry.setup import TelemetrySettings, configure
 
@@ -98,8 +99,10 @@ def serve(
 
     It listens on `sockets` where given, and else on the host and port of its `ServiceSettings`.
     `options` go to uvicorn.
+    Loopback is spared from the proxies of the environment.
     Exits with 1 and one line when the app called `app.state.fail`, with 3 when it did not start.
     """
+    spare()
     configure_logging(settings.log_level)
     configure(app, app.state.name, TelemetrySettings())
     server = Server(server_config(app, settings, **options))

@@ -68,6 +68,7 @@ def create(settings: QualitySettings) -> FastAPI:
             headers={"authorization": f"Bearer {inputs.api_key}", **CANARY_HEADERS},
             timeout=settings.canary_timeout,
             event_hooks=CARRYING,
+            trust_env=False,  # a neighbour: no proxy of the environment is between
         )
         async with retriever, httpx.AsyncClient(event_hooks=CARRYING) as llm:
             prober = Prober(

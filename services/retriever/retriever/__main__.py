@@ -5,6 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from bulkhead.app import serve
+from bulkhead.proxies import spare
 from bulkhead.telemetry.disk import watch
 from retriever.main import create
 from retriever.settings import RetrieverSettings
@@ -12,6 +13,7 @@ from retriever.settings import RetrieverSettings
 
 def main() -> None:
     """Run the retriever with the settings of the environment."""
+    spare()  # before the channel to Qdrant is made
     try:
         settings = RetrieverSettings()
         app = create(settings)

@@ -255,7 +255,10 @@ async def open_stack(
         if settings.quality_url:
             quality_http = await exits.enter_async_context(
                 httpx.AsyncClient(
-                    base_url=str(settings.quality_url), limits=_POOL, event_hooks=CARRYING
+                    base_url=str(settings.quality_url),
+                    limits=_POOL,
+                    event_hooks=CARRYING,
+                    trust_env=False,  # a neighbour: no proxy of the environment is between
                 )
             )
             stack.quality = QualityClient(
