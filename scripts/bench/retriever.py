@@ -121,7 +121,7 @@ def stack(folder: Path, port: int, rate: float) -> Iterator[Stack]:
         "RETRIEVER_EMBEDDING_URL": f"http://127.0.0.1:{port + 1}",
         "RETRIEVER_LLM_URL": f"http://127.0.0.1:{port + 2}/v1",
         "RETRIEVER_RELEVANCE": "-1",  # every question is worth asking
-        "RETRIEVER_CONCURRENT_SEARCHES": "1024",  # how the curve goes on where it would say 429
+        "RETRIEVER_CONCURRENT_SEARCHES": "2048",  # how the curve goes on where it would say 429
         "EMBEDDING_PORT": str(port + 1),
         "EMBEDDING_CACHE_TEXTS": "0",
     }

@@ -1,5 +1,5 @@
 """How much a key may ask for in a minute: requests, tokens of the model, documents; and how much
-may be under way at once, of all keys together.
+may be under way at once, of all keys together and of one.
 
 The counts are in this process's memory, in sliding windows, and begin anew with it.
 """
@@ -7,8 +7,9 @@ The counts are in this process's memory, in sliding windows, and begin anew with
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
@@ -39,6 +40,43 @@ class Repeated(RateLimited):
     """A refusal like one that this caller was given within the last minute."""
 
 
+class Places:
+    """Places for requests of one kind, of which no key and no tenant can take all.
+
+    Shared by dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2),
+    1998): what one may hold depends on how many are free, so some stay free for who comes next. A
+    key alone gets half of the places, a tenant's keys together two thirds.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._of_key: Counter[str] = Counter()
+        self._of_tenant: Counter[str] = Counter()
+
+    def free_for(self, principal: Principal) -> bool:
+        """Whether this key may take one more."""
+        return (
+            self._of_key[principal.key_id] < self._free
+            and self._of_tenant[principal.tenant] < 2 * self._free
+        )
+
+    @contextmanager
+    def taken(self, principal: Principal) -> Iterator[None]:
+        """Hold a place, in the name of the key."""
+        counts = (self._of_key, principal.key_id), (self._of_tenant, principal.tenant)
+        self._free -= 1
+        for count, who in counts:
+            count[who] += 1
+        try:
+            yield
+        finally:
+            self._free += 1
+            for count, who in counts:
+                count[who] -= 1
+                if not count[who]:
+                    del count[who]
+
+
 class RateLimits:
     """The windows of every key, and of every address whose keys are refused; places for work."""
 
@@ -51,7 +89,7 @@ class RateLimits:
         """`limits` says what a principal's key may use; `places` how many of a kind of request are
         served at once."""
         self._limits = limits
-        self._places = dict(places)
+        self._places = {kind: Places(most) for kind, most in places.items()}
         self._storage = MemoryStorage()
         self._windows = SlidingWindowCounterRateLimiter(self._storage)
         self._refusals = RateLimitItemPerMinute(refusals_per_minute)
@@ -86,19 +124,17 @@ class RateLimits:
 
     @asynccontextmanager
     async def place(self, kind: str, principal: Principal) -> AsyncIterator[None]:
-        """Hold one of the places of this kind. Raises `RateLimited` where none is free.
+        """Hold one of the places of this kind. Raises `RateLimited` where none is free for the key.
 
         Nobody waits for a place: beyond what can be served soon, a request that waits only makes
         all others later, and its client may have left by the time it is served.
         """
-        if not self._places[kind]:
+        places = self._places[kind]
+        if not places.free_for(principal):
             message = f"too many {kind} are under way at once"
             raise await self._told(kind, principal.key_id, message, _BUSY_SECONDS)
-        self._places[kind] -= 1
-        try:
+        with places.taken(principal):
             yield
-        finally:
-            self._places[kind] += 1
 
     async def refusal(self, address: str) -> None:
         """Count a request without a known key; raises `RateLimited` when there were too many."""

@@ -60,10 +60,18 @@ class RetrieverSettings(ServiceSettings):
     )
 
     concurrent_searches: int = Field(
-        64, ge=1, description="Searches that are served at once, of all keys; beyond them 429."
+        128,
+        ge=1,
+        description="Searches that are served at once, of all keys; beyond them 429. Of these "
+        "places, and those below, one key gets half and one tenant two thirds.",
     )
     concurrent_chats: int = Field(
-        256, ge=1, description="Answers that are written at once, of all keys; beyond them 429."
+        512, ge=1, description="Answers that are written at once, of all keys; beyond them 429."
+    )
+    concurrent_uploads: int = Field(
+        32,
+        ge=1,
+        description="Requests with documents that come in at once, of all keys; beyond them 429.",
     )
 
     embedding_url: HttpUrl = Field(

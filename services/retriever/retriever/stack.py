@@ -308,7 +308,11 @@ def _assemble(
         limits=RateLimits(
             neighbours.keys.limits,
             settings.refusals_per_minute,
-            {"searches": settings.concurrent_searches, "chats": settings.concurrent_chats},
+            {
+                "searches": settings.concurrent_searches,
+                "chats": settings.concurrent_chats,
+                "uploads": settings.concurrent_uploads,
+            },
         ),
         audit=neighbours.audit,
         embedding=embedding,

@@ -1,4 +1,8 @@
-"""Rate limits: each key has its own, and each kind of use its own window."""
+"""Rate limits: each key has its own, and each kind of use its own window; places are shared."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -92,6 +96,52 @@ async def test_each_kind_has_its_own_places_and_nobody_waits_for_one(limits: Rat
             pass
     async with limits.place("searches", ONE), limits.place("searches", OTHER):
         pass
+
+
+def tenant_of(tenant: str, *keys: str) -> list[Principal]:
+    return [Principal(f"{tenant}-{key}", tenant, frozenset(), Role.READER) for key in keys]
+
+
+async def greedy(limits: RateLimits, keys: Sequence[Principal]) -> Counter[str]:
+    """The places that each key holds once all have asked for more than there are, in turn."""
+    held: Counter[str] = Counter()
+    async with AsyncExitStack() as places:
+        for _ in range(100):
+            for key in keys:
+                with suppress(RateLimited):
+                    await places.enter_async_context(limits.place("searches", key))
+                    held[key.key_id] += 1
+    return held
+
+
+@pytest.mark.parametrize(
+    ("keys", "held"),
+    [
+        (tenant_of("a", "1"), [24]),
+        (tenant_of("a", "1", "2"), [16, 16]),
+        (tenant_of("a", *"12345678"), [4] * 8),  # two thirds for their tenant
+        (tenant_of("a", "1") + tenant_of("b", "1"), [16, 16]),
+        (tenant_of("a", *"12345678") + tenant_of("b", "1"), [4] * 6 + [3, 3] + [9]),
+    ],
+)
+async def test_no_key_takes_all_places_and_no_tenant(
+    keys: list[Principal], held: list[int]
+) -> None:
+    limits = RateLimits(lambda _: LIMITS, refusals_per_minute=2, places={"searches": 48})
+    taken = await greedy(limits, keys)
+    assert sorted(taken.values()) == sorted(held)
+    assert await greedy(limits, keys) == taken  # all are free again
+
+
+async def test_who_comes_next_finds_a_place_whatever_a_tenant_holds() -> None:
+    limits = RateLimits(lambda _: LIMITS, refusals_per_minute=2, places={"searches": 12})
+    async with AsyncExitStack() as places:
+        for key in tenant_of("a", *"123456789"):
+            with suppress(RateLimited):
+                await places.enter_async_context(limits.place("searches", key))
+        for newcomer in tenant_of("b", "1") + tenant_of("c", "1"):
+            async with limits.place("searches", newcomer):
+                pass
 
 
 async def test_a_place_is_free_again_whatever_happened(limits: RateLimits) -> None:

@@ -2,14 +2,19 @@
 
 Pure ASGI around every route under `/v1`, those to come included. A route adds what it knows to the
 `Event` of its request; its name is the action in the audit log.
+
+A key that ends while its request is under way ends the request: it is looked at again when the body
+is here, before the first byte goes out, and with every piece of a stream.
 """
 
 import re
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import cast
 
+import orjson
 from opentelemetry.baggage import set_baggage
 from opentelemetry.context import attach
 from starlette.requests import ClientDisconnect, Request
@@ -24,8 +29,14 @@ from bulkhead.telemetry.spans import trace_id
 from retriever.limits import Repeated
 from retriever.stack import Stack
 
-_PLACES = {"/v1/search": "searches", "/v1/chat/completions": "chats"}
-"""The calls of which only so many are served at once, and what they are called."""
+_PLACES = {
+    ("POST", "/v1/search"): "searches",
+    ("POST", "/v1/chat/completions"): "chats",
+}
+"""The calls of which only so many are served at once, and what they are called. They take their
+place when their body is here: one that never comes holds nothing."""
+_PLACES_OF_BODIES = {("POST", "/v1/documents"): "uploads"}
+"""The calls whose body is what costs; they take theirs before it."""
 _ID = re.compile(r"(key_|approval_)?[0-9a-f]{32}")
 """How the ids of documents, jobs, keys and approvals look; other words in a path are not kept."""
 
@@ -43,6 +54,10 @@ class Access:
             await self.app(scope, receive, send)
 
 
+class _KeyEndedError(Exception):
+    """The key has ended before anything was sent. No `ApiError`: the app would answer it itself."""
+
+
 class _Audited:
     """One request on its way through the gate."""
 
@@ -55,14 +70,20 @@ class _Audited:
         self._started = time.perf_counter()
         self._event = self._request.state.event = Event(request_id.get(), trace_id=trace_id())
         self._silent = self._ended = False
+        self._key = ""
+        self._held = AsyncExitStack()
+        """The request's places, until its last byte is out."""
 
     async def run(self) -> None:
         """Serve the request, and record how it went whatever happens."""
         event = self._event
         try:
-            async with AsyncExitStack() as held:
-                await self._admit(held)
-                await self._app(self._request.scope, self._receive, self._send)
+            async with self._held:
+                await self._admit()
+                try:
+                    await self._app(self._request.scope, self._receive, self._send)
+                except _KeyEndedError as error:
+                    raise self._key_ended() from error
             if not self._ended:
                 event.error = event.error or "client_left"
         except ApiError as error:
@@ -78,44 +99,82 @@ class _Audited:
         finally:
             self._record()
 
-    async def _admit(self, held: AsyncExitStack) -> None:
-        """Find out who asks, within their limits; raises the `ApiError` that they are to see.
-
-        The request's place, where its call has places, is `held` until its last byte is out.
-        """
+    async def _admit(self) -> None:
+        """Find out who asks, within their limits; raises the `ApiError` that they are to see."""
         event, request, stack = self._event, self._request, self._stack
         try:
-            principal = stack.keys.principal(_key(request))
+            self._key = _key(request)
+            principal = stack.keys.principal(self._key)
         except Unauthenticated:
             event.action = "auth.refused"
             await stack.limits.refusal(request.client.host if request.client else "")
             raise
         event.principal = request.state.principal = principal
         attach(set_baggage(names.TENANT, principal.tenant))  # until `RequestContext` detaches
-        try:
+        with self._refused():
             await stack.limits.request(principal)
-            if kind := _PLACES.get(request.scope["path"]):
-                await held.enter_async_context(stack.limits.place(kind, principal))
-        except RateLimited:
-            event.action = "limit.refused"
-            raise
+        await self._take_place(_PLACES_OF_BODIES)
         stack.audit.require(change=False)
+
+    async def _take_place(self, kinds: Mapping[tuple[str, str], str]) -> None:
+        scope, principal = self._request.scope, self._event.principal
+        kind = kinds.get((scope["method"], scope["path"]))
+        if kind and principal:
+            with self._refused():
+                await self._held.enter_async_context(self._stack.limits.place(kind, principal))
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """What a refusal for too much is in the log: once a minute, whoever answers it."""
+        try:
+            yield
+        except RateLimited as error:
+            self._event.action = "limit.refused"
+            self._silent = isinstance(error, Repeated)
+            raise
+
+    def _key_holds(self) -> bool:
+        try:
+            self._stack.keys.principal(self._key)
+        except Unauthenticated:
+            return False
+        return True
+
+    def _key_ended(self) -> Unauthenticated:
+        return Unauthenticated("the API key has ended")
 
     async def _receive(self) -> Message:
         message = await self._receive_message()
         self._event.bytes_in += len(message.get("body", b""))
+        whole = message["type"] == "http.request" and not message.get("more_body")
+        if whole and self._request.method not in ("GET", "HEAD"):
+            if not self._key_holds():
+                raise self._key_ended()
+            await self._take_place(_PLACES)
         return message
 
     async def _send(self, message: Message) -> None:
         event = self._event
+        if self._ended:  # by us: what the app still has to say is for nobody
+            return
         if message["type"] == "http.response.start":
+            if not event.change and not self._key_holds():
+                raise _KeyEndedError
             event.status = message["status"]
+        elif message.get("more_body") and not self._key_holds():
+            message = self._last_words()
+            event.error = Unauthenticated.type
         event.bytes_out += len(message.get("body", b""))
         self._ended = message["type"] == "http.response.body" and not message.get("more_body")
         if self._ended and event.change:
             self._record()
             await self._stack.audit.flush()
         await self._send_message(message)
+
+    def _last_words(self) -> Message:
+        """The end of a stream whose key has ended. The server then takes the client for gone."""
+        body = orjson.dumps(self._key_ended().body(self._event.request_id))
+        return {"type": "http.response.body", "body": b"data: " + body + b"\n\n"}
 
     def _record(self) -> None:
         """Append the line, once. What a caller is refused again and again is one line a minute."""
