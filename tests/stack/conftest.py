@@ -32,9 +32,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def prometheus_config(path: Path) -> None:
-    """Our Prometheus' configuration, as Debian's older one reads it, and in more of a hurry."""
+    """Our Prometheus' configuration, as Debian's older one reads it, and in more of a hurry.
+
+    Having no receiver of OTLP, it scrapes the services' metrics off the collector, labels and all.
+    """
     told = yaml.safe_load((ROOT / "observability/prometheus/prometheus.yml").read_text())
     del told["otlp"]
+    for job in told["scrape_configs"]:
+        job["honor_labels"] = job["job_name"] == "otel-collector"
     told["global"] = dict.fromkeys(told["global"], "5s")
     path.write_text(yaml.safe_dump(told))
     path.chmod(0o644)  # its user in the container is nobody

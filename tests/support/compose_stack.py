@@ -1,11 +1,12 @@
 """The stack of compose.yaml on a real engine, and the retriever behind the published port."""
 
+import base64
 import json
 import os
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -13,6 +14,37 @@ from compose_file import ROOT
 from rig import Api
 
 PORT, GRAFANA_PORT = 19700, 19701
+
+_ASK = """
+import base64, json, sys, urllib.error, urllib.request
+answers = []
+for url, body, headers in json.load(sys.stdin):
+    request = urllib.request.Request(url, body.encode() if body else None, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            status, told = reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        status, told = error.code, error.read()
+    answers.append([status, base64.b64encode(told).decode()])
+print(json.dumps(answers))
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request; with a body it is a `POST`."""
+
+    url: str
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
 
 
 @dataclass
@@ -47,6 +79,19 @@ class Stack:
         told = subprocess.check_output(["docker", "inspect", self.container(service)])
         facts: dict[str, Any] = json.loads(told)[0]
         return facts
+
+    def ask(self, service: str, *asked: Asked) -> list[Answer]:
+        """Requests made from a service's own place on its networks, by a container that joins it.
+
+        Nothing of the service's image is needed for it, as there may be nothing in it.
+        """
+        command = ["docker", "run", "--rm", "--interactive", "--entrypoint=python3"]
+        command += [f"--network=container:{self.container(service)}"]
+        command += [self.inspect("ingress")["Image"], "-c", _ASK]
+        said = json.dumps([[one.url, one.body, one.headers] for one in asked])
+        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [Answer(status, base64.b64decode(body)) for status, body in json.loads(done.stdout)]
 
     def kill(self, service: str) -> None:
         """End a service's main process as a crash would, so that the engine starts it again."""
