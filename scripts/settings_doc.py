@@ -31,10 +31,10 @@ SERVICES: dict[str, type[BaseSettings]] = {
     "Retriever": RetrieverSettings,
     "Parser": ParserSettings,
     "Embedding": EmbeddingSettings,
-    "Model server of the embedded mode": LLMSettings,
+    "Model server, llama.cpp": LLMSettings,
     "Filesystem tool server": FilesystemSettings,
     "Database tool server": DatabaseSettings,
-    "Model fetcher of the compose stack": FetcherSettings,
+    "Model fetcher": FetcherSettings,
     "Quality": QualitySettings,
     "Telemetry of every service": TelemetrySettings,
 }
@@ -43,7 +43,6 @@ SERVICES: dict[str, type[BaseSettings]] = {
 COMPUTED = {
     "EMBEDDING_MODEL": "the bundled model, all-MiniLM-L6-v2",
     "EMBEDDING_MODEL_ID": "the model's own name",
-    "LLM_MODEL_PATH": "the bundled model, SmolLM2-135M-Instruct",
     "LLM_THREADS": "the cores at hand",
     "RETRIEVER_TOOL_SERVERS": "none",
     "MCP_DATABASE_QUERIES_FILE": "the queries of the sample database",

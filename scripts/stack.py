@@ -18,7 +18,7 @@ from rich.text import Text
 from client import demo as demonstration
 from client.api import Retriever
 from client.screen import one_line, terminal
-from embedded import preflight, summary, tools
+from embedded import models, preflight, summary, tools
 from embedded.counts import Counts
 from embedded.errors import Interrupted, StackError
 from embedded.parts import ROOT, Part, parts, retriever_url, state
@@ -100,6 +100,8 @@ def run(
         if watcher is not None:
             wanted.append(watcher)
         preflight.check(wanted, kept)
+        if any(part.name == "llm" for part in wanted):
+            models.bring()
         key = preflight.ensure_key(kept.key)
         tools.prepare(kept)
         logs = kept.logs.relative_to(ROOT) if kept.logs.is_relative_to(ROOT) else kept.logs

@@ -14,6 +14,9 @@ from embedded.errors import StackError
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LONGEST_SOCKETS = 85  # bytes: with the socket's name, what every system allows
 
+# The catalogue of the fetcher knows it (services/fetcher); compose.yaml has the same.
+MODEL = "qwen2.5-coder-0.5b-instruct"
+
 
 @dataclass(frozen=True)
 class State:
@@ -96,6 +99,11 @@ def state(environment: Mapping[str, str] = os.environ) -> State:
     return State(ROOT / environment.get("BULKHEAD_DATA", ".data"))
 
 
+def models(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of models: .models, or where BULKHEAD_MODELS says. No clean-up removes it."""
+    return ROOT / environment.get("BULKHEAD_MODELS", ".models")
+
+
 def retriever_url(environment: Mapping[str, str] = os.environ) -> str:
     """Where the retriever is reached, by RETRIEVER_HOST and RETRIEVER_PORT."""
     return address_of(environment, "RETRIEVER", 8080).url
@@ -148,13 +156,18 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         "RETRIEVER_API_KEY_FILE": str(kept.key),
         "PYTHONUNBUFFERED": "1",
     }
+    fetched = {
+        "LLM_MODEL_PATH": str(models(environment) / "llm"),
+        "LLM_ALIAS": environment.get("LLM_MODEL") or MODEL,
+    }
     addresses = {
         "RETRIEVER_LLM_URL": f"{llm.url}/v1",
         "RETRIEVER_EMBEDDING_URL": embedding.url,
         "RETRIEVER_PARSER_SOCKETS": str(kept.sockets),
         "RETRIEVER_TOOL_SERVERS": tool_servers(kept, environment),
     }
-    told = {**addresses, **environment, **ties}
+    own_model = bool(environment.get("LLM_MODEL_PATH"))
+    told = {**addresses, **({} if own_model else fetched), **environment, **ties}
     spare(told, *(one.host for one in (llm, embedding, retriever, filesystem, database)))
 
     def part(name: str, module: str, address: Address, health: str) -> Part:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from quick_model import quick_model
 from rig import KEY
 from serving import free_port
 
@@ -26,10 +27,11 @@ def state(folder: Path) -> State:
 
 
 def environment(**told: str) -> dict[str, str]:
-    """This process's, with a free port for each part and these variables."""
+    """This process's, with a free port for each part, the quick model and these variables."""
     tool_servers = ("MCP_FILESYSTEM", "MCP_DATABASE", "MCP_DATABASE_POSTGRES")
     names = ("LLM", "EMBEDDING", "RETRIEVER", "QUALITY", "PROMETHEUS", *tool_servers)
-    return {**os.environ, **{f"{name}_PORT": str(free_port()) for name in names}, **told}
+    ports = {f"{name}_PORT": str(free_port()) for name in names}
+    return {**os.environ, **ports, "LLM_MODEL_PATH": str(quick_model()), **told}
 
 
 def planned(kept: State, **told: str) -> list[Part]:

@@ -14,11 +14,9 @@ os.environ |= {
 
 from pydantic import ValidationError
 
-from fetcher.bundle import unpack
-from fetcher.hub import Hub
-from fetcher.model import BUNDLED, FetchError
-from fetcher.progress import Progress
+from fetcher.model import FetchError
 from fetcher.settings import FetcherSettings
+from fetcher.sources import bring_one
 from fetcher.store import Store
 
 
@@ -29,18 +27,14 @@ def say(line: str) -> None:
 
 def bring(settings: FetcherSettings) -> None:
     """Every wanted model, whole, under its role. Raises `FetchError`, `ValueError`, `OSError`."""
-    store = Store(settings.folder)
-    for model in settings.wanted():
-        if store.has(model):
-            say(f"{model} is here")
-        elif model.revision == BUNDLED:
-            unpack(model, settings.bundle, store)
-            say(f"{model} unpacked")
-        else:
-            with Progress(say) as progress:
-                Hub(store, settings.hub, settings.token()).fetch(model, progress.watch)
-            say(f"{model} is complete and matches the hub's checksums")
-        store.point(model)
+    wanted, store = settings.wanted(), Store(settings.folder)
+    with store.alone():
+        for model in wanted:
+            if store.has(model):
+                say(f"{model} is here")
+            else:
+                say(f"{model} came from {bring_one(model, store, settings, say)}")
+            store.point(model)
 
 
 def main() -> None:
@@ -50,6 +44,8 @@ def main() -> None:
     except ValidationError as error:
         problem = error.errors()[0]
         sys.exit(f"models: FETCHER_{str(problem['loc'][0]).upper()}: {problem['msg']}")
+    except KeyboardInterrupt:
+        sys.exit("models: interrupted; what has come so far is kept")
     except (FetchError, ValueError) as error:
         sys.exit(f"models: {error}")
     except OSError as error:

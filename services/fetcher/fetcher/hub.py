@@ -18,8 +18,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoSibling
 
-from fetcher.model import FetchError, Model
-from fetcher.store import Store, blob_id, sha256
+from fetcher.model import FetchError, Model, Unavailable
+from fetcher.store import Store, blob_id, held, sha256
 
 # Weights as plain numbers and what describes them: no pickle and no code, which could run.
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -38,7 +38,8 @@ class Hub:
     def fetch(self, model: Model, watch: Callable[[Model, Path, int], None]) -> None:
         """Bring all of the model into the store. What came before a failure is kept for the next.
 
-        `watch(model, folder, total_bytes)` is called before the first byte. Raises `FetchError`.
+        `watch(model, folder, total_bytes)` is called before the first byte. Raises `Unavailable`
+        where the hub does not have it or is not reached, else `FetchError`.
         """
         folder = self._store.path(model)
         with _in_words(model):
@@ -58,10 +59,12 @@ class Hub:
         files = [
             file
             for file in info.siblings or []
-            if any(fnmatch(file.rfilename, wanted) for wanted in _WANTED)
-            and not any(fnmatch(file.rfilename, foreign) for foreign in _FOREIGN)
+            if (file.rfilename == model.file if model.file else _is_wanted(file.rfilename))
         ]
-        if not any(file.rfilename.endswith(".safetensors") for file in files):
+        if model.file:
+            if not files:
+                raise Unavailable(f"{model.name} has no file {model.file} at {model.revision[:12]}")
+        elif not any(file.rfilename.endswith(".safetensors") for file in files):
             raise FetchError(
                 f"{model} has no weights in safetensors; other forms can run code when they are"
                 " read, and are not fetched: choose another model"
@@ -69,7 +72,7 @@ class Hub:
         return files
 
     def _file(self, model: Model, folder: Path, file: RepoSibling) -> None:
-        """One file, compared with what the hub says of its content."""
+        """One file, compared with what is known of it, or else with what the hub lists."""
         path = Path(
             hf_hub_download(
                 model.name,
@@ -80,7 +83,8 @@ class Hub:
                 token=self._token,
             )
         )
-        same = sha256(path) == file.lfs.sha256 if file.lfs else blob_id(path) == file.blob_id
+        expected = model.known.sha256 if model.known else file.lfs and file.lfs.sha256
+        same = sha256(path) == expected if expected else blob_id(path) == file.blob_id
         if not same:
             path.unlink()
             raise FetchError(
@@ -88,9 +92,10 @@ class Hub:
             )
 
 
-def held(folder: Path) -> int:
-    """Bytes of a model that are here already, half-fetched files included."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _is_wanted(name: str) -> bool:
+    return any(fnmatch(name, wanted) for wanted in _WANTED) and not any(
+        fnmatch(name, foreign) for foreign in _FOREIGN
+    )
 
 
 @contextmanager
@@ -99,23 +104,23 @@ def _in_words(model: Model) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:
-        raise FetchError(
+        raise Unavailable(
             f"{model.name} is gated: accept its terms on its page at the hub, put a token of that"
             " account into a file and its path into HF_TOKEN_FILE"
         ) from error
     except RevisionNotFoundError as error:
-        raise FetchError(f"{model.name} has no commit {model.revision}") from error
+        raise Unavailable(f"{model.name} has no commit {model.revision}") from error
     except RepositoryNotFoundError as error:
-        raise FetchError(
+        raise Unavailable(
             f"the hub knows no model {model.name}; for a private one set HF_TOKEN_FILE"
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        raise FetchError(f"the hub answered {status} for {model}: start again later") from error
+        raise Unavailable(f"the hub answered {status} for {model}: start again later") from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx2.TransportError) as error:
-        raise FetchError(
+        raise Unavailable(
             f"the hub cannot be reached for {model}; what has come so far is kept. Start again"
-            " with a way to the internet, or use the bundled model: COMPOSE_PROFILES=cpu"
+            " with a way to the internet"
         ) from error
     except OSError as error:
         if error.errno == ENOSPC:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from fetcher.hub import held
 from fetcher.model import Model
+from fetcher.store import held
 
 
 class Progress:

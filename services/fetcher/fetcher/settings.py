@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fetcher.catalogue import CATALOGUE
 from fetcher.model import Model
 
 
@@ -14,14 +15,25 @@ class FetcherSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FETCHER_", extra="ignore", env_ignore_empty=True)
 
     folder: Path = Field(description="Folder that the models are brought to.")
-    bundle: Path = Field(description="Folder of the models inside the image.")
     hub: str | None = Field(None, description="Address of the model hub; the public one if unset.")
     token_file: Path | None = Field(
         None, description="File with a token of the hub, for models that ask for one; may be empty."
     )
-    llm_model: str | None = Field(None, description="The model server's model, by its hub name.")
+    llm_model: str | None = Field(
+        None,
+        description="The model server's model: one that is known by its digest, as "
+        f"{' or '.join(f'`{name}`' for name in CATALOGUE)}, or any by its hub name.",
+    )
     llm_revision: str | None = Field(
-        None, description="Its commit, 40 hex digits; `bundled`: the one inside the image."
+        None, description="The commit of one by its hub name, 40 hex digits."
+    )
+    llm_gguf: str | None = Field(
+        None, description="The one GGUF file to take of it, for llama.cpp; none: safetensors."
+    )
+    llm_file: Path | None = Field(
+        None,
+        description="A file on this machine that holds a model known by its digest: it is used "
+        "where it lies, and nothing is fetched.",
     )
     embedding_model: str | None = Field(
         None, description="A sentence-transformers model to use instead of the bundled one."
@@ -32,13 +44,13 @@ class FetcherSettings(BaseSettings):
 
     def wanted(self) -> list[Model]:
         """The models that are to be there. Raises `ValueError` for one without a revision."""
-        asked = {
-            "llm": (self.llm_model, self.llm_revision),
-            "embedding": (self.embedding_model, self.embedding_revision),
-            "reranker": (self.reranker_model, self.reranker_revision),
-        }
+        asked = (
+            ("llm", self.llm_model, self.llm_revision, self.llm_gguf),
+            ("embedding", self.embedding_model, self.embedding_revision, None),
+            ("reranker", self.reranker_model, self.reranker_revision, None),
+        )
         return [
-            Model.named(role, name, revision) for role, (name, revision) in asked.items() if name
+            Model.named(role, name, revision, file) for role, name, revision, file in asked if name
         ]
 
     def token(self) -> str | None:

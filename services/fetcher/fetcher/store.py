@@ -1,9 +1,11 @@
 """The folder of models: what is complete there, and which of it each role points to."""
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from fetcher.model import FetchError, Model
@@ -22,6 +24,14 @@ class Store:
         """Where the model lies, or is going to."""
         return self._folder / model.folder
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Held by one process at a time: a second one waits, then finds what the first brought."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def has(self, model: Model) -> bool:
         """Whether the whole model is there, each file in its size."""
         marker = self.path(model) / _COMPLETE
@@ -36,7 +46,7 @@ class Store:
         if needed > free:
             raise FetchError(
                 f"{model} needs {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free where"
-                " the volume 'models' lies: make room, then start again"
+                " the models lie: make room, then start again"
             )
 
     def complete(self, model: Model, sizes: Mapping[str, int]) -> None:
@@ -53,6 +63,11 @@ class Store:
         new.unlink(missing_ok=True)
         new.symlink_to(model.folder)
         new.replace(link)
+
+
+def held(folder: Path) -> int:
+    """Bytes of a model that are here already, half-fetched files included."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def sha256(path: Path) -> str:

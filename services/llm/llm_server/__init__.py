@@ -1,1 +1,1 @@
-"""The model server of the embedded mode: llama.cpp behind OpenAI's API."""
+"""The model server of the default profile: llama.cpp behind OpenAI's API."""

@@ -1,8 +1,14 @@
 """`python -m llm_server`: serve until SIGTERM or SIGINT."""
 
+import os
 import signal
 import socket
 import sys
+
+# How often a thread looks before it sleeps while it waits for the others, read when OpenMP is
+# loaded. By default it looks for milliseconds, in which it keeps the one it waits for off the core.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import xllamacpp
 from pydantic import ValidationError
@@ -13,17 +19,19 @@ from llm_server.settings import LLMSettings
 def parameters(settings: LLMSettings) -> xllamacpp.CommonParams:
     """The settings as llama.cpp's own. A prompt that does not fit is refused, never cut."""
     params = xllamacpp.CommonParams()
-    params.model.path = str(settings.model_path)
-    params.model_alias = {settings.alias}
+    params.model.path = str(settings.model)
+    params.model_alias = {settings.alias or settings.model.stem}
     params.hostnames = [settings.host]
     params.port = settings.port
     params.n_parallel = settings.parallel
     params.n_ctx = settings.context_tokens * settings.parallel
     params.ctx_shift = False
-    params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.threads
-    # Threads that wait sleep. The other parts need the cores, and the model is no slower for it.
-    params.cpuparams.poll = params.cpuparams_batch.poll = 0
+    # Its threads meet hundreds of times a word, and beside other work each meeting waits for the
+    # one that has lost its core. One thread fewer writes two thirds as fast on two quiet cores,
+    # loses next to nothing beside a busy one, where as many as there are cores lose two thirds,
+    # and leaves a core to the services beside it (scripts/bench/llm_threads.py).
+    params.cpuparams.n_threads = max(1, settings.threads - 1)
     # A prompt is read in steps this long. Between steps other requests get their next token, and
     # work whose client left ends; shorter steps read a prompt more slowly.
     params.n_batch = params.n_ubatch = 256
@@ -38,8 +46,7 @@ def parameters(settings: LLMSettings) -> xllamacpp.CommonParams:
 
 def check(settings: LLMSettings) -> None:
     """Raise `OSError`, in words, when the port is taken or the model is not there."""
-    if not settings.model_path.is_file():
-        raise OSError(f"there is no model file {settings.model_path.name}")
+    _ = settings.model
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         with socket.create_server((settings.host, settings.port), family=family):
@@ -62,7 +69,7 @@ def main() -> None:
         sys.exit(f"llm: LLM_{str(problem['loc'][0]).upper()}: {problem['msg']}")
     except (OSError, RuntimeError) as error:
         sys.exit(f"llm: {error}")
-    print(f"serving {settings.alias} on {server.listening_address}", flush=True)  # noqa: T201
+    print(f"serving {settings.model.name} on {server.listening_address}", flush=True)  # noqa: T201
     signal.sigwait(ends)
     del server
 

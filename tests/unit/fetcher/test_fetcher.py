@@ -1,6 +1,5 @@
 """The model fetcher against a hub on loopback, and what it says when something is wrong."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,9 +34,7 @@ def hub() -> Iterator[FakeHub]:
 def settings(folder: Path, address: str, **other: object) -> FetcherSettings:
     (folder / "models").mkdir(exist_ok=True)
     told = {"llm_model": "some/model", "llm_revision": COMMIT, "hub": address} | other
-    return FetcherSettings.model_validate(
-        {"folder": folder / "models", "bundle": folder / "bundle", **told}
-    )
+    return FetcherSettings.model_validate({"folder": folder / "models", **told})
 
 
 def test_weights_and_what_describes_them_come_and_nothing_that_could_run(
@@ -123,7 +120,7 @@ def test_what_stands_in_the_way_is_said_before_a_byte_is_fetched(
 
 
 def test_without_a_way_out_it_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"cannot be reached .* COMPOSE_PROFILES=cpu"):
+    with pytest.raises(FetchError, match="the hub cannot be reached for some/model"):
         bring(settings(tmp_path, f"http://127.0.0.1:{free_port()}"))
 
 
@@ -153,39 +150,14 @@ def test_the_token_is_read_from_its_file_and_an_empty_file_is_none(
     assert "Bearer hf_of-the-user" in hub.tokens
 
 
-def bundle(folder: Path, content: bytes, listed: bytes) -> None:
-    model = folder / "bundle" / "llm"
-    model.mkdir(parents=True)
-    (model / "model.safetensors").write_bytes(content)
-    digest = hashlib.sha256(listed).hexdigest()
-    (model / "SHA256SUMS").write_text(f"{digest}  model.safetensors\n")
-
-
-def test_the_bundled_model_needs_no_hub(tmp_path: Path) -> None:
-    bundle(tmp_path, b"weights", b"weights")
-    nowhere = f"http://127.0.0.1:{free_port()}"
-
-    bring(settings(tmp_path, nowhere, llm_revision="bundled"))
-
-    assert (tmp_path / "models/llm/model.safetensors").read_bytes() == b"weights"
-
-
-def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
-    bundle(tmp_path, b"other weights", b"weights")
-
-    with pytest.raises(FetchError, match=r"model\.safetensors of some/model .* is damaged"):
-        bring(settings(tmp_path, "", llm_revision="bundled"))
-    assert not (tmp_path / "models/llm").exists()
-
-
 def test_another_model_takes_the_place_and_the_old_one_stays(hub: FakeHub, tmp_path: Path) -> None:
-    bundle(tmp_path, b"weights", b"weights")
-    bring(settings(tmp_path, "", llm_revision="bundled"))
     bring(settings(tmp_path, hub.address))
-    assert (tmp_path / "models/llm/model.safetensors").read_bytes() == WEIGHTS
-
-    bring(settings(tmp_path, "", llm_revision="bundled"))
+    hub.files["model.safetensors"] = b"weights"
+    bring(settings(tmp_path, hub.address, llm_model="other/model"))
     assert (tmp_path / "models/llm/model.safetensors").read_bytes() == b"weights"
+
+    bring(settings(tmp_path, f"http://127.0.0.1:{free_port()}"))
+    assert (tmp_path / "models/llm/model.safetensors").read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize(
@@ -196,7 +168,7 @@ def test_another_model_takes_the_place_and_the_old_one_stays(hub: FakeHub, tmp_p
         ("some/model", COMMIT[:12], "LLM_REVISION must be the commit"),
         ("../../etc", COMMIT, "OWNER/NAME"),
         ("a/..", COMMIT, "OWNER/NAME"),
-        ("model", COMMIT, "OWNER/NAME"),
+        ("model", COMMIT, "OWNER/NAME, or one of qwen2.5-coder-0.5b-instruct, "),
         ("http://some/model", COMMIT, "OWNER/NAME"),
     ],
 )
@@ -205,3 +177,20 @@ def test_a_model_that_is_not_pinned_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         bring(settings(tmp_path, "", llm_model=name, llm_revision=revision))
+
+
+def test_of_a_repository_of_gguf_files_the_one_that_is_named_comes_alone(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.files = {"small.gguf": b"small", "large.gguf": b"large", "config.json": b"{}"}
+
+    bring(settings(tmp_path, hub.address, llm_gguf="small.gguf"))
+    assert hub.fetched == ["small.gguf"]
+    bring(settings(tmp_path, hub.address, llm_gguf="large.gguf"))
+    assert [path.name for path in (tmp_path / "models/llm").glob("*.gguf")] == ["large.gguf"]
+
+
+@pytest.mark.parametrize("name", ["../secret.gguf", "model.safetensors", "a/b.gguf"])
+def test_another_kind_of_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"LLM_GGUF is a file of some/model that ends in \.gguf"):
+        bring(settings(tmp_path, "", llm_gguf=name))

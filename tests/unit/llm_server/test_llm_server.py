@@ -8,12 +8,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
+from quick_model import quick_model
 from serving import free_port
 
+from llm_server.__main__ import parameters
+from llm_server.cores import cores
+from llm_server.settings import LLMSettings
+
 READY_WITHIN = 60.0
+MODEL = {"LLM_MODEL_PATH": str(quick_model()), "LLM_ALIAS": ""}
+NAME = quick_model().stem
 
 
 @contextmanager
@@ -21,7 +29,7 @@ def running() -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "llm_server"],
-        env=os.environ | {"LLM_PORT": str(port), "LLM_CONTEXT_TOKENS": "512"},
+        env=os.environ | MODEL | {"LLM_PORT": str(port), "LLM_CONTEXT_TOKENS": "512"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -46,7 +54,7 @@ def server() -> Iterator[httpx.Client]:
 
 def chat(http: httpx.Client, text: str, **fields: object) -> httpx.Response:
     body = {
-        "model": "smollm2-135m-instruct",
+        "model": NAME,
         "messages": [{"role": "user", "content": text}],
         "temperature": 0,
         "max_tokens": 12,
@@ -58,7 +66,7 @@ def chat(http: httpx.Client, text: str, **fields: object) -> httpx.Response:
 def test_it_is_healthy_and_names_its_model(server: httpx.Client) -> None:
     assert server.get("/health").json() == {"status": "ok"}
     (model,) = server.get("/v1/models").json()["data"]
-    assert (model["id"], model["meta"]["n_ctx"]) == ("smollm2-135m-instruct", 512)
+    assert (model["id"], model["meta"]["n_ctx"]) == (NAME, 512)
 
 
 def test_the_same_question_at_temperature_zero_has_the_same_answer(server: httpx.Client) -> None:
@@ -146,7 +154,7 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
 
 def test_a_model_that_is_not_there_is_one_clear_line() -> None:
     assert refusal({"LLM_MODEL_PATH": "/nowhere/model.gguf"}) == (
-        "llm: there is no model file model.gguf\n"
+        "llm: there is no model model.gguf in GGUF form\n"
     )
 
 
@@ -158,7 +166,7 @@ def refusal(environment: dict[str, str]) -> str:
     """What a server that cannot start says on standard error; it exits with 1."""
     ended = subprocess.run(
         [sys.executable, "-m", "llm_server"],
-        env=os.environ | {"LLM_PORT": str(free_port())} | environment,
+        env=os.environ | MODEL | {"LLM_PORT": str(free_port())} | environment,
         capture_output=True,
         text=True,
         timeout=READY_WITHIN,
@@ -166,3 +174,50 @@ def refusal(environment: dict[str, str]) -> str:
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     return ended.stderr
+
+
+def test_a_folder_stands_for_the_model_in_it(tmp_path: Path) -> None:
+    (tmp_path / "b-00002-of-00002.gguf").touch()
+    (tmp_path / "b-00001-of-00002.gguf").touch()
+
+    assert settings(tmp_path).model.name == "b-00001-of-00002.gguf"
+    with pytest.raises(FileNotFoundError, match="there is no model nothing in GGUF form"):
+        assert settings(tmp_path / "nothing").model
+
+
+def test_one_thread_fewer_writes_than_reads() -> None:
+    for threads, writing in ((1, 1), (2, 1), (8, 7)):
+        params = parameters(settings(quick_model(), threads=threads))
+        assert params.cpuparams_batch.n_threads == threads
+        assert params.cpuparams.n_threads == writing
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("150000 100000", 1), ("50000 100000", 1), ("max 100000", None), ("100000 100000\n", 1)],
+)
+def test_a_container_s_share_bounds_the_threads(
+    tmp_path: Path, quota: str, expected: int | None
+) -> None:
+    limit = tmp_path / "cpu.max"
+    limit.write_text(quota)
+
+    assert cores(limit) == (expected or cores(tmp_path / "absent"))
+
+
+def test_threads_that_wait_sleep_soon_unless_a_person_says_how_they_wait() -> None:
+    script = "import os, llm_server.__main__; print(os.environ.get('GOMP_SPINCOUNT'))"
+    told = {
+        "": "10000",
+        "GOMP_SPINCOUNT": "5",
+        "OMP_WAIT_POLICY": "None",
+    }
+    for variable, expected in told.items():
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("GOMP_", "OMP_"))}
+        environment |= {variable: "5"} if variable else {}
+        said = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+        assert said.strip() == expected
+
+
+def settings(path: Path, **other: object) -> LLMSettings:
+    return LLMSettings.model_validate({"model_path": path, **other})

@@ -72,7 +72,13 @@ def test_a_secret_as_a_value_is_masked(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["POST /v1/chat/completions", "smollm2-135m", "http://llm:8000/v1", "lexical-v1"]
+    "value",
+    [
+        "POST /v1/chat/completions",
+        "qwen2.5-coder-0.5b-instruct",
+        "http://llm:8000/v1",
+        "lexical-v1",
+    ],
 )
 def test_an_ordinary_value_is_left_alone(value: str) -> None:
     patterns = CONFIG["processors"]["redaction"]["blocked_values"]

