@@ -13,7 +13,7 @@ from diagnosis.checks import engine, gpu, machine
 from diagnosis.finding import Level
 
 ROOT = Path(__file__).resolve().parent.parent
-PROFILES = ("cpu", "gpu", "gpu-embedding")
+PROFILES = ("cpu", "vllm-cpu", "gpu", "gpu-embedding")
 
 
 def variables() -> dict[str, str]:
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
     given = parser.parse_args()
     findings = chain(engine(), machine(given.profile, seen))
-    if given.profile != "cpu":
+    if given.profile.startswith("gpu"):
         settings = ROOT / "services/llm/vllm/gpu.yaml"
         findings = chain(findings, gpu(given.profile, seen, settings, given.config))
     print(f"profile {given.profile}")

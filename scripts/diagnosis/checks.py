@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import socket
@@ -19,8 +20,8 @@ OLDEST_DRIVER = (570, 0)  # CUDA 12.8
 _NETWORKS = 8
 _POOL = 31  # networks that an engine has addresses for by default
 # Measured: what the containers take together once a question was answered, and images with volumes.
-_MEMORY = {"cpu": 5 * GIB, "gpu": 12 * GIB, "gpu-embedding": 14 * GIB}
-_DISK = {"cpu": 16 * GIB, "gpu": 40 * GIB, "gpu-embedding": 48 * GIB}
+_MEMORY = {"cpu": 4 * GIB, "vllm-cpu": 7 * GIB, "gpu": 12 * GIB, "gpu-embedding": 14 * GIB}
+_DISK = {"cpu": 12 * GIB, "vllm-cpu": 18 * GIB, "gpu": 40 * GIB, "gpu-embedding": 48 * GIB}
 
 
 def told(*command: str) -> str | None:
@@ -76,7 +77,14 @@ def engine() -> Iterator[Finding]:
 def machine(
     profile: str, environment: Mapping[str, str], system: Path = Path("/")
 ) -> Iterator[Finding]:
-    """Cores, memory, disk and the port."""
+    """Cores, their kind, memory, disk and the port."""
+    if profile == "vllm-cpu":
+        kind = platform.machine()
+        yield judged(
+            kind in ("x86_64", "AMD64"),
+            f"the processor is {kind}",
+            "vLLM's image for CPUs is for x86-64 alone: use COMPOSE_PROFILES=cpu",
+        )
     cores = os.cpu_count() or 1
     mend = "set LLM_CPUS, EMBEDDING_CPUS, RETRIEVER_CPUS and QDRANT_CPUS to 1"
     yield judged(cores >= 2, f"{cores} cores", f"the engine refuses limits above them: {mend}")

@@ -1,21 +1,17 @@
 """What the containers tell of themselves comes to Prometheus and Tempo over their networks, what
-vLLM says comes to Prometheus, and one question is one trace."""
+the model server says comes to Prometheus, and one question is one trace."""
 
 import contextlib
-import json
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from compose_stack import Asked, Stack
+from compose_stack import Asked, Stack, queried
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 from promql import PANELS, RECORDED, metrics
 from rig import PORTS
 
 QUESTION = "Which port does the retriever listen on?"
-MODEL_SERVER = ("vllm:", "gen_ai_server_", "llm:")
-"""Metrics, by the beginning of their names, for which the embedded mode has no vLLM."""
 SERVICES = {f"bulkhead/{one}" for one in ("retriever", "embedding", "quality", "mcp-database")}
 TOKENS = 'gen_ai_client_token_usage_count{job="bulkhead/retriever"}'
 
@@ -23,15 +19,6 @@ SCRAPES = 'count_over_time(up{job="llm"}[1h])'
 ROUNDS, A_ROUND = 6, 10
 """The collector keeps a fifth of the traces: none of sixty once in 600,000 times."""
 PROTOBUF = {"Accept": "application/protobuf"}
-
-
-def queried(stack: Stack, *exprs: str) -> list[list[Any]]:
-    """What Prometheus says to each."""
-    url = "http://localhost:9090/api/v1/query"
-    asked = (Asked(url, urlencode({"query": expr})) for expr in exprs)
-    replies = [json.loads(answer.body) for answer in stack.ask("prometheus", *asked)]
-    assert [reply["status"] for reply in replies] == ["success"] * len(exprs), replies
-    return [reply["data"]["result"] for reply in replies]
 
 
 def service(resource: Any) -> str:
@@ -56,7 +43,7 @@ def traces(stack: Stack, *trace_ids: str) -> list[list[tuple[str, Span]]]:
 
 
 def more_than(stack: Stack, seen: list[list[Any]]) -> bool:
-    """Whether vLLM was scraped since."""
+    """Whether the model server was scraped since."""
     return queried(stack, SCRAPES) != seen
 
 
@@ -86,10 +73,10 @@ def test_every_service_sends_its_metrics_by_the_collector_to_prometheus(stack: S
     [
         pytest.param(param.values[0], id=param.id)
         for param in (*PANELS, *RECORDED)
-        if any(name.startswith(MODEL_SERVER) for name in metrics(str(param.values[0])))
+        if any(name.startswith("llm:") for name in metrics(str(param.values[0])))
     ],
 )
-def test_what_panels_and_rules_ask_of_vllm_has_data(stack: Stack, expr: str) -> None:
+def test_what_panels_ask_of_any_model_server_has_data(stack: Stack, expr: str) -> None:
     stack.until(lambda: bool(queried(stack, expr)[0]), 90)
 
 

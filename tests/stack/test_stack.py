@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-import yaml
 from compose_file import ROOT
 from compose_rules import violations
 from compose_stack import GRAFANA_PORT, PORT, Stack
@@ -27,20 +26,6 @@ ABOUT_BACKUPS = (
 )
 
 
-PARSE = """
-import json, sys
-from transformers import AutoTokenizer
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-from vllm.tool_parsers import ToolParserManager
-said = 'I look.\\n<tool_call>\\n{"name": "filesystem__read_text", "arguments": {"path": "docs/security.md"}}\\n</tool_call>'
-asked = ChatCompletionRequest(messages=[{"role": "user", "content": "?"}])
-parser = ToolParserManager.get_tool_parser(sys.argv[1])(AutoTokenizer.from_pretrained("/models/llm"))
-read = parser.extract_tool_calls(said, asked)
-(call,) = read.tool_calls
-print(json.dumps([read.content.strip(), call.function.name, json.loads(call.function.arguments)]))
-"""  # noqa: E501 - a program
-
-
 def ask(stack: Stack, question: str) -> tuple[str, dict[str, Any]]:
     """A streamed answer: its words, and its last chunk before `[DONE]`."""
     body = {"messages": [{"role": "user", "content": question}], "stream": True, "max_tokens": 48}
@@ -57,7 +42,7 @@ def ask(stack: Stack, question: str) -> tuple[str, dict[str, Any]]:
 
 def test_what_compose_itself_renders_holds_every_rule(stack: Stack) -> None:
     """Without the override: the file that people run."""
-    for profile in ("cpu", "gpu", "gpu-embedding"):
+    for profile in ("cpu", "vllm-cpu", "gpu", "gpu-embedding"):
         command = ["docker", "compose", "--profile", profile, "config", "--format", "json"]
         config = json.loads(subprocess.check_output(command, cwd=ROOT))
         assert violations(config) == []
@@ -105,41 +90,13 @@ def test_the_log_says_where_the_key_is_and_not_what_it_is(stack: Stack) -> None:
     assert stack.api.headers["Authorization"].removeprefix("Bearer ") not in stack.compose("logs")
 
 
-def test_vllm_knows_every_option_of_both_its_settings_files(stack: Stack) -> None:
-    options = stack.compose("exec", "-T", "llm-cpu", "vllm", "serve", "--help=all", seconds=600)
-    for path in sorted((ROOT / "services/llm/vllm").glob("*.yaml")):
-        for key in yaml.safe_load(path.read_text()):
-            assert f"--{key} " in options or f"--{key}," in options, f"{path.name}: {key}"
-
-
-def test_a_question_with_tools_is_taken_by_vllm(stack: Stack) -> None:
-    """The bundled model hardly ever calls one: what counts is that vLLM reads our tools."""
-    stack.until_ready()
-    reply = stack.api.ask(QUESTION, rag={"tools": True}, max_tokens=48)
-
-    assert reply.status_code == 200, reply.text
-    told = reply.json()
-    assert told["choices"][0]["finish_reason"] in ("stop", "length")
-    assert told["usage"]["prompt_tokens"] > 0 and told["usage"]["completion_tokens"] > 0
-    assert {"steps", "citations", "grounding"} <= told.keys()
-
-
-def test_vllm_reads_a_call_with_the_parser_of_both_its_settings_files(stack: Stack) -> None:
-    files = sorted((ROOT / "services/llm/vllm").glob("*.yaml"))
-    settings = [yaml.safe_load(path.read_text()) for path in files]
-    assert all(one["enable-auto-tool-choice"] for one in settings)
-    for parser in {one["tool-call-parser"] for one in settings}:
-        read = stack.compose("exec", "-T", "llm-cpu", "python3", "-c", PARSE, parser, seconds=300)
-        told = json.loads(read.splitlines()[-1])
-        assert told == ["I look.", "filesystem__read_text", {"path": "docs/security.md"}]
-
-
 def test_our_images_have_no_installer_and_no_compiler(stack: Stack) -> None:
     script = (
         "for tool in pip pip3 cc gcc uv; do command -v $tool; done; "
         "python -m pip --version 2>/dev/null; /usr/local/bin/python -m pip --version 2>/dev/null; :"
     )
     for service in (
+        "llm-cpu",
         "retriever",
         "embedding",
         "ingress",

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 
 from compose_file import Json, environment, mounts, names, networks, published, services
 
-ONE_SHOTS = {"secrets", "models-cpu", "models-gpu", "sample-database"}
+FETCHERS = {"models-cpu", "models-vllm-cpu", "models-gpu"}
+ONE_SHOTS = {"secrets", "sample-database"} | FETCHERS
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
-EXEC_TMPFS = {("llm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}  # compiles kernels at start
-OPEN_NETWORKS = {"egress": {"models-cpu", "models-gpu"}, "front": {"ingress"}}
+# Compiles kernels at start.
+EXEC_TMPFS = {("llm-vllm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}
+OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}}
 PUBLISHED = {"ingress"}
 NO_NETWORK = {"secrets", "mcp-filesystem", "parser"}
 GROUPS = {"retriever": ["10006", "10010"]}  # whose sockets the two below are

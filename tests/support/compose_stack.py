@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from compose_file import ROOT
@@ -118,3 +119,12 @@ class Stack:
                 last = repr(error)
             time.sleep(0.5)
         raise AssertionError(f"not within {seconds:.0f} s {last}")
+
+
+def queried(stack: Stack, *exprs: str) -> list[list[Any]]:
+    """What Prometheus says to each."""
+    url = "http://localhost:9090/api/v1/query"
+    asked = (Asked(url, urlencode({"query": expr})) for expr in exprs)
+    replies = [json.loads(answer.body) for answer in stack.ask("prometheus", *asked)]
+    assert [reply["status"] for reply in replies] == ["success"] * len(exprs), replies
+    return [reply["data"]["result"] for reply in replies]

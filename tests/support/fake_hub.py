@@ -47,7 +47,7 @@ class FakeHub:
 
 
 @contextmanager
-def serving(hub: FakeHub) -> Iterator[FakeHub]:
+def serving(hub: FakeHub, host: str = "127.0.0.1") -> Iterator[FakeHub]:
     """The hub on a free port; `hub.address` says where."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -111,9 +111,9 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
                 return
             self.wfile.write(rest)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
-    hub.address = f"http://127.0.0.1:{server.server_address[1]}"
+    hub.address = f"http://{host}:{server.server_address[1]}"
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -9,6 +9,9 @@ import pytest
 from compose_file import ROOT, Json, defaults, environment, mounts, rendered, services
 from compose_rules import violations
 
+from embedded import parts
+from fetcher.catalogue import CATALOGUE
+
 Break = Callable[[Json], Any]
 DOCKERFILES = sorted([*ROOT.glob("services/*/Dockerfile"), *ROOT.glob("mcp_tools/*/Dockerfile")])
 
@@ -29,7 +32,7 @@ BREAKS: list[tuple[str, Break, str]] = [
     ("embedding", lambda s: s.update(ipc="host"), "ipc is set"),
     ("embedding", lambda s: s.update(tmpfs=["/tmp:size=1m,nosuid,nodev"]), "tmpfs /tmp lacks"),
     ("embedding", lambda s: s.update(tmpfs=["/tmp:noexec,nosuid,nodev"]), "tmpfs /tmp lacks"),
-    ("llm-cpu", lambda s: s.update(image="vllm/vllm-openai:latest"), "no tag with a digest"),
+    ("llm-gpu", lambda s: s.update(image="vllm/vllm-openai:latest"), "no tag with a digest"),
     ("retriever", lambda s: s["build"].update(args={"PYTHON_IMAGE": "python:3"}), "base image"),
     ("qdrant", lambda s: s.pop("mem_limit"), "no mem_limit"),
     ("qdrant", lambda s: s.update(memswap_limit="4g"), "may swap"),
@@ -158,26 +161,40 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
         "secrets",
         "tempo",
     ]
-    assert environment(services(config)["models-cpu"])["FETCHER_LLM_REVISION"] == "bundled"
+    told = environment(services(config)["models-cpu"])
+    assert told["FETCHER_LLM_MODEL"] == parts.MODEL, "the embedded mode serves another"
+    assert told["FETCHER_LLM_MODEL"] in CATALOGUE
     assert not any("deploy" in services(config)[name] for name in started)
 
 
 def test_each_kind_of_model_server_answers_at_the_same_name() -> None:
-    for name in ("llm-cpu", "llm-gpu"):
+    for name in ("llm-cpu", "llm-vllm-cpu", "llm-gpu"):
         attached = services(rendered())[name]["networks"]
         assert set(attached) == {"retriever-llm", "quality-llm", "prometheus-llm"}
         assert all(options == {"aliases": ["llm"]} for options in attached.values())
 
 
 def test_one_setting_chooses_the_model_for_fetcher_and_server() -> None:
-    chosen = {"LLM_MODEL": "some/model", "LLM_REVISION": "a" * 40}
+    chosen = {"LLM_MODEL": "some/model", "LLM_REVISION": "a" * 40, "LLM_GGUF": "some-q4.gguf"}
     config = services(rendered(chosen))
 
-    for profile in ("cpu", "gpu"):
+    for profile in ("cpu", "vllm-cpu", "gpu"):
         told = environment(config[f"models-{profile}"])
         assert (told["FETCHER_LLM_MODEL"], told["FETCHER_LLM_REVISION"]) == ("some/model", "a" * 40)
-        command = config[f"llm-{profile}"]["command"]
+        assert told.get("FETCHER_LLM_GGUF") == ("some-q4.gguf" if profile == "cpu" else None)
+    for name in ("llm-vllm-cpu", "llm-gpu"):
+        command = config[name]["command"]
         assert command == ["--config", "/etc/vllm.yaml", "--served-model-name", "some/model"]
+    assert environment(config["llm-cpu"])["LLM_ALIAS"] == "some/model"
+
+
+def test_a_model_on_this_machine_is_seen_by_its_fetcher_and_its_server_at_one_place() -> None:
+    config = rendered({"LLM_FILE": "/somewhere/model.gguf"})
+
+    assert config["configs"]["llm-file"] == {"file": "/somewhere/model.gguf"}
+    for name in ("models-cpu", "llm-cpu"):
+        assert services(config)[name]["configs"] == [{"source": "llm-file", "target": "/llm.gguf"}]
+    assert environment(services(config)["models-cpu"])["FETCHER_LLM_FILE"] == "/llm.gguf"
 
 
 def test_a_model_for_embedding_or_reranking_is_read_from_the_volume() -> None:

@@ -168,3 +168,14 @@ def test_the_doctor_reads_under_the_oldest_python_and_needs_no_package() -> None
                 assert name == "diagnosis" or name in sys.stdlib_module_names, (
                     f"{path.name}: {name}"
                 )
+
+
+@pytest.mark.parametrize(("kind", "stops"), [("x86_64", False), ("aarch64", True)])
+def test_vllm_without_a_gpu_is_for_one_kind_of_processor(
+    kind: str, stops: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: kind)
+    found = {finding.level for finding in checks.machine("vllm-cpu", {}) if kind in str(finding)}
+    assert (Level.STOPS in found) is stops
+
+    assert not [finding for finding in checks.machine("cpu", {}) if kind in str(finding)]

