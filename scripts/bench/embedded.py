@@ -8,6 +8,7 @@ import os
 import statistics
 import time
 from typing import Annotated, Any
+from uuid import UUID
 
 import numpy as np
 import typer
@@ -17,6 +18,8 @@ from rich.table import Table
 
 from bulkhead.auth import Principal, Role
 from retriever.index.access import visible_points
+from retriever.index.connect import Connection
+from retriever.index.corpus import FIELD, corpus, marks
 from retriever.index.model import Mode
 from retriever.index.quick import CALLS, hasten
 from retriever.index.vectors import DENSE, SPARSE, Legs, Stamp, Vectors
@@ -55,11 +58,12 @@ def points(rng: np.random.Generator, size: int, first: int = 0) -> list[models.P
         "tenant": "t", "groups": ["*"], "document_id": "d", "title": "t", "source": "s",
         "page": None, "page_breaks": [], "start": 0, "end": 1, "text": "x" * 800, "metadata": {},
     }  # fmt: skip
+    tenant = str(payload["tenant"])
     return [
         models.PointStruct(
             id=number,
             vector={DENSE: rng.normal(size=DIMENSION).tolist(), SPARSE: terms(rng, _TERMS)},
-            payload=payload,
+            payload={**payload, FIELD: marks(tenant, (), str(UUID(int=number)))},
         )
         for number in range(first, first + size)
     ]
@@ -72,8 +76,8 @@ async def measure(size: int, searches: int) -> tuple[float, float]:
     kinds = []
     for quick in (False, True):
         client: Any = QdrantClient(":memory:")
-        # It has the methods of the async client, made as they are asked for, which no type says.
-        vectors = Vectors(_Awaitable(client, quick), "chunks")  # type: ignore[arg-type]
+        asked: Any = _Awaitable(client, quick)
+        vectors = Vectors(Connection(asked, asked), "chunks")
         await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
         if quick:
             hasten(client._client.collections["chunks"])
@@ -85,7 +89,7 @@ async def measure(size: int, searches: int) -> tuple[float, float]:
         legs = Legs(Mode.HYBRID, dense, terms(rng, 8), 200, fusion)
         for vectors, taken in kinds:
             started = time.process_time()
-            await vectors.search(legs, visible_points(READER), 10)
+            await vectors.search(legs, visible_points(READER), corpus(READER, size), 10)
             if n:  # the first one warms up
                 taken.append((time.process_time() - started) * 1000)
     plain, hastened = (statistics.median(taken) for _, taken in kinds)

@@ -1,4 +1,4 @@
-"""How embedded Qdrant grows with its chunks: a search, a write, memory, and a start.
+"""How Qdrant grows with its chunks, embedded or a server: a search, a write, memory, and a start.
 
     python -m bench.growth [--sizes 1000,5000,20000,50000,100000] [--plot FILE.svg]
 
@@ -23,25 +23,29 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.embedded import DIMENSION, READER, points, terms
+from bulkhead.settings import read_secret
 from evaluation.report import provenance, write
 from loading.plots import Axis, Series, plot, save
 from retriever.index.access import visible_points
-from retriever.index.connect import connect
+from retriever.index.connect import Server, connect
+from retriever.index.corpus import corpus
 from retriever.index.model import Mode
 from retriever.index.vectors import Legs, Stamp, Vectors
 
-_COLLECTION = "chunks"
+_COLLECTION = "bench-growth"
 _BATCH = 64  # points of one write, as the retriever writes them
 _FUSION = models.FusionQuery(fusion=models.Fusion.DBSF)
 
 
-async def grow(sizes: list[int], searches: int) -> list[dict[str, float]]:
+async def grow(
+    sizes: list[int], searches: int, server: Server | None = None
+) -> list[dict[str, float]]:
     """What each size costs, in ascending order; one index that is added to."""
     rng = np.random.default_rng(1)
     found, have = [], 0
     with tempfile.TemporaryDirectory() as folder:
         for size in sorted(sizes):
-            client = connect(None, Path(folder))
+            client = connect(server, Path(folder))
             vectors = Vectors(client, _COLLECTION)
             await vectors.ensure(Stamp("m", "r", DIMENSION, "s"))
             started = time.perf_counter()
@@ -54,10 +58,10 @@ async def grow(sizes: list[int], searches: int) -> list[dict[str, float]]:
 
             before = psutil.Process().memory_info().rss
             started = time.perf_counter()
-            client = connect(None, Path(folder))  # as a start finds it
+            client = connect(server, Path(folder))  # as a start finds it
             opened = time.perf_counter() - started
             vectors = Vectors(client, _COLLECTION)
-            taken = await _searches(vectors, rng, searches)
+            taken = await _searches(vectors, rng, size, searches)
             found.append(
                 {
                     "chunks": size,
@@ -73,14 +77,16 @@ async def grow(sizes: list[int], searches: int) -> list[dict[str, float]]:
     return found
 
 
-async def _searches(vectors: Vectors, rng: np.random.Generator, count: int) -> list[float]:
+async def _searches(
+    vectors: Vectors, rng: np.random.Generator, size: int, count: int
+) -> list[float]:
     """Milliseconds of each of so many hybrid searches, after two that warm up."""
     taken = []
     for _ in range(count + 2):
         dense = rng.normal(size=DIMENSION).tolist()
         legs = Legs(Mode.HYBRID, dense, terms(rng, 8), 200, _FUSION)
         started = time.perf_counter()
-        await vectors.search(legs, visible_points(READER), 10)
+        await vectors.search(legs, visible_points(READER), corpus(READER, size), 10)
         taken.append((time.perf_counter() - started) * 1000)
     return taken[2:]
 
@@ -91,11 +97,18 @@ def main(
     ] = "1000,5000,20000,50000,100000",
     searches: Annotated[int, typer.Option(min=3)] = 30,
     plotted: Annotated[Path | None, typer.Option("--plot", help="Draw the curve as SVG.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--server", help="A server's gRPC address; none: embedded."),
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File with the server's key.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
 ) -> None:
-    """Measure and print."""
-    rows = asyncio.run(grow([int(size) for size in sizes.split(",")], searches))
-    table = Table(title="embedded Qdrant, one hybrid search of 10, 200 candidates a leg")
+    """Measure and print. In a server it leaves the collection `bench-growth` behind."""
+    key = read_secret(key_file) if key_file else None
+    server = Server(url, key, 60, 60) if url else None
+    rows = asyncio.run(grow([int(size) for size in sizes.split(",")], searches, server))
+    table = Table(title=f"{url or 'embedded Qdrant'}: a hybrid search of 10, 200 candidates a leg")
     for column in (
         "chunks",
         "search p50, ms",

@@ -1,6 +1,7 @@
 """The index on SQLite and on Qdrant, embedded and over gRPC: nothing lost, left or leaked."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,12 +16,13 @@ from qdrant_server import reached, serving_qdrant
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue, Unavailable
 from retriever.database import Database
+from retriever.index import corpus
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument, Outcome, document_id
 from retriever.index.sparse import BM25
-from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors
+from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors, point_id
 
 ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
 BLUE = Principal("k2", "acme", frozenset({"blue"}), Role.READER)
@@ -324,3 +326,61 @@ async def test_another_model_is_refused_never_mixed(tmp_path: Path) -> None:
         await Vectors(client, "chunks").ensure(STAMP)
     finally:
         await client.close()
+
+
+async def score(index: Index, who: Principal, word: str) -> float:
+    (hit, *_) = await index.search(who, legs(word, Mode.SPARSE), 5)
+    (fused, *_) = await index.search(who, legs(word, Mode.HYBRID), 5)
+    assert hit.scores.sparse is not None and hit.scores.sparse == fused.scores.sparse
+    return hit.scores.sparse
+
+
+def weight(chunks: int, having: int) -> float:
+    """The inverse document frequency, as Qdrant has it."""
+    return math.log((chunks - having + 0.5) / (having + 0.5) + 1)
+
+
+async def test_a_score_does_not_move_with_what_another_tenant_or_group_takes_in(
+    index: Index,
+) -> None:
+    await add(index, document("mine", "Bulkhead."))
+    for n in range(3):
+        await add(index, document(f"other {n}", f"Nothing of it, number {n}."))
+    everyone, blue, red = [await score(index, who, "bulkhead") for who in (ADMIN, BLUE, RED)]
+    assert everyone == blue == red
+    for n in range(4):
+        await add(index, document(f"s{n}", f"Bulkhead {n}, theirs."), STRANGER)
+    await add(index, document("b", "Bulkhead of blue.", groups=("blue",)))
+    assert await score(index, RED, "bulkhead") == red
+    alone = document("mine", "Bulkhead.")
+    seen = {hit.document_id for hit in await index.search(RED, legs("bulkhead", Mode.SPARSE), 9)}
+    assert seen == {alone.id}
+    # Blue and the admin see a second chunk with the word, of five.
+    for who in (BLUE, ADMIN):
+        assert await score(index, who, "bulkhead") / red == pytest.approx(
+            weight(5, 2) / weight(4, 1), rel=1e-4
+        )
+
+
+async def test_a_sample_too_is_of_what_the_caller_may_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "MOST", 4)
+    async with opened(tmp_path) as (index, _):
+        texts = [f"Bulkhead {n}. " if n % 3 == 0 else f"Something {n}. " for n in range(16)]
+        mine = document("mine", *texts)
+        await add(index, mine)
+        sampled = [
+            n for n in range(16) if "2//acme" in corpus.marks("acme", (), point_id(mine.id, n))
+        ]
+        having = sum(n % 3 == 0 for n in sampled)
+        expected = weight(len(sampled), having)
+        plain = await score(index, ADMIN, "bulkhead")
+        index._sizes.clear()
+        monkeypatch.setattr(corpus, "MOST", 2**15)
+        exact = await score(index, ADMIN, "bulkhead")
+        assert plain / exact == pytest.approx(expected / weight(16, 6), rel=1e-4)
+        monkeypatch.setattr(corpus, "MOST", 4)
+        for n in range(9):
+            await add(index, document(f"s{n}", "Bulkhead. " * (n + 1)), STRANGER)
+        assert await score(index, ADMIN, "bulkhead") == plain

@@ -19,6 +19,7 @@ from bulkhead.auth import Principal, Role
 from bulkhead.errors import ApiError, InvalidValue, Unavailable
 from retriever.index.access import visible_points
 from retriever.index.connect import Server, connect
+from retriever.index.corpus import corpus
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors
@@ -55,7 +56,7 @@ async def vectors(server: Server) -> AsyncIterator[Vectors]:
 
 
 async def search(chunks: Vectors, limit: int = 10) -> list[str]:
-    hits = await chunks.search(LEGS, visible_points(ADMIN), limit)
+    hits = await chunks.search(LEGS, visible_points(ADMIN), corpus(ADMIN, 1), limit)
     return [hit.text for hit in hits]
 
 
@@ -136,7 +137,9 @@ async def test_what_is_stored_over_grpc_comes_back_as_it_was() -> None:
             new = addition("A canary sings. ", "Ünïcödé \N{BIRD} canary.", **metadata)
             spans = [replace(span, page=7, page_breaks=(3, 5)) for span in new.document.chunks]
             await chunks.upsert([replace(new, document=replace(new.document, chunks=spans))])
-            hits = await chunks.search(LEGS, visible_points(ADMIN, {"year": 2**53 + 1}), 10)
+            hits = await chunks.search(
+                LEGS, visible_points(ADMIN, {"year": 2**53 + 1}), corpus(ADMIN, 1), 10
+            )
     assert sorted((hit.text, hit.page, hit.page_breaks) for hit in hits) == [
         ("A canary sings. ", 7, (3, 5)),
         ("Ünïcödé \N{BIRD} canary.", 7, (3, 5)),

@@ -46,13 +46,30 @@ def _of(tenant: str) -> models.Filter:
     )
 
 
+def _params(counted: models.Filter) -> models.SearchParams:
+    return models.SearchParams(idf=models.IdfCorpusParams(corpus=counted))
+
+
 def _vector(weights: dict[int, float]) -> models.SparseVector:
     return models.SparseVector(indices=list(weights), values=list(weights.values()))
 
 
-def _found(client: QdrantClient, query: Any, using: str, only: models.Filter) -> dict[Any, Any]:
+def _found(
+    client: QdrantClient,
+    query: Any,
+    using: str,
+    only: models.Filter,
+    counted: models.Filter | None = None,
+) -> dict[Any, Any]:
     """All that is found: a point's score and payload."""
-    answer = client.query_points(_NAME, query=query, using=using, query_filter=only, limit=50)
+    answer = client.query_points(
+        _NAME,
+        query=query,
+        using=using,
+        query_filter=only,
+        search_params=_params(counted) if counted else None,
+        limit=50,
+    )
     scores = [point.score for point in answer.points]
     assert scores == sorted(scores, reverse=True)
     return {
@@ -72,9 +89,13 @@ def test_it_finds_the_same_with_the_same_scores(steps: list[tuple[Any, ...]]) ->
             tenant, dense, sparse = step
             ids = models.Filter(must=[models.HasIdCondition(has_id=[1, 2, 77])])
             for only in (_of(tenant), ids):
-                for query, using in ((dense, "dense"), (_vector(sparse), "sparse")):
-                    found = _found(quick, query, using, only)
-                    assert found == _found(plain, query, using, only)
+                for query, using, counted in (
+                    (dense, "dense", None),
+                    (_vector(sparse), "sparse", None),
+                    (_vector(sparse), "sparse", _of(tenant)),
+                ):
+                    found = _found(quick, query, using, only, counted)
+                    assert found == _found(plain, query, using, only, counted)
             continue
         for client in (plain, quick):
             if kind == "delete":
@@ -104,7 +125,9 @@ def test_a_fused_search_without_its_copies_finds_the_same(
     dense = models.NearestQuery(nearest=rng.normal(size=3).tolist())
     sparse_query = models.NearestQuery(nearest=_vector({0: 1.5, 3: 0.5}))
     legs = [
-        models.Prefetch(query=query, using=using, filter=_of("one"), limit=25)
+        models.Prefetch(
+            query=query, using=using, filter=_of("one"), limit=25, params=_params(_of("one"))
+        )
         for query, using in ((dense, "dense"), (sparse_query, "sparse"))
     ]
     expected = plain.query_points(_NAME, prefetch=legs, query=fusion, limit=12)
@@ -113,11 +136,20 @@ def test_a_fused_search_without_its_copies_finds_the_same(
     assert [point.payload for point in found.points] == [one.payload for one in expected.points]
     scores = [point.score for point in expected.points]
     assert [point.score for point in found.points] == pytest.approx(scores, abs=1e-5)
-    request = models.QueryRequest(query=dense, using="dense", filter=_of("other"), limit=5)
-    (alone,) = query_batch_points(quick, _NAME, [request])
-    (again,) = plain.query_batch_points(_NAME, [request])
-    assert [point.id for point in alone.points] == [point.id for point in again.points]
-    assert {point.payload is None for point in alone.points} == {not request.with_payload}
+    requests = [
+        models.QueryRequest(query=dense, using="dense", filter=_of("other"), limit=5),
+        models.QueryRequest(
+            query=sparse_query, using="sparse", limit=5, params=_params(_of("other"))
+        ),
+    ]
+    alone = query_batch_points(quick, _NAME, requests)
+    again = plain.query_batch_points(_NAME, requests)
+    for one, other, request in zip(alone, again, requests, strict=True):
+        assert [point.id for point in one.points] == [point.id for point in other.points]
+        assert [point.score for point in one.points] == pytest.approx(
+            [point.score for point in other.points], abs=1e-5
+        )
+        assert {point.payload is None for point in one.points} == {not request.with_payload}
 
 
 def test_the_best_come_first_and_no_more_than_asked_for() -> None:
@@ -133,6 +165,8 @@ def test_remembered_filters_are_bounded() -> None:
     client = _client(quick=True)
     client.upsert(_NAME, [models.PointStruct(id=1, vector={"dense": [1.0, 0, 0]}, payload={})])
     for number in range(200):
-        _found(client, [1.0, 0, 0], "dense", _of(str(number)))
+        _found(client, [1.0, 0, 0], "dense", _of(f"{number} " * 10_000))
     local: Any = client._client
-    assert len(local.collections[_NAME]._masks) == 64
+    masks = local.collections[_NAME]._masks
+    assert len(masks) == 64
+    assert sum(len(key) + mask.nbytes for key, mask in masks.items()) == 64 * 33

@@ -90,6 +90,15 @@ class Documents:
         )
         return _ids(rows)
 
+    async def chunks(self, principal: Principal) -> int:
+        """How many chunks the live documents have that the principal may see."""
+        condition, parameters = visible_documents(principal)
+        row = await self._database.row(
+            f"SELECT sum(chunks) AS chunks FROM documents WHERE {condition}",  # noqa: S608
+            parameters,
+        )
+        return int(row["chunks"] or 0) if row else 0
+
     async def known(self, additions: Sequence[Addition]) -> set[str]:
         """Which of these are live as they are; whoever may share such a document may see it."""
         return _ids(await self._database.rows(*_live(additions)))

@@ -1,19 +1,23 @@
 """The index: every read and write of documents and chunks, each in a principal's name."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from bulkhead.auth import Principal
+from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
 from retriever.index.access import Filters, visible_points
+from retriever.index.corpus import corpus
 from retriever.index.documents import Confirm, Documents
 from retriever.index.model import Addition, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
 
 _ATTEMPTS = 2
 """How often a search is made beside changes; found what is not live, it makes one that is alone."""
+_SIZE_SECONDS = 60.0
+_MOST_SIZES = 4096
 
 
 async def _all(_: object, outcomes: Mapping[str, Outcome]) -> Collection[str]:
@@ -30,6 +34,7 @@ class Index:
         self._change = asyncio.Lock()
         """Held while documents become live or hidden, and by a search that must see none of it."""
         self._made = False
+        self._sizes: dict[tuple[str, Role, frozenset[str]], tuple[float, int]] = {}
 
     async def open(self, stamp: Stamp) -> None:
         """Make or check the collection, and clear what a process that died left half done."""
@@ -63,9 +68,21 @@ class Index:
     ) -> tuple[list[Hit], list[Hit]]:
         """What was found, and what of it is live now that it was found."""
         visible = visible_points(principal, filters, hidden)
-        hits = await self._vectors.search(legs, visible, limit)
+        counted = corpus(principal, await self._seen(principal))
+        hits = await self._vectors.search(legs, visible, counted, limit)
         live = await self._documents.live(principal, sorted({hit.document_id for hit in hits}))
         return hits, [hit for hit in hits if hit.document_id in live]
+
+    async def _seen(self, principal: Principal) -> int:
+        """How many chunks the principal may see, as it was within the last minute."""
+        who = principal.tenant, principal.role, principal.groups
+        counted_at, chunks = self._sizes.get(who, (-_SIZE_SECONDS, 0))
+        if time.monotonic() - counted_at >= _SIZE_SECONDS:
+            chunks = await self._documents.chunks(principal)
+            if len(self._sizes) >= _MOST_SIZES:
+                self._sizes.clear()
+            self._sizes[who] = time.monotonic(), chunks
+        return chunks
 
     async def add(
         self, additions: Sequence[Addition], confirm: Confirm = _all

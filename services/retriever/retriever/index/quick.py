@@ -7,6 +7,7 @@ kept between them. There is no public way to do this: it overrides methods of th
 and a property test compares the two.
 """
 
+import hashlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -43,6 +44,13 @@ class Postings:
                 weights.append(weight)
         self._rows = len(vectors)
 
+    def frequency(self, term: int, among: npt.NDArray[Any]) -> int:
+        """How many of the rows that `among` selects have the term."""
+        if term not in self._terms:
+            return 0
+        rows = np.frombuffer(self._terms[term][0], dtype=np.int64)
+        return int(np.count_nonzero(among[rows]))
+
     def scores(self, query: models.SparseVector, count: int) -> Scores:
         """The dot product of `query` with each of `count` rows; minus infinity without a term."""
         sums, found = np.zeros(count), np.zeros(count, dtype=bool)
@@ -59,7 +67,7 @@ class QuickCollection(LocalCollection):
     """A `LocalCollection` whose nearest searches remember; made of one by `hasten`."""
 
     _postings: dict[str, Postings]
-    _masks: OrderedDict[str, Mask]
+    _masks: OrderedDict[bytes, Mask]
 
     def forget(self) -> None:
         """Begin anew, after a row that was there has changed."""
@@ -78,9 +86,9 @@ class QuickCollection(LocalCollection):
     ) -> list[models.ScoredPoint]:
         """The nearest points. Whatever is no plain nearest search is the parent's."""
         name, vector = self._resolve_query_vector_name(query_vector)
-        plain = not offset and score_threshold is None and idf_corpus is None
+        plain = not offset and score_threshold is None
         if plain and isinstance(vector, models.SparseVector) and name in self.sparse_vectors:
-            scores = self._sparse_scores(name, vector)
+            scores = self._sparse_scores(name, vector, idf_corpus)
         elif (
             plain and self._is_cosine(name) and isinstance(vector, np.ndarray) and vector.ndim == 1
         ):
@@ -121,14 +129,24 @@ class QuickCollection(LocalCollection):
             name in self.vectors and self.get_vector_params(name).distance == models.Distance.COSINE
         )
 
-    def _sparse_scores(self, name: str, vector: models.SparseVector) -> Scores:
+    def _sparse_scores(
+        self, name: str, vector: models.SparseVector, idf_corpus: models.Filter | None
+    ) -> Scores:
         validate_sparse_vector(vector)
         if (self.config.sparse_vectors or {})[name].modifier == models.Modifier.IDF:
-            vector = self._rescore_idf(vector, name, None)
-        count = len(self.payload)
+            vector = self._rescore_idf(vector, name, idf_corpus)
+        return self._posted(name).scores(sort_sparse_vector(vector), len(self.payload))
+
+    def _posted(self, name: str) -> Postings:
         postings = self._postings.setdefault(name, Postings())
-        postings.extend(self.sparse_vectors[name][:count])
-        return postings.scores(sort_sparse_vector(vector), count)
+        postings.extend(self.sparse_vectors[name][: len(self.payload)])
+        return postings
+
+    def _corpus_document_frequencies(
+        self, vector_name: str, indices: Sequence[int], mask: npt.NDArray[Any]
+    ) -> dict[int, int]:
+        postings = self._posted(vector_name)
+        return {term: postings.frequency(term, mask) for term in indices}
 
     def _payload_and_non_deleted_mask(
         self, payload_filter: models.Filter | None, vector_name: str | None = None
@@ -147,7 +165,8 @@ class QuickCollection(LocalCollection):
             named = np.zeros(count, dtype=bool)
             named[[self.ids[one] for one in ids if one in self.ids]] = True
             return named
-        key = payload_filter.model_dump_json()
+        # Its digest: what a caller filters by may be long, and is nobody's to keep.
+        key = hashlib.sha256(payload_filter.model_dump_json().encode()).digest()
         known = self._masks.get(key, np.zeros(0, dtype=bool))
         if len(known) < count:
             rest = calculate_payload_mask(
@@ -194,6 +213,7 @@ def query_batch_points(
             query=one.query,
             using=one.using,
             query_filter=one.filter,
+            search_params=one.params,
             limit=one.limit,
             with_payload=one.with_payload,
         )

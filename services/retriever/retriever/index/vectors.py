@@ -9,13 +9,14 @@ from typing import Any
 from qdrant_client import models
 
 from bulkhead.errors import ApiError
+from retriever.index import corpus
 from retriever.index.access import EVERYONE
 from retriever.index.connect import Connection
 from retriever.index.model import Addition, Hit, Mode, Scores
 from retriever.index.reaching import reaching
 
 DENSE, SPARSE = "dense", "sparse"
-LAYOUT = 1
+LAYOUT = 2
 """Version of a point's vectors and payload; raised when a release writes them differently."""
 
 _KEYWORD = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD)
@@ -24,6 +25,7 @@ _INDEXES = {
     "groups": _KEYWORD,
     "document_id": _KEYWORD,
     "source": _KEYWORD,
+    corpus.FIELD: _KEYWORD,
 }
 _OLDEST_SERVER = (1, 19)
 """The first that counts a word's frequency in what the caller may see, and not in all there is."""
@@ -154,12 +156,16 @@ class Vectors:
         with reaching():
             await self._writes.delete(self._collection, selector, wait=True)
 
-    async def search(self, legs: Legs, visible: models.Filter, limit: int) -> list[Hit]:
+    async def search(
+        self, legs: Legs, visible: models.Filter, counted: models.Filter, limit: int
+    ) -> list[Hit]:
         """The best `limit` chunks, best first, each with its score on every leg that ran.
 
-        The fusion is Qdrant's. A fused score says nothing of how near a chunk is, so the legs are
-        then asked to score what was found: a fused search costs a second, small round trip.
+        Words are weighed by how many chunks of `counted` have them. The fusion is Qdrant's. A fused
+        score says nothing of how near a chunk is, so the legs are then asked to score what was
+        found: a fused search costs a second, small round trip.
         """
+        params = {SPARSE: models.SearchParams(idf=models.IdfCorpusParams(corpus=counted))}
         vectors: dict[str, models.Query] = {}
         if legs.mode is not Mode.SPARSE:
             assert legs.dense is not None
@@ -168,22 +174,38 @@ class Vectors:
             vectors[SPARSE] = models.NearestQuery(nearest=legs.sparse)
         with reaching():
             if legs.mode is Mode.HYBRID:
-                return await self._fused(vectors, legs, visible, limit)
+                return await self._fused(vectors, params, legs, visible, limit)
             ((using, query),) = vectors.items()
             answer = await self._reads.query_points(
-                self._collection, query=query, using=using, query_filter=visible, limit=limit
+                self._collection,
+                query=query,
+                using=using,
+                query_filter=visible,
+                search_params=params.get(using),
+                limit=limit,
             )
             scores = {using: {str(point.id): point.score for point in answer.points}}
             return [_hit(point, scores) for point in answer.points]
 
     async def _fused(
-        self, vectors: dict[str, models.Query], legs: Legs, visible: models.Filter, limit: int
+        self,
+        vectors: Mapping[str, models.Query],
+        params: Mapping[str, models.SearchParams],
+        legs: Legs,
+        visible: models.Filter,
+        limit: int,
     ) -> list[Hit]:
         prefetch = max(limit, legs.prefetch)
         found = await self._reads.query_points(
             self._collection,
             prefetch=[
-                models.Prefetch(query=query, using=using, filter=visible, limit=prefetch)
+                models.Prefetch(
+                    query=query,
+                    using=using,
+                    filter=visible,
+                    params=params.get(using),
+                    limit=prefetch,
+                )
                 for using, query in vectors.items()
             ],
             query=legs.fusion,
@@ -198,7 +220,12 @@ class Vectors:
             self._collection,
             [
                 models.QueryRequest(
-                    query=query, using=using, filter=these, limit=limit, with_payload=False
+                    query=query,
+                    using=using,
+                    filter=these,
+                    params=params.get(using),
+                    limit=limit,
+                    with_payload=False,
                 )
                 for using, query in vectors.items()
             ],
@@ -237,11 +264,13 @@ def _points(addition: Addition) -> Iterator[models.PointStruct]:
         "metadata": document.metadata,
     }
     for n, chunk in enumerate(document.chunks):
+        chunk_id = point_id(document.id, n)
         yield models.PointStruct(
-            id=point_id(document.id, n),
+            id=chunk_id,
             vector={DENSE: list(addition.dense[n]), SPARSE: addition.sparse[n]},
             payload={
                 **shared,
+                corpus.FIELD: corpus.marks(addition.principal.tenant, document.groups, chunk_id),
                 "page": chunk.page,
                 "page_breaks": chunk.page_breaks,
                 "start": chunk.start,
