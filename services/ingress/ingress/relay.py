@@ -1,11 +1,19 @@
-"""A TCP relay: bytes both ways, half-closes kept, and a bound on how many at once."""
+"""A TCP relay for HTTP: bytes both ways, and a bound on how many at once.
+
+A client may close its side and still be answered. The far end closes when it is done, and then so
+is the connection: a client that says nothing more would keep its place for ever.
+"""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 5.0
+_UNREAD_SECONDS = 60.0
+"""How long a client may leave its answer unread; the services behind give up after 30."""
 _UNREACHABLE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
     b"Connection: close\r\nRetry-After: 2\r\nContent-Length: %d\r\n\r\n%b"
@@ -38,10 +46,15 @@ class Relay:
     """Serves one route. The far end is fixed here: no byte from either side can choose another."""
 
     def __init__(self, route: Route, most: int) -> None:
-        """`most` bounds the connections that are open at once; one more is closed unread."""
+        """`most` bounds the connections that are open at once.
+
+        For one more the oldest is closed that has not sent a byte yet; where all have, it is the
+        new one, unread.
+        """
         self._route = route
         self._most = most
         self._open: set[asyncio.Task[None]] = set()
+        self._silent: dict[asyncio.Task[None], None] = {}
 
     async def start(self, host: str) -> asyncio.Server:
         """Listen at `host`."""
@@ -57,11 +70,20 @@ class Relay:
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= self._most:
-            writer.close()
-            return
+            if not self._silent:
+                writer.close()
+                return
+            oldest = next(iter(self._silent))
+            self._ended(oldest)
+            oldest.cancel()
         task = asyncio.create_task(self._relay(reader, writer))
         self._open.add(task)
-        task.add_done_callback(self._open.discard)
+        self._silent[task] = None
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._open.discard(task)
+        self._silent.pop(task, None)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far: asyncio.StreamWriter | None = None
@@ -75,10 +97,15 @@ class Relay:
                 await self._refuse(writer)
                 return
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pump(reader, far))
-                both.create_task(_pump(answers, writer))
-        except* (OSError, asyncio.CancelledError):
-            pass  # either side left, or the process ends
+                heard = partial(self._silent.pop, asyncio.current_task(), None)
+                asking = both.create_task(_pump(reader, far, heard))
+                await _pump(answers, writer)
+                asking.cancel()
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                writer.close()
+                await writer.wait_closed()
+        except* (OSError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()  # either side left, or reads nothing, or the process ends
         finally:
             for end in (writer, far):
                 if end is not None:
@@ -92,10 +119,19 @@ class Relay:
             await writer.drain()
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Copy until the source ends, then tell the sink so; a slow sink slows the source."""
+async def _pump(
+    source: asyncio.StreamReader,
+    sink: asyncio.StreamWriter,
+    heard: Callable[[], object] = lambda: None,
+) -> None:
+    """Copy until the source ends, then tell the sink so; a slow sink slows the source.
+
+    `heard` is called when something comes. Raises `TimeoutError` for a sink that takes nothing.
+    """
     while chunk := await source.read(_CHUNK):
+        heard()
         sink.write(chunk)
-        await sink.drain()
+        async with asyncio.timeout(_UNREAD_SECONDS):
+            await sink.drain()
     if sink.can_write_eof():
         sink.write_eof()

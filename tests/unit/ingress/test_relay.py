@@ -97,6 +97,58 @@ async def test_one_connection_too_many_is_closed_and_the_others_go_on() -> None:
             writer.close()
 
 
+async def test_silent_clients_whom_the_far_end_gave_up_hold_no_place() -> None:
+    async def impatient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        writer.close()
+
+    async with relaying(impatient, most=4) as (port, relay):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        for reader, _ in silent:
+            assert (await asyncio.wait_for(reader.read(-1), 5)).startswith(b"HTTP/1.1 408 ")
+        await asyncio.wait_for(relay.close(60), 20)  # there is nothing to wait for
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_a_client_that_speaks_takes_the_place_of_the_oldest_that_never_did() -> None:
+    async with relaying(echo, most=3) as (port, _):
+        reader, spoken = await asyncio.open_connection("127.0.0.1", port)
+        spoken.write(b"a")
+        assert await asyncio.wait_for(reader.read(1), 5) == b"a"
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        for _ in range(3):
+            newcomer, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"b")
+            assert await asyncio.wait_for(newcomer.read(1), 5) == b"b"
+            writer.write_eof()
+            assert await asyncio.wait_for(newcomer.read(-1), 5) == b" end"
+            writer.close()
+        spoken.write(b"c")
+        assert await asyncio.wait_for(reader.read(1), 5) == b"c"
+        for writer in (spoken, *(one for _, one in silent)):
+            writer.close()
+
+
+async def test_a_client_that_reads_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingress.relay._UNREAD_SECONDS", 0.1)
+    cut = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        except OSError:
+            cut.set()
+
+    async with relaying(endless) as (port, _):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await asyncio.wait_for(cut.wait(), 20)
+        writer.close()
+
+
 async def test_at_the_end_a_stream_gets_its_time_and_a_stuck_one_is_cut() -> None:
     go = asyncio.Event()
 
