@@ -34,12 +34,14 @@ def test_the_gate_refuses_and_says_why(attack: Attack) -> None:
 async def test_what_passes_the_gate_ends_at_a_limit_or_gives_own_rows(
     attack: Attack, database: SampleDatabase
 ) -> None:
-    async with database.execution(query_seconds=1) as execution:
+    seconds = 60 if attack.bounded == "rows" else 1  # a busy machine is no finding
+    async with database.execution(query_seconds=seconds) as execution:
         outcome = await _outcome(execution, attack.sql)
         assert re.search(attack.bounded, outcome)
         assert VAULT_CANARY not in outcome
         # The server still works, and so does this tenant's pool.
-        assert "rows" in await _outcome(execution, "select count(*) from services")
+        while "rows" not in (after := await _outcome(execution, "select count(*) from services")):
+            assert "too long" in after  # pytest's timeout ends it
 
 
 async def _outcome(execution: Execution, sql: str) -> str:

@@ -140,6 +140,13 @@ QUERIES = [
     # arrays, rows and casts
     "select unnest(array['a', 'b']), (array[1, 2, 3])[2], (array[1, 2, 3])[1:2]",
     "select * from unnest(array[1, 2]) with ordinality as u (n, i)",
+    "select u.n, u.i from unnest(array[1, 2]) with ordinality as u (n, i)",
+    "select g.g, h.h, generate_series.generate_series from generate_series(1, 2) g,"
+    " generate_series(1, 2) as h (h), generate_series(1, 2)",
+    "select r.generate_series, r.now from rows from (generate_series(1, 2), now()) as r",
+    "select u.u, u.ordinality from unnest(array['a']) with ordinality as u",
+    "select d.regrole from (select name as regrole from services) d limit 1",
+    "select g.upper, ('a'::text).upper from unnest(array['a']) as g",
     "select cardinality(array[1, 2]), array_length(array[1, 2], 1),"
     " array_to_string(array['a', 'b'], ','), array_position(array[1, 2], 2)",
     "select id from incidents where severity = any (array['SEV1', 'SEV2'])",

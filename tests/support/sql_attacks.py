@@ -11,6 +11,7 @@ class Attack:
 
     `bounded` statements pass the gate, for they are plain SELECTs; they must end at a limit or
     give nothing that is not the caller's: `bounded` is a pattern of the tool error, or "rows".
+    What ends at a limit would take hours on any machine, or any memory; what gives rows, little.
     """
 
     name: str
@@ -25,6 +26,7 @@ NO_FORM = "this form of SQL is not allowed"
 NO_FUNCTION = "is not allowed; allowed are"
 NO_TABLE = "there is no table"
 NO_SYSTEM = "system column"
+CALLS = "would call it"
 ONE = "send exactly one statement"
 CONTROL = "control characters"
 NO_PARSE = "cannot be parsed"
@@ -164,6 +166,37 @@ ATTACKS = [
     Attack("variadic", "select concat(variadic array['a'])", NO_FORM),
     Attack("row.function", "select s.pg_typeof from services s", "begin with pg_"),
     Attack("(row).function", "select (s).pg_column_size from services s", "begin with pg_"),
+    # functions and casts by attribute notation
+    Attack("a cast to regrole by attribute",
+           "select n.regrole from generate_series(1, 9) n", CALLS),
+    Attack("a cast to regclass by attribute",
+           "select n.regclass from generate_series(1, 9) as n", CALLS),
+    Attack("a cast in parentheses", "select (n).regclass from generate_series(1, 9) n", CALLS),
+    Attack("a cast of a column of a subquery",
+           "select (t.n).regrole from (select 1 as n) t", CALLS),
+    Attack("current_setting by attribute", "select ('port'::text).current_setting", CALLS),
+    Attack("obj_description by attribute", "select (1259).obj_description", CALLS),
+    Attack("setseed by attribute", "select (0.5::float8).setseed", CALLS),
+    Attack("txid_status by attribute", "select (1::int8).txid_status", CALLS),
+    Attack("lo_get of a parameter by attribute", "select ($1).lo_get", CALLS),
+    Attack("an attribute of an element", "select (array['port'])[1].current_setting", CALLS),
+    Attack("an attribute of a call", "select (lower('PORT')).current_setting", CALLS),
+    Attack("an attribute of a scalar subquery", "select (select 1).regclass", CALLS),
+    Attack("an attribute of a function without an alias",
+           "select generate_series.regrole from generate_series(1, 9)", CALLS),
+    Attack("an attribute in another clause",
+           "select 1 from unnest(array['port']) s order by s.current_setting", CALLS),
+    Attack("an attribute in a correlated subquery",
+           "select (select n.regrole) from generate_series(1, 9) n", CALLS),
+    Attack("an attribute that is a column elsewhere",
+           "select 1 from generate_series(1, 9) as n (regrole) where n.regrole > 1 union all"
+           " select n.regrole::int4 from generate_series(1, 9) as n", CALLS),
+    Attack("an attribute of a name that has another column",
+           "select regrole.regrole from generate_series(1, 9) as regrole (n)", CALLS),
+    Attack("an attribute behind ordinality",
+           "select n.regrole from unnest(array[1]) with ordinality as n (x, i)", CALLS),
+    Attack("a value in FROM that PostgreSQL names",
+           "select int4.regrole from cast(10 as int4)", "a name"),
     Attack("current_user", "select current_user", "names of roles"),
     Attack("session_user in from", "select * from session_user", "names of roles"),
     Attack("current_catalog", "select current_catalog", "names of roles"),
@@ -242,8 +275,8 @@ ATTACKS = [
     Attack("a four-way cross join",
            "select count(*) from costs a, costs b, costs c, costs d", bounded=LIMIT),
     Attack("the query of review INC-116",
-           "select count(*) from deployments d, costs c where d.id::text || c.id::text like '%x%'"
-           " or d.id * c.id < 0", bounded=LIMIT),
+           "select count(*) from deployments d, costs c, deployments e, costs f"
+           " where d.id::text || c.id::text like '%x%' or d.id * c.id < 0", bounded=LIMIT),
     Attack("a recursion without end",
            "with recursive a as (select 1 as n union all select n + 1 from a)"
            " select count(*) from a", bounded=LIMIT),
@@ -264,6 +297,6 @@ ATTACKS = [
     Attack("a row as JSON by attribute", "select s.row_to_json from services s", bounded="rows"),
     Attack("a huge number", "select 10::numeric ^ 100000", bounded="rows"),
     Attack("an infinite loop of unions",
-           "select 1 from services a, services b, services c, services d, services e,"
-           " services f where a.id + b.id + c.id + d.id + e.id + f.id < 0", bounded=LIMIT),
+           "select 1 from costs a, costs b, costs c, costs d, costs e, costs f"
+           " where a.id + b.id + c.id + d.id + e.id + f.id < 0", bounded=LIMIT),
 ]  # fmt: skip

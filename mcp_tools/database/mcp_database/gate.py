@@ -11,6 +11,7 @@ from typing import Any
 import pgparse
 
 from bulkhead.mcp.tools import ToolError
+from mcp_database import attributes
 from mcp_database.grammar import (
     FORBIDDEN,
     FUNCTIONS,
@@ -57,6 +58,13 @@ class Gate:
         if list(statement) != ["SelectStmt"]:
             raise Refused("only SELECT is allowed; this server reads and changes nothing")
         self._node(statement, frozenset(), 0)
+        if attributes.unnamed(statement):
+            raise Refused("give each value in FROM a name: FROM current_date AS today")
+        for name in attributes.calls(statement):
+            raise Refused(
+                f"what has no column {_shown(name)} would call it; write functions as f(x), and"
+                " fields of composite values not at all"
+            )
 
     def _node(self, value: Any, scope: Scope, depth: int) -> None:
         """Check a wrapped node, or each of a list; `{}` stands for nothing."""
