@@ -264,7 +264,7 @@ def main(
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         sink = exits.enter_context(receiving())
         log = exits.enter_context((folder / "llm.log").open("wb"))
-        command = [sys.executable, "-m", "bench.retriever", "serve-model", str(PORT), "100000"]
+        command = [sys.executable, "-m", "bench.scripted", str(PORT), "100000"]
         model = subprocess.Popen(command, stdout=log, stderr=log)
         exits.callback(model.wait)
         exits.callback(model.terminate)
