@@ -11,8 +11,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bulkhead.telemetry import histograms
-
 Labels = frozenset[tuple[str, Any]]
 
 
@@ -20,7 +18,6 @@ Labels = frozenset[tuple[str, Any]]
 def _recording() -> tuple[InMemoryMetricReader, InMemorySpanExporter]:
     reader, spans = InMemoryMetricReader(), InMemorySpanExporter()
     metrics.set_meter_provider(MeterProvider([reader]))
-    histograms.record_from_now()
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(tracers)
@@ -38,13 +35,10 @@ class Recorded:
     def _points(self) -> dict[tuple[str, Labels], float]:
         """What every series counts, by metric and labels."""
         points: dict[tuple[str, Labels], float] = {}
-        time.sleep(0.02)  # some of it is recorded a turn after the last byte has left
+        time.sleep(0.02)  # a request is counted when its last byte has left
         data = self._reader.get_metrics_data()
-        scopes = [histograms.read()]
         for resource in data.resource_metrics if data else ():
-            scopes += resource.scope_metrics
-        for scope in scopes:
-            for metric in scope.metrics:
+            for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
                 for point in metric.data.data_points:
                     labels = frozenset((point.attributes or {}).items())
                     points[metric.name, labels] = (

@@ -33,6 +33,7 @@ from bulkhead.middleware import RequestContext
 from bulkhead.protocol import bounded_protocol
 from bulkhead.proxies import spare
 from bulkhead.settings import CommonSettings, ServiceSettings
+from bulkhead.telemetry.http import is_untraced
 from bulkhead.telemetry.setup import TelemetrySettings, configure
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ def create_app(
         lifespan=lifespan,
         openapi_url="/openapi.json" if documented else None,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext's
+        # A request is one span. Failures are logged by `RequestContext`, without a user's words.
+        telemetry={"logs": False, "operation_spans": False, "exclude": is_untraced},
     )
     app.state.name = name
     app.state.fail = logger.critical

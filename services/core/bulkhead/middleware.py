@@ -11,6 +11,9 @@ import re
 import time
 import uuid
 
+from opentelemetry.baggage import set_baggage
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import Span, get_current_span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bulkhead.errors import ApiError, HeadTooLarge, RequestTimedOut, TooLarge
 from bulkhead.logs import request_id
 from bulkhead.settings import CommonSettings
-from bulkhead.telemetry.http import Served, is_traced
+from bulkhead.telemetry import names
 
 logger = logging.getLogger("bulkhead.request")
 
@@ -47,41 +50,32 @@ class RequestContext:
         headers = Headers(scope=scope)
         offered = headers.get("x-request-id", "")
         token = request_id.set(offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex)
-        traced = is_traced(scope["path"])
-        served = Served(scope, headers, request_id.get()) if traced else None
-        status, failure = 0, None
+        context = attach(set_baggage(names.REQUEST_ID, request_id.get()))  # for the neighbours
+        _describe(get_current_span(), scope)
+        exchange = _Exchange(self._bounded(receive), send)
         started = time.perf_counter()
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id.get()
-            await send(message)
-
         try:
             self._refuse_announced_excess(scope, headers)
-            await self.app(scope, self._bounded(receive), send_with_id)
+            await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
-            status = status or CLIENT_LEFT
+            pass
         except ApiError as error:
-            await self._fail(error, status, send_with_id)
-        except Exception as error:
-            failure = type(error).__name__
+            await exchange.fail(error)
+        except Exception:
             logger.exception("the request failed")
-            await self._fail(ApiError("something broke on our side"), status, send_with_id)
+            await exchange.fail(ApiError("something broke on our side"))
         finally:
+            await exchange.end()
             logger.info(
                 "request",
                 extra={
                     "method": scope["method"],
                     "path": scope["path"],
-                    "status": status,
+                    "status": exchange.status,
                     "duration_ms": round((time.perf_counter() - started) * 1000, 2),
                 },
             )
-            if served is not None:
-                served.end(status, failure)
+            detach(context)
             request_id.reset(token)
 
     def _refuse_announced_excess(self, scope: Scope, headers: Headers) -> None:
@@ -118,8 +112,31 @@ class RequestContext:
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the request body may hold at most {self.max_body_bytes} bytes")
 
-    async def _fail(self, error: ApiError, status: int, send: Send) -> None:
-        if status:  # the response has begun: all that is left is to end it
+
+class _Exchange:
+    """A request and its response on their way through: what has begun, what has ended."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._left = self._ended = False
+        self.status = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left = self._left or message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-ID"] = request_id.get()
+        else:
+            self._ended = not message.get("more_body", False)
+        await self._send(message)
+
+    async def fail(self, error: ApiError) -> None:
+        """Answer with an error, if the response has not begun."""
+        if self.status:
             return
         body = json.dumps(error.body(request_id.get())).encode()
         headers = {
@@ -128,5 +145,23 @@ class RequestContext:
             **error.headers,
         }
         raw = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
-        await send({"type": "http.response.start", "status": error.status, "headers": raw})
-        await send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.start", "status": error.status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def end(self) -> None:
+        """End a response that its client does not wait for, so that nobody takes it for broken.
+
+        The server drops what is sent to a client that has left; FastAPI's telemetry sees the end.
+        """
+        if not self._left or self._ended:
+            return
+        if not self.status:
+            await self.send({"type": "http.response.start", "status": CLIENT_LEFT, "headers": []})
+        await self.send({"type": "http.response.body", "body": b""})
+
+
+def _describe(span: Span, scope: Scope) -> None:
+    """Add to the request's span which request it is, and take out what a user may have written."""
+    span.set_attribute(names.REQUEST_ID, request_id.get())
+    if scope["query_string"]:
+        span.set_attribute(names.URL_QUERY, "REDACTED")

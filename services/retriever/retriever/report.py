@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from opentelemetry.baggage import get_baggage
 
 from bulkhead.telemetry import names
-from bulkhead.telemetry.deferred import soon
 from bulkhead.telemetry.instruments import DEGRADED, STAGE_DURATION, TOP1_SCORE
 
 
@@ -53,14 +52,15 @@ class Report:
 
     def finish(self) -> None:
         """Note the whole time, from the making of this report to now, and count all of it."""
-        soon(self._count, dict(self.timings))
+        self._count()
         self.timings["total"] = round((time.perf_counter() - self._started) * 1000, 3)
 
-    def _count(self, stages: dict[str, float]) -> None:
+    def _count(self) -> None:
         traffic = {names.TRAFFIC: self.traffic}
-        for stage, milliseconds in stages.items():
+        for stage, milliseconds in self.timings.items():
             STAGE_DURATION.record(milliseconds / 1000, {names.STAGE: stage, **traffic})
         if self.top1_score is not None:
-            TOP1_SCORE.record(self.top1_score, traffic)
+            # A histogram takes no negative value; its lowest bucket is where one belongs.
+            TOP1_SCORE.record(max(self.top1_score, 0.0), traffic)
         for part in self.degraded:
             DEGRADED.add(1, {names.STAGE: part, **traffic})

@@ -1,11 +1,12 @@
 """A served request is one span and a duration; its trace goes on at neighbours."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from opentelemetry.baggage import get_baggage
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
@@ -13,6 +14,7 @@ from starlette.responses import StreamingResponse
 from telemetry import Recorded
 
 from bulkhead.app import create_app
+from bulkhead.disconnect import unless_disconnected
 from bulkhead.health import Readiness
 from bulkhead.settings import ServiceSettings
 from bulkhead.telemetry.http import CARRYING
@@ -42,6 +44,19 @@ def made() -> FastAPI:
             for word in ("one ", "two"):
                 with span("word"):
                     yield word
+
+        return StreamingResponse(words())
+
+    @router.get("/slow")
+    async def slow(request: Request) -> None:
+        await unless_disconnected(request, asyncio.sleep(60))
+
+    @router.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def words() -> AsyncIterator[str]:
+            while True:
+                yield "word "
+                await asyncio.sleep(0.001)
 
         return StreamingResponse(words())
 
@@ -103,7 +118,7 @@ async def test_its_duration_has_no_label_that_who_asks_may_make_up(recorded: Rec
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "kind"), [("/broken", 500, "RuntimeError"), ("/unavailable", 503, "503")]
+    ("path", "status", "kind"), [("/broken", 500, "500"), ("/unavailable", 503, "503")]
 )
 async def test_a_failure_of_ours_is_an_error_without_its_words(
     recorded: Recorded, path: str, status: int, kind: str
@@ -113,6 +128,40 @@ async def test_a_failure_of_ours_is_an_error_without_its_words(
     assert found.status.status_code is StatusCode.ERROR
     assert (found.attributes or {})["error.type"] == kind
     assert "nobody" not in found.to_json()
+
+
+async def test_what_a_query_holds_is_not_kept(recorded: Recorded) -> None:
+    assert (await asked("/items/7?q=marzipan")).status_code == 200
+    assert "marzipan" not in server_span(recorded).to_json()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/slow", 499), ("/endless", 200)])
+async def test_a_client_that_leaves_is_no_error(recorded: Recorded, path: str, status: int) -> None:
+    leaving = asyncio.Event()
+    messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await leaving.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message.get("body"):
+            leaving.set()
+
+    if path == "/slow":
+        leaving.set()
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [], "root_path": "",
+    }  # fmt: skip
+    await made()(scope, receive, send)
+    found = server_span(recorded)
+    assert found.status.status_code is StatusCode.UNSET
+    assert "error.type" not in (found.attributes or {})
+    assert (found.attributes or {})["http.response.status_code"] == status
 
 
 async def test_a_callers_mistake_is_no_error(recorded: Recorded) -> None:

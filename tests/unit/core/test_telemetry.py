@@ -43,7 +43,6 @@ METRICS = {
     "TIME_TO_FIRST_CHUNK": "gen_ai.client.operation.time_to_first_chunk",
     "TOKEN_USAGE": "gen_ai.client.token.usage",
     "TOOL_CALLS": "rag.tool.calls",
-    "SERVED_DURATION": "http.server.request.duration",
     "TOP1_SCORE": "rag.retrieval.top1_score",
 }
 """Dashboards and alerts ask for these. Whoever renames one changes them too."""

@@ -6,9 +6,6 @@ document or a question, so that the number of time series stays bounded.
 
 from opentelemetry.metrics import get_meter
 
-from bulkhead.telemetry.histograms import Histogram
-from bulkhead.telemetry.sums import Counter, UpDownCounter
-
 _meter = get_meter("bulkhead")
 
 # Buckets of the GenAI conventions: 10 ms to 82 s, doubling; tokens from 1 to 4^13.
@@ -18,103 +15,91 @@ _TOKENS = [float(4**n) for n in range(14)]
 _STAGE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, *_SECONDS]
 _SHARES = [n / 20 for n in range(1, 21)]
 
-# A request that is served: http.*, network.protocol.version, url.scheme, error.type.
-SERVED_DURATION = Histogram(
-    "http.server.request.duration",
-    unit="s",
-    description="Time of a request, to the end of its answer.",
-    # As the HTTP conventions advise.
-    bounds=[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0],
-)
-
 # The model, as the retriever sees it: gen_ai.operation.name, gen_ai.provider.name,
 # gen_ai.request.model, error.type, rag.traffic.
-OPERATION_DURATION = Histogram(
+OPERATION_DURATION = _meter.create_histogram(
     "gen_ai.client.operation.duration",
     unit="s",
     description="Time of a whole call to a model.",
-    bounds=_SECONDS,
+    explicit_bucket_boundaries_advisory=_SECONDS,
 )
-TIME_TO_FIRST_CHUNK = Histogram(
+TIME_TO_FIRST_CHUNK = _meter.create_histogram(
     "gen_ai.client.operation.time_to_first_chunk",
     unit="s",
     description="Time from a call to a model to its first words.",
-    bounds=_SECONDS,
+    explicit_bucket_boundaries_advisory=_SECONDS,
 )
-TIME_PER_OUTPUT_CHUNK = Histogram(
+TIME_PER_OUTPUT_CHUNK = _meter.create_histogram(
     "gen_ai.client.operation.time_per_output_chunk",
     unit="s",
     description="Time between pieces of an answer, after the first, as a mean over the answer.",
-    bounds=_STAGE_SECONDS,
+    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-TOKEN_USAGE = Histogram(  # and gen_ai.token.type
+TOKEN_USAGE = _meter.create_histogram(  # and gen_ai.token.type
     "gen_ai.client.token.usage",
     unit="{token}",
     description="Tokens of a call to a model, read and written.",
-    bounds=_TOKENS,
+    explicit_bucket_boundaries_advisory=_TOKENS,
 )
 
 # A question: rag.traffic, and what stands beside each.
-ANSWERS = Counter(  # rag.outcome: answered, abstained, error
-    _meter, "rag.answers", unit="{answer}", description="Questions, by what became of them."
+ANSWERS = _meter.create_counter(  # rag.outcome: answered, abstained, error
+    "rag.answers", unit="{answer}", description="Questions, by what became of them."
 )
-ANSWER_DURATION = Histogram(  # rag.outcome
+ANSWER_DURATION = _meter.create_histogram(  # rag.outcome
     "rag.answer.duration",
     unit="s",
     description="Time from a question to the end of its answer.",
-    bounds=_SECONDS,
+    explicit_bucket_boundaries_advisory=_SECONDS,
 )
-FIRST_TOKEN = Histogram(
+FIRST_TOKEN = _meter.create_histogram(
     "rag.answer.time_to_first_token",
     unit="s",
     description="Time from a question to the first word of its answer.",
-    bounds=_SECONDS,
+    explicit_bucket_boundaries_advisory=_SECONDS,
 )
-STAGE_DURATION = Histogram(  # rag.stage
+STAGE_DURATION = _meter.create_histogram(  # rag.stage
     "rag.stage.duration",
     unit="s",
     description="Time of one stage of a question.",
-    bounds=_STAGE_SECONDS,
+    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-TOP1_SCORE = Histogram(
+TOP1_SCORE = _meter.create_histogram(
     "rag.retrieval.top1_score",
     unit="1",
     description="Cosine of the best chunk: low where a question is out of scope.",
-    bounds=_SHARES,
+    explicit_bucket_boundaries_advisory=_SHARES,
 )
-RETRIEVED = Counter(  # rag.result: cited, not_cited
-    _meter, "rag.retrieval.chunks", unit="{chunk}", description="Chunks shown to the model."
+RETRIEVED = _meter.create_counter(  # rag.result: cited, not_cited
+    "rag.retrieval.chunks", unit="{chunk}", description="Chunks shown to the model."
 )
-DEGRADED = Counter(  # rag.stage: the part that was down
-    _meter,
+DEGRADED = _meter.create_counter(  # rag.stage: the part that was down
     "rag.degraded",
     unit="{answer}",
     description="Requests served without a part that was down.",
 )
-EVALUATIONS = Counter(  # gen_ai.evaluation.name, rag.evaluator, …score.label
-    _meter, "rag.evaluations", unit="{evaluation}", description="Verdicts on answers, by evaluator."
+EVALUATIONS = _meter.create_counter(  # gen_ai.evaluation.name, rag.evaluator, …score.label
+    "rag.evaluations", unit="{evaluation}", description="Verdicts on answers, by evaluator."
 )
-EVALUATION_ELIGIBLE = Counter(  # gen_ai.evaluation.name, rag.evaluator
-    _meter,
+EVALUATION_ELIGIBLE = _meter.create_counter(  # gen_ai.evaluation.name, rag.evaluator
     "rag.evaluation.eligible",
     unit="{answer}",
     description="Answers that could be evaluated.",
 )
-EVALUATION_DROPPED = Counter(
+EVALUATION_DROPPED = _meter.create_counter(
     # rag.stage: sample (retriever's queue full), send (not taken), queue (and rag.evaluator)
-    _meter,
     "rag.evaluation.dropped",
     unit="{answer}",
     description="Answers drawn for evaluation that were not evaluated.",
 )
-EVALUATION_DURATION = Histogram(  # rag.evaluator
+EVALUATION_DURATION = _meter.create_histogram(  # rag.evaluator
     "rag.evaluation.duration",
     unit="s",
     description="Time of one verdict.",
-    bounds=_STAGE_SECONDS,
+    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-CANARIES = Counter(  # rag.result: hit, miss, absent, declined, not_declined, error
-    _meter, "rag.retrieval.canary", unit="{question}", description="Labelled questions, by outcome."
+CANARIES = _meter.create_counter(  # rag.result: hit, miss, absent, declined, not_declined, error
+    "rag.retrieval.canary", unit="{question}", description="Labelled questions, by outcome."
 )
 CANARY_HIT_RATE = _meter.create_gauge(
     "rag.retrieval.canary.hit_rate",
@@ -126,93 +111,89 @@ CANARY_MRR = _meter.create_gauge(
     unit="1",
     description="Mean reciprocal rank of the labelled passages, in the last round.",
 )
-FEEDBACK = Counter(  # rag.vote: up, down
-    _meter, "rag.feedback", unit="{vote}", description="Votes on answers."
+FEEDBACK = _meter.create_counter(  # rag.vote: up, down
+    "rag.feedback", unit="{vote}", description="Votes on answers."
 )
-TOOL_CALLS = Counter(  # gen_ai.tool.name, rag.tool.server, rag.outcome
-    _meter,
+TOOL_CALLS = _meter.create_counter(  # gen_ai.tool.name, rag.tool.server, rag.outcome
     "rag.tool.calls",
     unit="{call}",
     description="Tool calls that a model asked for, by outcome.",
 )
-LIMITED = Counter(
+LIMITED = _meter.create_counter(
     # rag.limit: requests, tokens, documents, refusals; of the places at once: searches, chats
-    _meter,
     "rag.rate_limited",
     unit="{request}",
     description="Requests refused because of a rate limit.",
 )
-CACHE_LOOKUPS = Counter(  # rag.cache, rag.result: hit, miss
-    _meter, "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."
+CACHE_LOOKUPS = _meter.create_counter(  # rag.cache, rag.result: hit, miss
+    "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."
 )
 
 # A message of MCP: mcp.method.name, gen_ai.operation.name, gen_ai.tool.name, error.type.
 # Buckets as its conventions have them.
 _MCP_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0]
-MCP_SERVER_DURATION = Histogram(
+MCP_SERVER_DURATION = _meter.create_histogram(
     "mcp.server.operation.duration",
     unit="s",
     description="Duration of an MCP request or notification, as the server saw it.",
-    bounds=_MCP_SECONDS,
+    explicit_bucket_boundaries_advisory=_MCP_SECONDS,
 )
-MCP_CLIENT_DURATION = Histogram(  # and rag.tool.server
+MCP_CLIENT_DURATION = _meter.create_histogram(  # and rag.tool.server
     "mcp.client.operation.duration",
     unit="s",
     description="Duration of an MCP request, as its client saw it.",
-    bounds=_MCP_SECONDS,
+    explicit_bucket_boundaries_advisory=_MCP_SECONDS,
 )
 
 # Ingestion
-DOCUMENTS = Counter(  # rag.outcome: added, replaced, unchanged, failed
-    _meter,
+DOCUMENTS = _meter.create_counter(  # rag.outcome: added, replaced, unchanged, failed
     "rag.ingest.documents",
     unit="{document}",
     description="Documents, by what became of them.",
 )
-CHUNKS = Counter(
-    _meter, "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
+CHUNKS = _meter.create_counter(
+    "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
 )
-INGEST_STAGE_DURATION = Histogram(  # rag.stage: parse, chunk, embed, index
+INGEST_STAGE_DURATION = _meter.create_histogram(  # rag.stage: parse, chunk, embed, index
     "rag.ingest.stage.duration",
     unit="s",
     description="Time to parse or chunk a document, and to embed or index those that go together.",
-    bounds=_STAGE_SECONDS,
+    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-DOCUMENTS_WAITING = UpDownCounter(
-    _meter,
+DOCUMENTS_WAITING = _meter.create_up_down_counter(
     "rag.ingest.waiting",
     unit="{document}",
     description="Documents that wait to be taken in.",
 )
 
 # The embedding service: embedding.lane, reading (queries, pairs) or bulk
-BATCH_DURATION = Histogram(
+BATCH_DURATION = _meter.create_histogram(
     "embedding.batch.duration",
     unit="s",
     description="Time of the model for one batch.",
-    bounds=_STAGE_SECONDS,
+    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-BATCH_TEXTS = Histogram(
+BATCH_TEXTS = _meter.create_histogram(
     "embedding.batch.texts",
     unit="{text}",
     description="Texts in a batch.",
-    bounds=[1, 2, 4, 8, 16, 32, 64, 128, 256],
+    explicit_bucket_boundaries_advisory=[1, 2, 4, 8, 16, 32, 64, 128, 256],
 )
-BATCH_FILL = Histogram(
+BATCH_FILL = _meter.create_histogram(
     "embedding.batch.fill",
     unit="1",
     description="Tokens of a batch, as a share of what it may hold.",
-    bounds=_SHARES,
+    explicit_bucket_boundaries_advisory=_SHARES,
 )
-QUEUE_SECONDS = Histogram(
+QUEUE_SECONDS = _meter.create_histogram(
     "embedding.queue.duration",
     unit="s",
     description="Time that the oldest text of a batch waited for it.",
-    bounds=_STAGE_SECONDS,
+    explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-QUEUE_TEXTS = UpDownCounter(
-    _meter, "embedding.queue.texts", unit="{text}", description="Texts that wait for their batch."
+QUEUE_TEXTS = _meter.create_up_down_counter(
+    "embedding.queue.texts", unit="{text}", description="Texts that wait for their batch."
 )
-EMBEDDED_TOKENS = Counter(
-    _meter, "embedding.tokens", unit="{token}", description="Tokens embedded, without padding."
+EMBEDDED_TOKENS = _meter.create_counter(
+    "embedding.tokens", unit="{token}", description="Tokens embedded, without padding."
 )

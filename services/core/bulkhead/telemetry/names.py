@@ -8,12 +8,7 @@ there is no convention. The conventions move: a change of names is made here and
 from typing import Final
 
 # Attributes
-HTTP_METHOD: Final = "http.request.method"
-HTTP_ROUTE: Final = "http.route"
-HTTP_STATUS: Final = "http.response.status_code"
-HTTP_VERSION: Final = "network.protocol.version"
-URL_SCHEME: Final = "url.scheme"
-URL_PATH: Final = "url.path"
+URL_QUERY: Final = "url.query"
 ERROR_TYPE: Final = "error.type"
 OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"

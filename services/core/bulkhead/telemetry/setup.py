@@ -6,7 +6,6 @@ is recorded, but trace ids exist, for logs; metrics stand at `/metrics` for Prom
 
 import logging
 import time
-from dataclasses import replace
 from typing import Literal
 
 from fastapi import FastAPI
@@ -16,11 +15,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    MetricReader,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -30,8 +25,6 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
-
-from bulkhead.telemetry import histograms
 
 _METRICS_SECONDS = 10  # between two exports: as often as Prometheus scrapes
 
@@ -51,30 +44,6 @@ class TelemetrySettings(BaseSettings):
     instrumentation_genai_capture_message_content: bool = Field(
         False, description="Put questions and answers into spans. They may be confidential."
     )
-
-
-def _with_histograms(data: MetricsData) -> MetricsData:
-    first, *others = data.resource_metrics  # one in fact: a process has one resource
-    first = replace(first, scope_metrics=[*first.scope_metrics, histograms.read()])
-    return MetricsData([first, *others])
-
-
-class PeriodicReader(PeriodicExportingMetricReader):
-    """Exports our histograms as well."""
-
-    def _receive_metrics(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
-    ) -> None:
-        super()._receive_metrics(_with_histograms(metrics_data), timeout_millis, **kwargs)
-
-
-class PrometheusReader(PrometheusMetricReader):
-    """Shows our histograms as well."""
-
-    def _receive_metrics(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
-    ) -> None:
-        super()._receive_metrics(_with_histograms(metrics_data), timeout_millis, **kwargs)
 
 
 def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
@@ -98,13 +67,12 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
     readers: list[MetricReader] = []
     if settings.metrics_exporter == "otlp":
         interval = _METRICS_SECONDS * 1000
-        readers.append(PeriodicReader(OTLPMetricExporter(), interval))
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(), interval))
     elif settings.metrics_exporter == "prometheus":
-        readers.append(PrometheusReader(scope_info_enabled=False))
+        readers.append(PrometheusMetricReader(scope_info_enabled=False))
         app.add_route("/metrics", _metrics, include_in_schema=False)
     metrics.set_meter_provider(MeterProvider(readers, resource))
     if readers:
-        histograms.record_from_now()
         _report_uptime()
 
 

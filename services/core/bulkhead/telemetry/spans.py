@@ -1,8 +1,8 @@
 """Spans: what happened inside a request, as OpenTelemetry's conventions name it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from opentelemetry.context import attach, detach
 from opentelemetry.trace import (
     Span,
     SpanKind,
@@ -11,7 +11,6 @@ from opentelemetry.trace import (
     format_trace_id,
     get_current_span,
     get_tracer,
-    set_span_in_context,
 )
 from opentelemetry.util.types import AttributeValue
 
@@ -22,33 +21,22 @@ _tracer = get_tracer("bulkhead")
 Attributes = Mapping[str, AttributeValue]
 
 
-class span:
+@contextmanager
+def span(
+    name: str, attributes: Attributes | None = None, kind: SpanKind = SpanKind.INTERNAL
+) -> Iterator[Span]:
     """A span around the body, which is its current one. An exception becomes its `error.type`.
 
     Neither the exception's words nor its trace are kept: they may hold what a user wrote.
     """
-
-    __slots__ = ("_span", "_token")
-
-    def __init__(
-        self,
-        name: str,
-        attributes: Attributes | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-    ) -> None:
-        self._span: Span = _tracer.start_span(
-            name, None, kind, attributes, record_exception=False, set_status_on_exception=False
-        )
-
-    def __enter__(self) -> Span:
-        self._token = attach(set_span_in_context(self._span))
-        return self._span
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        detach(self._token)
-        if isinstance(error, Exception):
-            failed(self._span, error)
-        self._span.end()
+    with _tracer.start_as_current_span(
+        name, None, kind, attributes, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            failed(current, error)
+            raise
 
 
 def begin(name: str, attributes: Attributes, kind: SpanKind = SpanKind.CLIENT) -> Span:

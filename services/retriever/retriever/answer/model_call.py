@@ -11,7 +11,6 @@ from opentelemetry.trace import Span, SpanKind, use_span
 from opentelemetry.util.types import AttributeValue
 
 from bulkhead.telemetry import names
-from bulkhead.telemetry.deferred import soon
 from bulkhead.telemetry.instruments import (
     OPERATION_DURATION,
     TIME_PER_OUTPUT_CHUNK,
@@ -69,9 +68,10 @@ class ModelCall:
         """Close the span and record the times. A stream that was left early is no failure."""
         labels = self._labels
         if isinstance(error, Exception):
+            error = error.__cause__ or error  # of a neighbour's silence, which kind it was
             failed(self._span, error)
             labels = {**labels, names.ERROR_TYPE: type(error).__name__}
-        soon(self._count, time.perf_counter() - self._started, labels)
+        self._count(time.perf_counter() - self._started, labels)
         self._span.end()
 
     def _count(self, seconds: float, labels: Mapping[str, AttributeValue]) -> None:

@@ -16,7 +16,6 @@ from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import ApiError
 from bulkhead.event import Event
 from bulkhead.logs import request_id
-from bulkhead.telemetry.deferred import soon
 from bulkhead.telemetry.spans import trace_id
 from retriever.agent.servers import Search
 from retriever.agent.steps import Step
@@ -211,7 +210,7 @@ class _Answer:
     async def _extras(self, answered: Answered) -> Extras:
         await self._noted
         self._report.finish()
-        soon(count, answered, self._report)
+        count(answered, self._report)
         self._audited.documents += [hit.document_id for hit in answered.hits]
         self._offer(answered)
         usage = answered.usage
