@@ -218,8 +218,8 @@ async def ingest(client: RetrieverClient, handed_in: list[dict[str, str]]) -> fl
 
 
 async def until_ready(url: str) -> None:
-    """Wait until the service at `url` can serve. Raises TimeoutError after three minutes."""
-    async with asyncio.timeout(180), httpx.AsyncClient(base_url=url) as http:
+    """Wait until the service at `url` can serve. Raises TimeoutError after ten minutes."""
+    async with asyncio.timeout(600), httpx.AsyncClient(base_url=url) as http:
         while True:
             try:
                 if (await http.get("/readyz")).status_code == 200:

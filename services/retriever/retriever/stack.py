@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import httpx
-import httpx2
 
 from bulkhead.audit import AuditLog
 from bulkhead.auth import Principal
 from bulkhead.errors import Unavailable
 from bulkhead.health import Part, Readiness
 from bulkhead.settings import read_secret
-from bulkhead.telemetry.http import CARRYING
 from bulkhead.tool_tokens import read_signing_key
 from retriever.agent.audit import audited
 from retriever.agent.policy import PACKAGED, Policy
 from retriever.agent.toolbox import Toolbox
 from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
-from retriever.clients.llm import LLMClient, http_client
+from retriever.clients.llm import LLMClient
 from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.clients.parser import ParserClient
 from retriever.clients.quality import QualityClient
@@ -228,13 +225,15 @@ async def open_stack(
         exits.callback(neighbours.keys.close)
         await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
-        llm_http = await exits.enter_async_context(
-            http_client(settings.concurrent_chats + _BESIDE, _IDLE_SECONDS)
-        )
-        embedding_http = await exits.enter_async_context(
+        # By aiohttp, whose parser is C: a call takes a fifth of the processor time of httpx's, and
+        # a read of a stream holds all that has come (docs/performance.md).
+        http = await exits.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=settings.concurrent_searches + settings.concurrent_chats + _BESIDE,
+                    limit=0,
+                    limit_per_host=settings.concurrent_searches
+                    + settings.concurrent_chats
+                    + _BESIDE,
                     keepalive_timeout=_IDLE_SECONDS,
                 )
             )
@@ -251,18 +250,11 @@ async def open_stack(
         exits.push_async_callback(_cancelled, asyncio.create_task(toolbox.watch()))
         parser = ParserClient(settings.parser_sockets, settings.parser_timeout)
         exits.push_async_callback(parser.close)
-        stack = _assemble(settings, neighbours, database, llm_http, embedding_http, parser, toolbox)
+        stack = _assemble(settings, neighbours, database, http, parser, toolbox)
         if settings.quality_url:
-            quality_http = await exits.enter_async_context(
-                httpx.AsyncClient(
-                    base_url=str(settings.quality_url),
-                    limits=_POOL,
-                    event_hooks=CARRYING,
-                    trust_env=False,  # a neighbour: no proxy of the environment is between
-                )
-            )
             stack.quality = QualityClient(
-                quality_http,
+                http,
+                str(settings.quality_url),
                 neighbours.quality_token,
                 settings.quality_share,
                 settings.quality_queue,
@@ -279,20 +271,19 @@ def _assemble(
     settings: RetrieverSettings,
     neighbours: Neighbours,
     database: Database,
-    llm_http: httpx2.AsyncClient,
-    embedding_http: aiohttp.ClientSession,
+    http: aiohttp.ClientSession,
     parser: ParserClient,
     toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
-        embedding_http,
+        http,
         str(settings.embedding_url),
         settings.embedding_timeout,
         settings.query_embedding_timeout,
         QueryCache(settings.query_cache_entries),
     )
     llm = LLMClient(
-        llm_http,
+        http,
         str(settings.llm_url),
         neighbours.llm_key,
         settings.llm_timeout,
@@ -410,6 +401,3 @@ _BESIDE = 16
 _IDLE_SECONDS = 2.0
 """uvicorn and llama.cpp close a connection that has been idle for 5 s. Ours ends before: a request
 sent into a connection that is just being closed fails."""
-_POOL = httpx.Limits(
-    max_connections=_BESIDE, max_keepalive_connections=_BESIDE, keepalive_expiry=_IDLE_SECONDS
-)

@@ -1,46 +1,50 @@
 """Answers on their way to the quality service: a share, bounded, and nothing waits for it."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-import httpx
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from telemetry import Recorded
 
 from retriever.clients.quality import QualityClient
 
 
 class Server:
-    """The quality service, as a transport. `gate` holds its replies back."""
+    """The quality service. `gate` holds its replies back; status 0 breaks the connection."""
 
     def __init__(self, status: int = 202) -> None:
         self.status = status
-        self.requests: list[httpx.Request] = []
+        self.requests: list[tuple[str, str, Any]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.came = asyncio.Semaphore(0)
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        asked = (request.path, request.headers["authorization"], await request.json())
+        self.requests.append(asked)
         self.came.release()
         await self.gate.wait()
         if not self.status:
-            raise httpx.ConnectError("refused")
-        return httpx.Response(self.status, json={})
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({}, status=self.status or 500)
 
 
 @asynccontextmanager
 async def client(
     server: Server, share: float = 1.0, places: int = 8
 ) -> AsyncIterator[QualityClient]:
-    transport = httpx.MockTransport(server)
-    async with httpx.AsyncClient(base_url="http://quality", transport=transport) as http:
-        made = QualityClient(http, "the-token", share, places)
+    async with RawTestServer(server.handle) as listening, aiohttp.ClientSession() as http:
+        made = QualityClient(http, str(listening.make_url("/")), "the-token", share, places)
         task = asyncio.create_task(made.run())
         yield made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        server.gate.set()
 
 
 def offer(made: QualityClient, name: str = "chatcmpl-1", traffic: str = "user") -> None:
@@ -52,10 +56,10 @@ async def test_an_answer_goes_there_with_its_sources_and_the_token() -> None:
     async with client(server) as made:
         offer(made)
         await asyncio.wait_for(server.came.acquire(), 5)
-    (request,) = server.requests
-    assert request.url.path == "/v1/evaluations"
-    assert request.headers["authorization"] == "Bearer the-token"
-    assert json.loads(request.content) == {
+    ((path, authorization, body),) = server.requests
+    assert path == "/v1/evaluations"
+    assert authorization == "Bearer the-token"
+    assert body == {
         "response_id": "chatcmpl-1",
         "question": "Which port?",
         "answer": "8080.",

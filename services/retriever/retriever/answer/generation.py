@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import openai
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
-from bulkhead.errors import ApiError, InvalidValue, Unavailable
+from bulkhead.errors import Unavailable
 from retriever.agent.loop import Model
 from retriever.answer.model_call import ModelCall
 from retriever.report import Report
@@ -63,7 +62,7 @@ async def generate(
     """
     started = time.perf_counter()
     waited = 0.0
-    with _failures_translated(), ModelCall(named, report.traffic) as call:
+    with _unreadable(), ModelCall(named, report.traffic) as call:
         chunks = model.astream(messages, **parameters)
         try:
             with call.current():  # for the span's id to go along in the request's headers
@@ -84,15 +83,10 @@ async def generate(
 
 
 @contextmanager
-def _failures_translated() -> Iterator[None]:
-    """What goes wrong between us and the model server, as errors of this API."""
+def _unreadable() -> Iterator[None]:
+    """A stream that is no chat completion, as an error of this API."""
     try:
         yield
-    except openai.APIStatusError as error:
-        raise _refusal(error) from error
-    except openai.APIError as error:
-        reason = type(error).__name__
-        raise Unavailable("llm", f"the model server does not answer ({reason})") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         # Nobody checks what a model server sends before LangChain reads it.
         told = {"reason": type(error).__name__}  # its message may hold what was said
@@ -104,10 +98,3 @@ async def _close(chunks: AsyncIterator[object]) -> None:
     """Close a stream that was left early, and with it the connection to the model server."""
     if isinstance(chunks, AsyncGenerator):
         await chunks.aclose()
-
-
-def _refusal(error: openai.APIStatusError) -> ApiError:
-    """The model server's own 400 and 422 are about the request's parameters."""
-    if error.status_code in (400, 422):
-        return InvalidValue(f"the model server refused the request: {error.message}")
-    return Unavailable("llm", f"the model server answered {error.status_code}")

@@ -48,11 +48,7 @@ class EmbeddingClient(Embeddings):
         query_timeout: float,
         queries: QueryCache,
     ) -> None:
-        """`url` is the service's address; timeouts are in seconds, for a whole call.
-
-        It is asked once for every new question, so by aiohttp, whose calls take a fifth of the
-        processor time of httpx's (docs/performance.md).
-        """
+        """`url` is the service's address; timeouts are in seconds, for a whole call."""
         self._http = http
         self._url = url.rstrip("/")
         self._queries = queries

@@ -1,24 +1,21 @@
-"""The model server: LangChain's `ChatOpenAI`, and what it tells of itself."""
+"""The model server: a chat model for LangChain, and what the server tells of itself."""
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import httpx2
-import openai
+import aiohttp
 import orjson
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from opentelemetry.propagate import inject
-from pydantic import SecretStr
 
-from bulkhead.errors import Unavailable, UnknownModel
-from retriever.clients.joined import JoinedEvents
+from bulkhead.errors import InvalidValue, Unavailable, UnknownModel
+from retriever.clients.chat_model import ServedChatModel
 
 PART = "llm"
+_QUICK = aiohttp.ClientTimeout(total=5.0)  # for what a server knows without thinking
 
 _EXTENDED = ("vllm", "llamacpp")
 """What these servers call themselves in `owned_by`."""
@@ -36,73 +33,12 @@ class ServedModel:
     """Whether it is served by vLLM or llama.cpp, which know more parameters than OpenAI's API."""
 
 
-class _PlainChunks(openai.AsyncOpenAI):
-    """OpenAI's client, whose streams bring each chunk as the dictionary that it came as.
-
-    It would make each into an object, which LangChain turns into a dictionary again at once: with
-    hundreds of streams that was a third of the retriever's time.
-    """
-
-    def _make_sse_decoder(self) -> JoinedEvents:
-        return JoinedEvents()
-
-    def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
-        if cast_to is ChatCompletionChunk and isinstance(data, dict):
-            return data
-        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
-
-
-class _Completions:
-    """What LangChain calls of OpenAI's client: `create`, with its parameters as they are.
-
-    OpenAI's own walks through the types of all of them, for names that other calls spell in two
-    ways. It changes nothing here and takes nearly half of the call's time
-    (docs/performance.md).
-    """
-
-    def __init__(self, client: openai.AsyncOpenAI) -> None:
-        self._client = client
-
-    async def create(self, **parameters: Any) -> Any:
-        """The reply, or with `stream` its chunks. Raises `openai.OpenAIError`."""
-        more = parameters.pop("extra_body", {})
-        return await self._client.post(
-            "/chat/completions",
-            body={**parameters, **more},
-            cast_to=ChatCompletion,
-            stream=bool(parameters.get("stream")),
-            stream_cls=openai.AsyncStream[ChatCompletionChunk],
-        )
-
-
-def http_client(connections: int, idle_seconds: float) -> httpx2.AsyncClient:
-    """OpenAI's client over aiohttp, whose parser is C and which gives all that has come at once.
-
-    Over httpx's own transport a streamed token takes the retriever a quarter more time, and each
-    token is a read of its own, however late it is (docs/performance.md).
-    """
-    return openai.DefaultAioHttpClient(
-        limits=httpx2.Limits(
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=idle_seconds,
-        ),
-        event_hooks={"request": [_traced]},
-    )
-
-
-async def _traced(request: httpx2.Request) -> None:
-    """Hand the trace and its baggage on."""
-    inject(request.headers)
-    await asyncio.sleep(0)  # building a request takes a millisecond; others have a turn before more
-
-
 class LLMClient:
     """Talks to an OpenAI-compatible server: vLLM, llama.cpp, or any other."""
 
     def __init__(
         self,
-        http: httpx2.AsyncClient,
+        http: aiohttp.ClientSession,
         base_url: str,
         api_key: str,
         timeout: float,
@@ -116,30 +52,24 @@ class LLMClient:
         """
         self._http = http
         self._base_url = base_url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {api_key}"}
-        self._api_key = api_key
-        self._timeout = timeout
+        self._headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
         self._default = default
         self._aliases = dict(aliases or {})
         self._served: list[ServedModel] = []
-        self._chat_models: dict[str, BaseChatModel] = {}
 
     async def models(self) -> list[ServedModel]:
         """The models on offer, asked anew. Raises `Unavailable("llm")` when nobody answers."""
-        try:
-            answer = await self._http.get(
-                f"{self._base_url}/models", headers=self._headers, timeout=5.0
-            )
-            answer.raise_for_status()
-        except httpx2.HTTPError as error:
-            raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
+        status, answer = await self._call("GET", f"{self._base_url}/models")
+        if status >= 400:
+            raise Unavailable(PART, f"the model server answered {status}")
         self._served = [
             ServedModel(
                 model["id"],
                 model.get("max_model_len") or _n_ctx(model),
                 model.get("owned_by") in _EXTENDED,
             )
-            for model in orjson.loads(answer.content)["data"]
+            for model in orjson.loads(answer)["data"]
         ]
         if not self._served:
             raise Unavailable(PART, "the model server has no model loaded")
@@ -175,26 +105,7 @@ class LLMClient:
 
     def chat_model(self, model: str) -> BaseChatModel:
         """A LangChain chat model for `model`. It does not retry: a stream cannot be begun twice."""
-        if model not in self._chat_models:  # making one takes longer than a search
-            client = _PlainChunks(
-                base_url=self._base_url,
-                api_key=self._api_key,
-                http_client=self._http,
-                timeout=self._timeout,
-                max_retries=0,
-            )
-            self._chat_models[model] = ChatOpenAI(
-                model=model,
-                base_url=self._base_url,
-                api_key=SecretStr(self._api_key),
-                async_client=_Completions(client),
-                root_async_client=client,
-                max_retries=0,
-                stream_usage=True,
-                stream_chunk_timeout=None,  # a task for each chunk; HTTP's timeout bounds silences
-                temperature=0,
-            )
-        return self._chat_models[model]
+        return ServedChatModel(model_name=model, ask=self._complete)
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens the model makes of `text`; for a server without `/tokenize`, a bound.
@@ -204,17 +115,12 @@ class LLMClient:
         """
         root = self._base_url.removesuffix("/v1")
         body = {"model": (await self.served()).id, "prompt": text, "content": text}
-        try:
-            answer = await self._http.post(
-                f"{root}/tokenize", json=body, headers=self._headers, timeout=5.0
-            )
-        except httpx2.HTTPError as error:
-            raise Unavailable(PART, f"the model server does not answer ({_name(error)})") from error
-        if answer.status_code in (404, 405):
+        status, answer = await self._call("POST", f"{root}/tokenize", body)
+        if status in (404, 405):
             return len(text.encode())
-        if answer.is_error:
-            raise Unavailable(PART, f"the model server answered {answer.status_code}")
-        return len(orjson.loads(answer.content)["tokens"])
+        if status >= 400:
+            raise Unavailable(PART, f"the model server answered {status}")
+        return len(orjson.loads(answer)["tokens"])
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the server answers within two seconds."""
@@ -223,13 +129,58 @@ class LLMClient:
         except TimeoutError as error:
             raise Unavailable(PART, "the model server does not answer (timeout)") from error
 
+    async def _call(
+        self, method: str, url: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        """A short call: the status and the body of the reply."""
+        data = None if body is None else orjson.dumps(body)
+        try:
+            async with self._http.request(
+                method, url, data=data, headers=self._headers, timeout=_QUICK
+            ) as reply:
+                return reply.status, await reply.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _silent(error) from error
+
+    async def _complete(self, body: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        """The reads of a streamed completion, each all that has come.
+
+        Raises `InvalidValue` where the server refuses the request, and else `Unavailable("llm")`.
+        """
+        headers = dict(self._headers)
+        inject(headers)  # the trace and its baggage go along
+        try:
+            async with self._http.post(
+                f"{self._base_url}/chat/completions",
+                data=orjson.dumps(body),
+                headers=headers,
+                timeout=self._timeout,
+            ) as reply:
+                if reply.status in (400, 422):  # what it says of the request's own parameters
+                    words = _message(await reply.read())
+                    raise InvalidValue(f"the model server refused the request: {words}")
+                if reply.status >= 400:
+                    raise Unavailable(PART, f"the model server answered {reply.status}")
+                async for read in reply.content.iter_any():
+                    yield read
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _silent(error) from error
+
+
+def _silent(error: Exception) -> Unavailable:
+    return Unavailable(PART, f"the model server does not answer ({type(error).__name__})")
+
+
+def _message(body: bytes) -> str:
+    """The words of an error in OpenAI's shape, or of any other, the beginning."""
+    try:
+        return str(orjson.loads(body)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return body[:200].decode(errors="replace")
+
 
 def _n_ctx(model: dict[str, object]) -> int | None:
     """llama.cpp's way to say how long the context is."""
     meta = model.get("meta")
     n_ctx = meta.get("n_ctx") if isinstance(meta, dict) else None
     return n_ctx if isinstance(n_ctx, int) else None
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__

@@ -8,9 +8,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import httpx
+import aiohttp
 import orjson
 from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.propagate import inject
 
 from bulkhead.logs import request_id
 from bulkhead.sampling import sampled
@@ -19,7 +20,7 @@ from bulkhead.telemetry.instruments import EVALUATION_DROPPED
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT = 5.0
+_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,12 @@ class _Waiting:
 class QualityClient:
     """A bounded queue, and one task that empties it."""
 
-    def __init__(self, http: httpx.AsyncClient, token: str, share: float, places: int) -> None:
-        """`http` has the service's address as its base; `places` answers may wait."""
+    def __init__(
+        self, http: aiohttp.ClientSession, url: str, token: str, share: float, places: int
+    ) -> None:
+        """`url` is the service's address; `places` answers may wait."""
         self._http = http
+        self._url = url.rstrip("/")
         self._token = token
         self._share = share
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(places)
@@ -72,12 +76,13 @@ class QualityClient:
             "content-type": "application/json",
             "x-request-id": waiting.request_id,
         }
+        inject(headers)
         try:
-            reply = await self._http.post(
-                "/v1/evaluations", content=waiting.body, headers=headers, timeout=_TIMEOUT
-            )
-            reply.raise_for_status()
-        except httpx.HTTPError as error:
+            async with self._http.post(
+                f"{self._url}/v1/evaluations", data=waiting.body, headers=headers, timeout=_TIMEOUT
+            ) as reply:
+                reply.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError) as error:
             _dropped("send")
             logger.warning("an answer was not evaluated", extra={"reason": type(error).__name__})
 
