@@ -28,7 +28,7 @@ ingest: setup  ## Hand a folder of documents to the running stack: make ingest D
 
 up: doctor  ## Start the stack in containers, and wait until it can answer
 	@docker compose up --detach --wait
-	@docker compose logs --no-log-prefix secrets
+	@docker compose logs --no-log-prefix examples
 
 down:  ## Stop the containers; documents, models and secrets stay
 	@docker compose down

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 from bulkhead.telemetry.setup import TelemetrySettings
 from embedded.parts import ROOT
 from embedding.settings import EmbeddingSettings
+from example_documents.settings import ExamplesSettings
 from fetcher.settings import FetcherSettings
 from llm_server.settings import LLMSettings
 from mcp_database.settings import DatabaseSettings
@@ -35,6 +36,7 @@ SERVICES: dict[str, type[BaseSettings]] = {
     "Filesystem tool server": FilesystemSettings,
     "Database tool server": DatabaseSettings,
     "Model fetcher": FetcherSettings,
+    "Examples of the compose stack": ExamplesSettings,
     "Quality": QualitySettings,
     "Telemetry of every service": TelemetrySettings,
 }
@@ -68,9 +70,10 @@ _HEAD = """\
 # Settings
 
 Every setting of a service is an environment variable. Its prefix names the service: `RETRIEVER_`,
-`PARSER_`, `EMBEDDING_`, `LLM_`, `FETCHER_`, `QUALITY_` or `MCP_…_`; those with `OTEL_` are
-OpenTelemetry's own, and every service reads them. A service reads its settings once, when it
-starts. A value outside its type or bounds ends the start with one line that names the variable.
+`PARSER_`, `EMBEDDING_`, `LLM_`, `FETCHER_`, `EXAMPLES_`, `QUALITY_` or `MCP_…_`; those with
+`OTEL_` are OpenTelemetry's own, and every service reads them. A service reads its settings once,
+when it starts. A value outside its type or bounds ends the start with one line that names the
+variable.
 
 `make serve` and `make demo` hand their environment on to the services, so
 `RETRIEVER_TOP_K=6 make serve` works. They set `RETRIEVER_DATA_DIR` and `RETRIEVER_API_KEY_FILE`

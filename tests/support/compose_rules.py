@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from compose_file import Json, environment, mounts, names, networks, published, services
 
 FETCHERS = {"models-cpu", "models-vllm-cpu", "models-gpu"}
-ONE_SHOTS = {"secrets", "sample-database"} | FETCHERS
+ONE_SHOTS = {"secrets", "examples", "sample-database"} | FETCHERS
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 # Compiles kernels at start.

@@ -6,12 +6,6 @@ from pathlib import Path
 from secrets_maker.make import make
 from secrets_maker.plan import PLAN
 
-_WORDS = """\
-The admin's API key is a file that only the retriever reads. To see it:
-    docker compose exec retriever cat /run/secrets/api-key
-The password of Grafana's user admin is a file that only Grafana reads. To see it:
-    docker compose exec grafana cat /run/secrets/admin-password"""
-
 
 def main() -> None:
     """Make the secrets of the plan in the volumes mounted here."""
@@ -20,7 +14,6 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"secrets: {error.strerror}: {Path(str(error.filename)).name}")
     print(f"made {', '.join(made)}" if made else "all secrets are there")  # noqa: T201
-    print(_WORDS)  # noqa: T201
 
 
 if __name__ == "__main__":

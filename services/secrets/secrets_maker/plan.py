@@ -27,7 +27,7 @@ class Secret:
 
 RETRIEVER, QDRANT, POSTGRES = 10001, 1000, 999
 FILESYSTEM, DATABASE = 10006, 10007
-QUALITY, PROMETHEUS, GRAFANA = 10008, 65534, 472
+QUALITY, PROMETHEUS, GRAFANA, EXAMPLES = 10008, 65534, 472, 10011
 
 READING_ROLES = (
     "harbour_reader",
@@ -39,7 +39,12 @@ READING_ROLES = (
 """PostgreSQL's roles of the sample database: each file is named like the role that it lets in."""
 
 PLAN = (
-    Secret("api-key", (Copy("retriever", "api-key", RETRIEVER),), prefix="bh_"),
+    Secret(
+        "api-key",
+        # The operator's sees whether anybody was here before, and the examples end after that.
+        (Copy("retriever", "api-key", RETRIEVER), Copy("examples", "api-key", EXAMPLES)),
+        prefix="bh_",
+    ),
     Secret(
         "qdrant-api-key",
         (

@@ -144,6 +144,7 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
     assert sorted(started) == [
         "alertmanager",
         "embedding",
+        "examples",
         "grafana",
         "ingress",
         "llm-cpu",

@@ -1,0 +1,24 @@
+"""What the examples can be told, by environment variables named `EXAMPLES_…`."""
+
+from pathlib import Path
+
+from pydantic import Field, HttpUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ExamplesSettings(BaseSettings):
+    """The settings; an empty variable counts as one that is not set."""
+
+    model_config = SettingsConfigDict(env_prefix="EXAMPLES_", extra="ignore", env_ignore_empty=True)
+
+    wanted: bool = Field(True, description="Whether to take the documents in.")
+    folder: Path = Field(description="Folder of the documents; a path below it is a source.")
+    retriever_url: HttpUrl = Field(description="Address of the retriever.")
+    api_key_file: Path = Field(
+        description="File with the operator's key: it alone sees whether people have made keys."
+    )
+    page_url: HttpUrl = Field(description="Address of the page, for a person's browser.")
+    grafana_url: HttpUrl = Field(description="Address of Grafana, for a person's browser.")
+    patience: float = Field(
+        900.0, gt=0, description="Longest wait for the documents, and for every part, in seconds."
+    )
