@@ -52,7 +52,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     image = ["docker", "image", "inspect", "standin/python:3.11"]
     there = subprocess.run(image, capture_output=True).returncode == 0
     with Api(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as api:
-        environment = {"BULKHEAD_STANDIN_PROMETHEUS": str(config)}
+        # Tests bring their own documents; test_examples.py takes the examples in and out again.
+        environment = {"BULKHEAD_STANDIN_PROMETHEUS": str(config), "BULKHEAD_EXAMPLES": "false"}
         running = Stack([*_FILES, *(_STANDIN if there else [])], api, environment)
         running.compose("build", seconds=_START_SECONDS)
         running.compose("up", "--detach", "--wait", seconds=_START_SECONDS)
