@@ -17,6 +17,16 @@ from mcp_database.values import Connection, Json, to_json
 
 _GRACE_SECONDS = 1.0
 """PostgreSQL's own limit comes first; this one holds where it does not keep it."""
+_TELLING = """
+SELECT EXISTS (
+    SELECT FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname || '.' || c.relname = ANY ($1::text[])
+      AND c.relrowsecurity AND a.attstattarget IS DISTINCT FROM 0
+)
+"""
+"""Whether a column of a table with row policies has statistics, or will have (-1 or NULL)."""
 _FRAME_BYTES = 256
 """What a result takes beside its columns and rows."""
 
@@ -47,6 +57,7 @@ class Execution:
     def __init__(self, pools: Pools, gate: Gate, settings: DatabaseSettings) -> None:
         self._pools = pools
         self._gate = gate
+        self._tables = [f"{schema}.{table}" for schema, table in settings.table_names()]
         self._max_rows = settings.max_rows
         self._max_bytes = settings.max_result_bytes
         self._seconds = settings.query_seconds + _GRACE_SECONDS
@@ -72,9 +83,15 @@ class Execution:
         )
 
     async def explain(self, principal: Principal, sql: str, parameters: Sequence[Any]) -> Any:
-        """PostgreSQL's plan for `sql`, as its own JSON; nothing is run."""
+        """PostgreSQL's plan for `sql`, as its own JSON; nothing is run.
+
+        Raises `ToolError` also where the database keeps statistics of columns whose rows are
+        hidden from some: the choice of a plan would tell of them.
+        """
         self._gate.check(sql)
         async with self._pools.reading(principal, "EXPLAIN") as connection:
+            if await connection.fetchval(_TELLING, self._tables):
+                raise ToolError("plans are not shown here: the tables keep statistics of all rows")
             statement = f"EXPLAIN (FORMAT JSON) {sql}"
             plan = await self._in_time(connection.fetchval(statement, *parameters))
         return json.loads(plan)

@@ -64,6 +64,19 @@ CREATE INDEX ON harbour.deployments (service_id, started_at);
 CREATE INDEX ON harbour.costs (service_id, month);
 CREATE INDEX ON harbour.costs (deployment_id) WHERE deployment_id IS NOT NULL;
 
+-- PostgreSQL keeps no statistics of these columns: they count the rows of all tenants, and the choice
+-- of a plan would tell a tenant which values the hidden ones have.
+DO $$
+DECLARE tab name; col name;
+BEGIN
+    FOR tab, col IN
+        SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'harbour'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+    LOOP
+        EXECUTE format('ALTER TABLE harbour.%I ALTER COLUMN %I SET STATISTICS 0', tab, col);
+    END LOOP;
+END $$;
+
 COMMENT ON TABLE harbour.services IS
     'What runs where and who owns it: services, and the parts they are made of.';
 COMMENT ON COLUMN harbour.services.tenant IS 'Department that the row belongs to, or shared.';
