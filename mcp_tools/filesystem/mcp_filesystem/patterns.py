@@ -6,6 +6,10 @@ import re2
 
 from bulkhead.mcp.tools import ToolError
 
+MAX_PROGRAM = 5000
+"""Steps that a search may have: counted repetition, above all nested, multiplies them. Three
+letters of any script are 3,600."""
+
 Text = TypeVar("Text", str, bytes, contravariant=True)
 
 
@@ -19,8 +23,12 @@ class Match(Protocol):
 class Pattern(Protocol[Text]):
     """A compiled pattern; `re2` has no types of its own."""
 
-    def search(self, text: Text, pos: int = 0) -> Match | None:
-        """The first match from `pos` on."""
+    @property
+    def programsize(self) -> int:
+        """Steps of the program that it became: what a byte of text can cost."""
+
+    def search(self, text: Text, pos: int = 0, endpos: int | None = None) -> Match | None:
+        """The first match from `pos` on, in the text before `endpos`."""
 
     def fullmatch(self, text: Text) -> Match | None:
         """The match of the whole text."""
@@ -64,6 +72,8 @@ def compile_search(pattern: str, *, regex: bool, ignore_case: bool) -> Pattern[b
             "the pattern is no RE2 regular expression (there is no look-around and there are no"
             " back-references)"
         ) from error
+    if regex and compiled.programsize > MAX_PROGRAM:
+        raise ToolError("the pattern repeats too much; use smaller counts in {…}, or * and +")
     return compiled
 
 

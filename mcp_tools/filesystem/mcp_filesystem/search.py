@@ -10,6 +10,8 @@ from mcp_filesystem.patterns import Pattern
 from mcp_filesystem.text import decode, is_binary, read_whole
 from mcp_filesystem.walk import Budget, Entry, walk
 
+_BLOCK = 2**18
+"""Bytes, and the rest of a line, that are searched between two looks at the clock."""
 MAX_LINE = 400
 """Characters of a line that are shown; a longer one is cut around what was found."""
 
@@ -46,7 +48,7 @@ class Search:
             self._file(descriptor, ())
         else:
             self._folder(descriptor, glob)
-        self.stopped = self.stopped or self.budget.spent
+        self.stopped = self.stopped or self.budget.incomplete or ""
 
     def _folder(self, descriptor: int, glob: Pattern[str]) -> None:
         for entry in walk(descriptor, self.budget):
@@ -86,8 +88,16 @@ class Search:
         self._lines(data, names)
 
     def _lines(self, data: bytes, names: tuple[str, ...]) -> None:
+        """Look through whole lines, block by block: between them the clock is looked at."""
         line, counted, position = 1, 0, 0
-        while position <= len(data) and (match := self.pattern.search(data, position)):
+        while position <= len(data):
+            stop = _line_end(data, position + _BLOCK)
+            match = self.pattern.search(data, position, stop)
+            if match is None:
+                position = stop + 1
+                if not self.budget.in_time():
+                    return
+                continue
             at = match.start()
             if at == len(data) and (not data or data.endswith(b"\n")):
                 return  # an empty match behind the last line

@@ -53,7 +53,7 @@ def read_lines(descriptor: int, offset: int, limit: int, max_bytes: int, max_fil
     total = count_lines(data)
     _check_offset(offset, total, "lines")
     start = _end_of_line(data, 0, offset)
-    end = _end_of_line(data, start, limit)
+    end = _end_of_line(data, start, min(limit, total))
     if end - start > max_bytes:
         end = data.rfind(b"\n", start, start + max_bytes) + 1
         if end <= start:

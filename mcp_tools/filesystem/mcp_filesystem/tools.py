@@ -1,6 +1,5 @@
 """The five tools: what each does with a caller's folder."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -16,6 +15,7 @@ from mcp_filesystem.patterns import compile_glob, compile_search
 from mcp_filesystem.search import Search
 from mcp_filesystem.settings import FilesystemSettings
 from mcp_filesystem.text import read_bytes, read_lines
+from mcp_filesystem.threads import Threads
 from mcp_filesystem.walk import Budget, entries, kind, walk
 
 A = TypeVar("A", bound=Arguments)
@@ -28,6 +28,11 @@ class FileTools:
     def __init__(self, folders: Folders, settings: FilesystemSettings) -> None:
         self._folders = folders
         self._settings = settings
+        self._threads = Threads()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.close()
 
     def all(self) -> list[AnyTool]:
         """Every tool of this server."""
@@ -84,7 +89,7 @@ class FileTools:
                 return work(folder, given)
 
         async def run(principal: Principal, given: A) -> R:
-            return await asyncio.to_thread(in_folder, principal, given)
+            return await self._threads.run(principal.key_id, lambda: in_folder(principal, given))
 
         return Tool(
             name=work.__name__,
@@ -113,7 +118,7 @@ class FileTools:
             entries=found[given.offset : end],
             total=len(found),
             next_offset=end if end < len(found) else None,
-            incomplete=budget.spent or None,
+            incomplete=budget.incomplete,
         )
 
     def read_text(self, folder: Folder, given: schemas.ReadText) -> schemas.Text:
@@ -180,7 +185,7 @@ class FileTools:
                         break
                     path = show(base + entry.names)
                     found.append(schemas.FoundFile(path=path, size=entry.status.st_size))
-        return schemas.FoundFiles(files=found, incomplete=budget.spent or None)
+        return schemas.FoundFiles(files=found, incomplete=budget.incomplete)
 
     def get_file_info(self, folder: Folder, given: schemas.GetFileInfo) -> schemas.FileInfo:
         """What a path is; of a link no more than that it is one."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mcp_filesystem.paths import printable
+from mcp_filesystem.paths import printable, show
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -20,6 +20,7 @@ class Budget:
     def __init__(self, *, entries: int, depth: int, seconds: float, bytes_: int = 0) -> None:
         self.depth = depth
         self.spent = ""
+        self._too_deep: tuple[str, ...] = ()
         self._entries, self._most_entries = 0, entries
         self._bytes, self._most_bytes = 0, bytes_
         self._seconds = seconds
@@ -30,9 +31,26 @@ class Budget:
         self._entries += 1
         if self._entries > self._most_entries:
             self.spent = f"more than {self._most_entries} entries; name a smaller folder"
-        elif time.monotonic() > self._deadline:
+        return self.in_time()
+
+    def in_time(self) -> bool:
+        """Whether nothing is spent, time included."""
+        if not self.spent and time.monotonic() > self._deadline:
             self.spent = f"longer than {self._seconds:g} s; name a smaller folder"
         return not self.spent
+
+    def too_deep(self, names: tuple[str, ...]) -> None:
+        """Notes a folder that is left out because it lies too deep."""
+        self._too_deep = self._too_deep or names
+
+    @property
+    def incomplete(self) -> str | None:
+        """What the walk did not see, in words; None where it saw all."""
+        told = [self.spent] if self.spent else []
+        if self._too_deep:
+            first = show(self._too_deep)
+            told.append(f"folders deeper than {self.depth} are left out, first {first}; name one")
+        return "; ".join(told) or None
 
     def read(self, count: int) -> bool:
         """Counts bytes that are to be read; False when they are too many."""
@@ -103,7 +121,7 @@ def walk(folder: int, budget: Budget) -> Iterator[Entry]:
             if budget.spent or entry.kind != "directory":
                 continue
             if len(entry.names) >= budget.depth:
-                budget.spent = f"folders deeper than {budget.depth}; name one further down"
+                budget.too_deep(entry.names)
                 continue
             try:
                 below = os.open(entry.names[-1], _FOLDER, dir_fd=entry.parent)

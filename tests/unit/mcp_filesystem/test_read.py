@@ -37,6 +37,19 @@ async def test_an_empty_file_is_an_empty_text(rig: FileRig) -> None:
         assert (told["text"], told["total"], told["next_offset"]) == ("", 0, None)
 
 
+@pytest.mark.parametrize("limit", [2**63, 10**400])
+@pytest.mark.parametrize("unit", ["lines", "bytes"])
+async def test_a_limit_beyond_any_file_reads_what_there_is(
+    rig: FileRig, unit: str, limit: int
+) -> None:
+    rig.write("a", "1\n2\n")
+    told = await rig.call("read_text", path="a", unit=unit, limit=limit)
+    assert (told["text"], told["next_offset"]) == ("1\n2\n", None)
+    with pytest.raises(ToolError, match="behind the end"):
+        await rig.call("read_text", path="a", unit=unit, offset=limit)
+    assert (await rig.call("list_directory", offset=limit))["entries"] == []
+
+
 async def test_a_page_of_lines_says_where_the_next_begins(rig: FileRig) -> None:
     rig.write("a", "1\n2\n3\n4")
     page = await rig.call("read_text", path="a", offset=1, limit=2)

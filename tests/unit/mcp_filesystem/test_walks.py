@@ -178,12 +178,49 @@ async def test_a_search_stops_at_its_bytes_and_says_so(tmp_path: Path) -> None:
 
 async def test_a_walk_stops_at_its_depth_and_its_time(rig: FileRig, tmp_path: Path) -> None:
     rig.write("1/2/3/4/5/6/7/8/deep.md", "start\n")
+    deep = "folders deeper than 5 are left out, first 1/2/3/4/5; name one"
     told = await rig.call("find_files", glob="*.md")
-    assert told["incomplete"] == "folders deeper than 5; name one further down"
+    assert told["incomplete"] == deep
+    assert [one["path"] for one in told["files"]] == [
+        "README.md", "guides/deep/down/more.md", "guides/start.md",
+    ]  # fmt: skip
+    searched = await rig.call("search_text", pattern="start")
+    assert searched["incomplete"] == deep
+    assert {one["path"] for one in searched["matches"]} >= {"guides/start.md", "src/app.py"}
     hasty = FileRig(tmp_path / "hasty", walk_seconds=1e-9)
     hasty.write("a")
     for call in (hasty.call("find_files", glob="*"), hasty.call("search_text", pattern="a")):
         assert (await call)["incomplete"].startswith("longer than")
+
+
+async def test_a_search_looks_at_the_clock_within_a_file(tmp_path: Path) -> None:
+    rig = FileRig(tmp_path, walk_seconds=1e-9)
+    rig.write("long.txt", "words\n" * 200_000 + "last\n")
+    told = await rig.call("search_text", path="long.txt", pattern="last")
+    assert (told["matches"], told["files_searched"]) == ([], 1)
+    assert told["incomplete"].startswith("longer than")
+
+
+async def test_lines_are_found_across_the_blocks_of_a_search(tmp_path: Path) -> None:
+    rig = FileRig(tmp_path)
+    lines = [("x" * (n % 5000)) + (" here" if n % 97 == 0 else "") for n in range(600)]
+    rig.write("a.txt", "\n".join([*lines, ""]))
+    told = await rig.call("search_text", pattern=" here$", regex=True, limit=200)
+    assert [one["line"] for one in told["matches"]] == list(range(1, 601, 97))
+    assert told["incomplete"] is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?:.?){990}x$", "(?:(?:a{1,30}){1,30}){1,2}", r"[\pL\pN]{100}", "(.{200}){9}"]
+)
+async def test_a_pattern_that_repeats_too_much_is_refused(rig: FileRig, pattern: str) -> None:
+    with pytest.raises(ToolError, match=r"repeats too much|no RE2"):
+        await rig.call("search_text", pattern=pattern, regex=True)
+
+
+@pytest.mark.parametrize("pattern", [r"\d{4}-\d{2}-\d{2}", r"\pL{1,3}", ".{1,200}", "a{1000}"])
+async def test_a_pattern_that_repeats_as_people_write_it_passes(rig: FileRig, pattern: str) -> None:
+    assert (await rig.call("search_text", pattern=pattern, regex=True))["incomplete"] is None
 
 
 async def test_hundreds_of_folders_below_each_other_are_no_harm(rig: FileRig) -> None:
