@@ -51,8 +51,8 @@ def lexical(claim: Claim) -> Verdict:
         for one in claim.paragraphs
     ]
     evidence = Evidence(claim.question, hits[: len(claim.shown)], hits, LANGUAGE, SUPPORT)
-    found = [evidence.support(claim.text[start:end]) for start, end in sentences(claim.text)]
-    scores = [one.score if one.supported else one.score - 1 for one in found if one is not None]
+    found = [evidence.supports(claim.text[start:end]) for start, end in sentences(claim.text)]
+    scores = [one.score if one.supported else one.score - 1 for parts in found for one in parts]
     if not scores:
         raise Unscored("nothing_to_check")
     return Verdict("supported" if min(scores) > 0 else "unsupported", min(scores))

@@ -65,6 +65,64 @@ def test_the_same_quote_keeps_its_marker() -> None:
     assert len(stream.citations) == 1
 
 
+NIGHTLY = (
+    "# Backups\n\nThe nightly backup of the host rudder starts at 02:15. It takes 40 minutes.\n\n"
+    "The disk of the host is checked on Mondays. Nobody may stop it.\n\n"
+    "Old tapes lie in a vault near Hamburg. They are burned each spring by two guards."
+)
+KEPT = "Backups are kept for 35 days, on two sites."
+COMPOUND = {
+    "two chunks": (
+        "The nightly backup starts at 02:15 and backups are kept for 35 days.",
+        ["at 02:15", "35 days"],
+    ),
+    "two documents": (
+        "The nightly backup starts at 02:15, and the canteen serves soup at noon.",
+        ["at 02:15", "soup"],
+    ),
+    "two places of a chunk": (
+        "The backup of the host rudder starts at 02:15 and tapes in the vault near Hamburg are "
+        "burned by guards each spring.",
+        ["at 02:15", "burned each spring"],
+    ),
+    "three places": (
+        "The nightly backup starts at 02:15, the disk is checked on Mondays, and backups are kept "
+        "for 35 days.",
+        ["at 02:15", "on Mondays", "35 days"],
+    ),
+}
+WRONG = [
+    "The nightly backup starts at 02:15 and backups are kept for 90 days.",
+    "The nightly backup starts at 02:15 and elephants dance in the harbour.",
+    "Nine elephants dance, and backups are kept for 35 days.",
+    "The nightly backup starts at 03:15 and backups are kept for 35 days.",
+]
+
+
+def cite_backups(answer: str) -> tuple[str, CitingStream]:
+    hits = [hit(NIGHTLY, 1), hit(KEPT, 2), hit(OTHER, 3)]
+    stream = CitingStream(Evidence("What is to be known?", hits, hits, "english", 0.6))
+    return stream.feed(answer) + stream.end(), stream
+
+
+@pytest.mark.parametrize(("answer", "quoted"), COMPOUND.values(), ids=COMPOUND)
+def test_a_sentence_from_two_places_is_cited_at_each(answer: str, quoted: list[str]) -> None:
+    text, stream = cite_backups(answer)
+
+    assert text == answer + "".join(f" [{n + 1}]" for n in range(len(quoted)))
+    for citation, words in zip(stream.citations, quoted, strict=True):
+        assert words in citation.quote
+    assert stream.grounding().supported
+
+
+@pytest.mark.parametrize("answer", WRONG)
+def test_one_part_that_no_source_bears_out_leaves_the_whole_sentence_without(answer: str) -> None:
+    text, stream = cite_backups(answer)
+
+    assert text == answer and stream.citations == []
+    assert stream.grounding().unsupported == [answer]
+
+
 @pytest.mark.parametrize(
     "marked",
     [

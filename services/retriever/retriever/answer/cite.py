@@ -121,17 +121,18 @@ class CitingStream:
             self.repeats = self.repeats or _loops(pending)
 
     def _close_sentence(self) -> str:
-        """Check the sentence that just ended; its marker, if a source bears it out."""
+        """Check the sentence that just ended; its markers, if the sources bear it out."""
         sentence, self._sentence, self._looked = self._sentence.strip(), "", 0
         self.repeats = self.repeats or (len(sentence) >= _LONG and sentence in self._said)
         self._said.add(sentence)
         if not sentence or sentence.endswith(":"):  # it only leads to the next one
             return ""
-        support = self._evidence.support(sentence)
-        if support is None:
+        supports = self._evidence.supports(sentence)
+        if not supports:
             return ""
-        if support.supported:
-            return f" [{self._cite(support).marker}]"
+        if all(support.supported for support in supports):
+            markers = dict.fromkeys(self._cite(support).marker for support in supports)
+            return "".join(f" [{marker}]" for marker in markers)
         if _ABSTAINS.search(sentence):
             self._abstained = True
         else:

@@ -26,6 +26,13 @@ _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
 _LETTERS = regex.compile(r"[\p{L}\p{N}]")
+# Where a sentence that says two things may be taken apart: at its punctuation, or before an "and" or
+# "but" of the languages that have stop words here.
+_JOINT = regex.compile(
+    r"[,;，；、]\s*|\s[–—]\s|\s+(?=(?:and|but|while|und|aber|et|mais|y|pero|ma|и|но)\s)",
+    regex.IGNORECASE,
+)
+_LEAST = 2  # terms that either part must say: a single one is found nearly anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,28 @@ class Evidence:
             (-count, round(asked[n], 6), start - end)
             for n, (_, start, end, count) in enumerate(self._passages)
         ]
+
+    def supports(self, sentence: str) -> list[Support]:
+        """The passages that carry `sentence` together: one, or one for each thing that it says.
+
+        Where nothing carries all of it, the passage that carries most; none where it says nothing
+        to check. A part counts as a sentence of its own: its numbers and names stand in its chunk.
+        """
+        whole = self.support(sentence)
+        if whole is None:
+            return []
+        return [whole] if whole.supported else self._parts(sentence) or [whole]
+
+    def _parts(self, sentence: str) -> list[Support]:
+        """A passage for the shortest beginning that one carries, and those of the rest; or none."""
+        for joint in _JOINT.finditer(sentence):
+            first, rest = sentence[: joint.start()], sentence[joint.end() :]
+            if min(len(self._content(first)), len(self._content(rest))) < _LEAST:
+                continue
+            carried, others = self.support(first), self.supports(rest)
+            if carried and carried.supported and others and all(one.supported for one in others):
+                return [carried, *others]
+        return []
 
     def support(self, sentence: str) -> Support | None:
         """The passage that carries most of `sentence`; none when it says nothing to check."""
