@@ -94,6 +94,7 @@ COMPOUND = {
 WRONG = [
     "The nightly backup starts at 02:15 and backups are kept for 90 days.",
     "The nightly backup starts at 02:15 and elephants dance in the harbour.",
+    "The disk of the host holds 1,200 backups are kept for 35 days on two sites.",
     "Nine elephants dance, and backups are kept for 35 days.",
     "The nightly backup starts at 03:15 and backups are kept for 35 days.",
 ]

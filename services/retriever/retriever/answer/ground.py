@@ -26,10 +26,10 @@ _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
 _LETTERS = regex.compile(r"[\p{L}\p{N}]")
-# Where a sentence that says two things may be taken apart: at its punctuation, or before an "and" or
-# "but" of the languages that have stop words here.
+# Where a sentence that says two things may be taken apart: at its punctuation, Chinese too and not
+# inside of a number, or before an "and" or "but" of some languages.
 _JOINT = regex.compile(
-    r"[,;，；、]\s*|\s[–—]\s|\s+(?=(?:and|but|while|und|aber|et|mais|y|pero|ma|и|но)\s)",
+    r"[,;]\s+|[\uFF0C\uFF1B\u3001]\s*|\s[–—]\s|\s+(?=(?:and|but|while|und|aber|et|mais|y|pero|ma|и|но)\s)",
     regex.IGNORECASE,
 )
 _LEAST = 2  # terms that either part must say: a single one is found nearly anywhere
