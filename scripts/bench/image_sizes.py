@@ -21,6 +21,7 @@ BUDGETS = {
     "fetcher": 70,
     "llm": 150,
     "quality": 100,
+    "examples": 20,
     "ingress": 1,
     "secrets": 1,
 }
