@@ -159,6 +159,16 @@ def _environment(name: str, service: Json) -> Iterator[str]:
             yield f"{key} does not lie in /run/secrets"
 
 
+def _proxies(name: str, service: Json) -> Iterator[str]:
+    """The engine gives its own settings to each container that does not say otherwise."""
+    if name not in OPEN_NETWORKS["egress"]:
+        told = environment(service)
+        for kind in ("http_proxy", "https_proxy", "all_proxy"):
+            for variable in (kind, kind.upper()):
+                if told.get(variable) != "":
+                    yield f"may ask a proxy: {variable} is not empty"
+
+
 def _ports(name: str, service: Json) -> Iterator[str]:
     for address, number in published(service):
         if name not in PUBLISHED:
@@ -244,5 +254,6 @@ RULES: tuple[Rule, ...] = (
     _names,
     _life,
     _environment,
+    _proxies,
     _ports,
 )

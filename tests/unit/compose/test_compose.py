@@ -34,6 +34,9 @@ BREAKS: list[tuple[str, Break, str]] = [
     ("embedding", lambda s: s.update(tmpfs=["/tmp:noexec,nosuid,nodev"]), "tmpfs /tmp lacks"),
     ("llm-gpu", lambda s: s.update(image="vllm/vllm-openai:latest"), "no tag with a digest"),
     ("retriever", lambda s: s["build"].update(args={"PYTHON_IMAGE": "python:3"}), "base image"),
+    ("qdrant", lambda s: s["environment"].pop("http_proxy"), "may ask a proxy: http_proxy"),
+    ("grafana", lambda s: s["environment"].update(ALL_PROXY="x"), "may ask a proxy: ALL_PROXY"),
+    ("prometheus", lambda s: s.pop("environment"), "may ask a proxy"),
     ("qdrant", lambda s: s.pop("mem_limit"), "no mem_limit"),
     ("qdrant", lambda s: s.update(memswap_limit="4g"), "may swap"),
     ("qdrant", lambda s: s.pop("pids_limit"), "no pids_limit"),
@@ -222,6 +225,16 @@ def test_dockerfiles_and_compose_name_the_same_base_and_leave_torch_to_one_scrip
         text = dockerfile.read_text(encoding="utf-8")
         assert re.findall(r"^ARG PYTHON_IMAGE=(.+)$", text, re.MULTILINE) == [base], dockerfile
         assert "torch==" not in text, dockerfile  # scripts/torch_index.py alone says which
+
+
+def test_what_a_clone_brings_into_an_image_can_be_read_by_its_user() -> None:
+    """A clone made under umask 077 has files that their owner alone may read."""
+    for dockerfile in DOCKERFILES:
+        text = dockerfile.read_text(encoding="utf-8")
+        brought = re.search(r"^COPY (?!--from).* /app/", text, re.MULTILINE)
+        if brought is not None:
+            opened = re.search(r"chmod -R a\+rX /app", text[brought.end() :])
+            assert opened is not None, dockerfile
 
 
 def test_every_image_is_built_from_a_lock_and_runs_without_an_installer() -> None:
