@@ -230,7 +230,8 @@ class RetrieverSettings(ServiceSettings):
         4,
         ge=1,
         le=64,
-        description="Documents that are read at once, as far as the parsers have processes free.",
+        description="Documents that are read at once, as far as the parsers have processes free; "
+        "of one tenant half of them.",
     )
     chunk_processes: int = Field(
         1, ge=1, le=32, description="Processes that cut texts into chunks."

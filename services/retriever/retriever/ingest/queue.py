@@ -1,14 +1,59 @@
-"""The documents that wait, in order, and those that were read and wait to be embedded."""
+"""The documents that wait, and those that were read and wait to be embedded: tenants in turn.
+
+No tenant has all hands at work, whatever it handed in, so another's document finds one free.
+"""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from qdrant_client.models import SparseVector
 
 from retriever.index.model import NewDocument
 from retriever.ingest.jobs import Item
+
+T = TypeVar("T")
+
+
+class Turns(Generic[T]):
+    """What waits, in a line for each tenant; each has its turn, and at most `most` in work."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lines: OrderedDict[str, deque[T]] = OrderedDict()
+        self._in_work: Counter[str] = Counter()
+
+    def put(self, tenant: str, one: T) -> None:
+        """Add to the end of the tenant's line."""
+        self._lines.setdefault(tenant, deque()).append(one)
+
+    def next(self) -> str | None:
+        """The tenant whose turn it is to have one begun."""
+        return next((one for one in self._lines if self._in_work[one] < self._most), None)
+
+    def firsts(self) -> Iterator[tuple[str, T]]:
+        """What is first in each line, in the order of the tenants' turns."""
+        return ((tenant, line[0]) for tenant, line in self._lines.items())
+
+    def take(self, tenant: str) -> T:
+        """Take the first in the tenant's line; the others come before its next."""
+        line = self._lines.pop(tenant)
+        one = line.popleft()
+        if line:
+            self._lines[tenant] = line
+        return one
+
+    def begin(self, tenant: str) -> None:
+        """The tenant has one more in work."""
+        self._in_work[tenant] += 1
+
+    def end(self, tenant: str) -> None:
+        """One that had begun has ended."""
+        self._in_work[tenant] -= 1
+        if not self._in_work[tenant]:
+            del self._in_work[tenant]
 
 
 class Waiting:
@@ -17,8 +62,10 @@ class Waiting:
     The next one is given out when the one before it is `done`, so that the later always wins.
     """
 
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[Item] = asyncio.Queue()
+    def __init__(self, most: int) -> None:
+        """`most`: documents of one tenant that are read at a time."""
+        self._turns: Turns[Item] = Turns(most)
+        self._changed = asyncio.Event()
         self._behind: dict[tuple[str, str], deque[Item]] = {}
         self._known: set[tuple[str, int]] = set()
 
@@ -32,20 +79,33 @@ class Waiting:
                 self._behind[item.key].append(item)
             else:
                 self._behind[item.key] = deque()
-                self._queue.put_nowait(item)
+                self._queue(item)
 
     async def get(self) -> Item:
-        """The next item; to be given back with `done`."""
-        return await self._queue.get()
+        """The next item; to be given back with `read` and then `done`."""
+        while (tenant := self._turns.next()) is None:
+            self._changed.clear()
+            await self._changed.wait()
+        self._turns.begin(tenant)
+        return self._turns.take(tenant)
+
+    def read(self, item: Item) -> None:
+        """The item was read: its tenant may have another one read."""
+        self._turns.end(item.principal.tenant)
+        self._changed.set()
 
     def done(self, item: Item) -> None:
         """The item has its outcome: the next of its source may go."""
         self._known.discard((item.job_id, item.n))
         behind = self._behind[item.key]
         if behind:
-            self._queue.put_nowait(behind.popleft())
+            self._queue(behind.popleft())
         else:
             del self._behind[item.key]
+
+    def _queue(self, item: Item) -> None:
+        self._turns.put(item.principal.tenant, item)
+        self._changed.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,35 +121,60 @@ class Ready:
 class Buffer:
     """Documents between reading and embedding, so many that neither waits for the other.
 
-    Bounded by characters: one document may go over the bound, two may not.
+    Bounded by characters: a tenant's one document may go over the bound, its second may not.
     """
 
-    def __init__(self, max_characters: int) -> None:
+    def __init__(self, max_characters: int, most: int) -> None:
+        """`most`: groups that one tenant has in work at a time."""
         self._max_characters = max_characters
-        self._held: deque[Ready] = deque()
-        self._characters = 0
+        self._turns: Turns[Ready] = Turns(most)
+        self._held: Counter[str] = Counter()
         self._changed = asyncio.Condition()
 
     async def put(self, ready: Ready) -> None:
         """Add a document, as soon as there is room for it."""
-        size = len(ready.document.text)
+        tenant, size = _tenant(ready), _size(ready)
         async with self._changed:
             await self._changed.wait_for(
-                lambda: not self._held or self._characters + size <= self._max_characters
+                lambda: not self._held[tenant] or self._held.total() + size <= self._max_characters
             )
-            self._held.append(ready)
-            self._characters += size
+            self._turns.put(tenant, ready)
+            self._held[tenant] += size
             self._changed.notify_all()
 
     async def take(self, max_chunks: int) -> list[Ready]:
-        """What is there, at least one document, up to `max_chunks` chunks of them."""
+        """What is there, at least one document, up to `max_chunks` chunks of them.
+
+        The group is in the name of the tenant of its first; to be given back with `done`.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._held)
-            taken = [self._held.popleft()]
-            chunks = len(taken[0].texts)
-            while self._held and chunks + len(self._held[0].texts) <= max_chunks:
-                taken.append(self._held.popleft())
-                chunks += len(taken[-1].texts)
-            self._characters -= sum(len(ready.document.text) for ready in taken)
+            tenant = await self._changed.wait_for(self._turns.next)
+            self._turns.begin(tenant)
+            group = [self._turns.take(tenant)]
+            left = max_chunks - len(group[0].texts)
+            while fits := self._fits(left):
+                group.append(self._turns.take(fits))
+                left -= len(group[-1].texts)
+            for ready in group:
+                self._held[_tenant(ready)] -= _size(ready)
             self._changed.notify_all()
-            return taken
+            return group
+
+    async def done(self, group: list[Ready]) -> None:
+        """The group has its outcome: its tenant may have another in work."""
+        async with self._changed:
+            self._turns.end(_tenant(group[0]))
+            self._changed.notify_all()
+
+    def _fits(self, chunks: int) -> str | None:
+        """The tenant whose turn it is among those whose first document has no more chunks."""
+        firsts = self._turns.firsts()
+        return next((tenant for tenant, one in firsts if len(one.texts) <= chunks), None)
+
+
+def _tenant(ready: Ready) -> str:
+    return ready.item.principal.tenant
+
+
+def _size(ready: Ready) -> int:
+    return len(ready.document.text)

@@ -30,7 +30,8 @@ _RETRY_SECONDS = (1, 2, 4, 8, 15, 30)
 _GROUP_CHUNKS = 64
 """Chunks that are embedded and indexed together: several full batches of the model."""
 _WRITERS = 3
-"""Groups in work: two keep the embedding service busy while the third is indexed."""
+"""Groups in work: two keep the embedding service busy while the third is indexed. One tenant has
+two of them at most."""
 _BUFFER_CHARACTERS = 2_000_000
 
 
@@ -47,7 +48,7 @@ class Runner:
         index: Index,
         readers: int,
     ) -> None:
-        """`readers`: documents that are read at a time."""
+        """`readers`: documents that are read at a time, of one tenant half of them."""
         self._jobs = jobs
         self._spool = spool
         self._preparer = preparer
@@ -55,8 +56,8 @@ class Runner:
         self._bm25 = bm25
         self._index = index
         self._readers = readers
-        self._waiting = Waiting()
-        self._ready = Buffer(_BUFFER_CHARACTERS)
+        self._waiting = Waiting(max(1, readers // 2))
+        self._ready = Buffer(_BUFFER_CHARACTERS, _WRITERS - 1)
         self._begun: dict[str, bool] = {}
 
     async def wake(self, job_id: str | None = None) -> None:
@@ -87,6 +88,8 @@ class Runner:
                     self._done(item)
             except Exception as error:
                 await self._fail(item, error)
+            finally:
+                self._waiting.read(item)
 
     async def _may_begin(self, job_id: str) -> bool:
         if job_id not in self._begun:
@@ -126,6 +129,7 @@ class Runner:
                 await self._fail_apart(group, error)
             for ready in group:
                 self._done(ready.item)
+            await self._ready.done(group)
             await self._jobs.notify()
 
     async def _fail_apart(self, group: list[Ready], error: Exception) -> None:
