@@ -15,7 +15,7 @@ from retriever.api.web import FOLDER
 
 QUESTION = "Which port does the retriever listen on?"
 FACT = "The retriever listens on port 8080."
-MOST_BYTES = 60_000
+MOST_BYTES = 62_000
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>"
 
@@ -114,6 +114,42 @@ def test_the_key_leaves_the_address_at_once_and_stays_in_the_tab(
     kept = window.page.evaluate("[Object.values(sessionStorage), localStorage.length]")
     assert kept == [[KEY], 0]
     assert window.page.evaluate("document.cookie") == ""
+
+
+def test_a_link_with_another_key_takes_the_place_of_the_one_at_hand_only_when_told_so(
+    filled: Api, window: Window
+) -> None:
+    page = window.open().page
+    held = "Object.values(sessionStorage)[0]"
+    dialog = page.get_by_role("dialog")
+    page.goto(f"{window.url}/#key={KEY}")  # the same key is no question
+    expect(dialog).to_be_hidden()
+    for load in (False, True):  # while the page is open, and as it loads
+        for answer, key in (
+            ("Keep mine", KEY),
+            ("Escape", KEY),
+            ("Use the link's key", "bh_of-the-link"),
+        ):
+            page.evaluate(f"sessionStorage.setItem('bulkhead-key', '{KEY}')")
+            if load:
+                page.goto("about:blank")
+                page.goto(f"{window.url}/#key=bh_of-the-link")
+            else:
+                page.evaluate("location.hash = 'key=bh_of-the-link'")
+            expect(dialog).to_contain_text("another API key")
+            assert "bh_of-the-link" not in page.url
+            assert page.evaluate(held) == KEY
+            if answer == "Escape":
+                page.keyboard.press(answer)
+            else:
+                dialog.get_by_role("button", name=answer).click()
+            if key == KEY:
+                expect(dialog).to_be_hidden()
+            else:  # the server does not know it, and the page says so
+                page.wait_for_function(f"{held} === '{key}'")
+                expect(dialog).to_contain_text("does not know this key")
+                page.keyboard.press("Escape")
+            assert page.evaluate(held) == key
 
 
 @pytest.mark.parametrize(("key", "words"), [("", ""), ("bh_wrong", "does not know this key")])

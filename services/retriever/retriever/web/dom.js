@@ -33,10 +33,12 @@ export function closable(dialog) {
   });
 }
 
-/** Ask before something that cannot be undone; whether the answer was yes. */
-export function confirmed(text) {
+/** Ask before something that matters; whether the answer was yes. */
+export function confirmed(text, yes = "Delete", no = "Keep it") {
   const dialog = byId("confirm");
   byId("confirm-text").textContent = text;
+  dialog.querySelector("[value=yes]").textContent = yes;
+  dialog.querySelector("[value=no]").textContent = no;
   dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((answer) => {

@@ -1,16 +1,23 @@
 // The API key: from the address's fragment or a field, kept in session storage and nowhere else.
-import { byId, closable } from "./dom.js";
+import { byId, closable, confirmed } from "./dom.js";
 
 const NAME = "bulkhead-key";
+const SWITCH = "The link that you followed carries another API key. With it you see, and add to, what belongs to that key. Use it only if you trust who gave you the link.";
 
 export const key = () => sessionStorage.getItem(NAME) ?? "";
 
-/** Take the key out of `#key=…`, and the fragment out of the address bar and the history. */
-export function takeFromAddress() {
+/** Take the key out of `#key=…`, and the fragment out of the address bar and the history.
+ *
+ * Anyone can write a link: where another key is at hand the page asks. `changed` runs when there is a new key. */
+export async function takeFromAddress(changed) {
   const offered = new URLSearchParams(location.hash.slice(1)).get("key");
   if (offered === null) return;
   history.replaceState(null, "", location.pathname + location.search);
-  if (offered.trim()) sessionStorage.setItem(NAME, offered.trim());
+  const other = offered.trim();
+  if (!other || other === key()) return;
+  if (key() && !(await confirmed(SWITCH, "Use the link's key", "Keep mine"))) return;
+  sessionStorage.setItem(NAME, other);
+  changed();
 }
 
 /** Ask for a key. `problem` says what was wrong with the one at hand. */

@@ -8,7 +8,8 @@ import { setUpReader } from "./reader.js";
 import { watchState } from "./status.js";
 import { setUpUpload } from "./upload.js";
 
-takeFromAddress();
+let started = false;
+takeFromAddress(() => started && start());
 const config = await fetch("web/config.json").then((response) => response.json()).catch(() => ({}));
 
 setUpReader();
@@ -18,10 +19,8 @@ setUpUpload(config);
 onKeyChange(start);
 watchState(config);
 addEventListener("hashchange", () => {
-  const before = key();
-  takeFromAddress();
-  if (key() !== before) start();
-  else showView();
+  takeFromAddress(start);
+  showView();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
@@ -32,6 +31,7 @@ document.addEventListener("keydown", (event) => {
 start();
 
 function start() {
+  started = true;
   const examples = config.examples ?? [];
   byId("examples").replaceChildren(...examples.map((one) => el("li", el("button", { onclick: () => ask(one) }, one))));
   showView();
