@@ -15,6 +15,7 @@ from honcho.printer import Printer
 from rich.console import Console
 from rich.text import Text
 
+from bulkhead.private import keep_private
 from client import demo as demonstration
 from client.api import Retriever
 from client.screen import one_line, terminal
@@ -99,6 +100,9 @@ def run(
             watcher = prometheus(kept, wanted)
         if watcher is not None:
             wanted.append(watcher)
+        keep_private(kept.logs)  # and what the parts make
+        if kept.key.exists():
+            kept.folder.chmod(0o700)  # releases before let PostgreSQL's user in
         preflight.check(wanted, kept)
         if any(part.name == "llm" for part in wanted):
             models.bring()

@@ -5,6 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from bulkhead.app import serve
+from bulkhead.private import keep_private
 from bulkhead.proxies import spare
 from bulkhead.telemetry.disk import watch
 from retriever.main import create
@@ -16,6 +17,7 @@ def main() -> None:
     spare()  # before the channel to Qdrant is made
     try:
         settings = RetrieverSettings()
+        keep_private(settings.data_dir)
         app = create(settings)
     except ValidationError as error:
         problem = error.errors()[0]
