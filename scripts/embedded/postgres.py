@@ -28,6 +28,9 @@ _OPTIONS = {
     "max_connections": "100",
     "password_encryption": "scram-sha-256",
     "logging_collector": "off",
+    # A statement that fails may hold anything, and so may its error; its caller is told.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
     "shared_buffers": "32MB",
     "timezone": "UTC",
     "log_timezone": "UTC",

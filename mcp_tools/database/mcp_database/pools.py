@@ -85,8 +85,14 @@ class Pools:
                         yield connection
 
     async def ping(self) -> None:
-        """Raise `ToolError` unless PostgreSQL answers the first role."""
+        """Raise `ToolError` unless PostgreSQL answers the first role.
+
+        Where all of its connections run queries there is none to ask with, and they, which end in
+        time, say as much.
+        """
         role = next(iter(self._roles.values()))
+        if self._free[role].locked():
+            return
         async with self._connection(role) as connection:
             with told():
                 await connection.fetchval("SELECT 1", timeout=self._settings.connect_seconds)

@@ -1,5 +1,7 @@
 """`/healthz` says the process lives; `/readyz` says what it can do."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -25,6 +27,29 @@ class Alive(BaseModel):
     """The process lives and its event loop turns."""
 
     status: Literal["alive"] = "alive"
+
+
+def kept(
+    check: Callable[[], Awaitable[Readiness]], seconds: float
+) -> Callable[[], Awaitable[Readiness]]:
+    """`check`, whose answer holds for so many seconds; who asks while it runs gets the same one."""
+    asked: asyncio.Task[Readiness] | None = None
+    until = 0.0
+
+    async def answer() -> Readiness:
+        nonlocal asked, until
+        if asked is None or (asked.done() and time.monotonic() >= until):
+            asked = asyncio.create_task(run())
+        return await asyncio.shield(asked)
+
+    async def run() -> Readiness:
+        nonlocal until
+        try:
+            return await check()
+        finally:
+            until = time.monotonic() + seconds
+
+    return answer
 
 
 def health_router(check: Callable[[], Awaitable[Readiness]]) -> APIRouter:

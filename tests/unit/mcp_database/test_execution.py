@@ -12,10 +12,20 @@ from serving import free_port
 from bulkhead.mcp.tools import ToolError
 from mcp_database.execution import QueryResult
 from mcp_database.plan import summarise
+from mcp_database.pools import Pools
 
 
 def test_there_are_a_hundred_benign_queries() -> None:
     assert len(set(QUERIES)) == len(QUERIES) >= 100
+
+
+async def test_it_is_ready_at_once_while_queries_hold_every_connection(
+    database: SampleDatabase,
+) -> None:
+    pools = Pools(database.settings(connections=1, query_seconds=60))
+    async with pools.reading(caller()):
+        await asyncio.wait_for(pools.ping(), 20)
+    await pools.close()
 
 
 async def test_every_benign_query_runs_and_gives_rows(database: SampleDatabase) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 from database import SampleDatabase
@@ -19,7 +20,7 @@ from state_folder import state_folder
 from embedded import postgres_home
 from embedded.errors import PortTaken, StackError
 from embedded.parts import ROOT
-from embedded.postgres import running
+from embedded.postgres import ADMIN, running
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="others run PostgreSQL as themselves")
 
@@ -36,6 +37,26 @@ def test_a_folder_is_served_once(database: SampleDatabase) -> None:
         running(database.folder / "postgres", free_port(), "x"),
     ):
         pass
+
+
+async def test_a_statement_that_fails_is_in_no_log(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    with running(folder / "data", port, "a-password"):
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=port, user=ADMIN, password="a-password", database="postgres"
+        )
+        for sql in ("SELECT 'canary'::int", "SELECT canary", "SELECT 1/(length('canary')-6)"):
+            with pytest.raises(asyncpg.PostgresError):
+                await connection.execute(sql)
+        await connection.close()
+    told = "".join(capfd.readouterr())
+    assert "database system is ready" in told
+    assert "canary" not in told
+    conf = (ROOT / "mcp_tools/database/postgres/postgresql.conf").read_text(encoding="utf-8")
+    for setting in ("log_min_messages = log", "log_min_error_statement = panic"):
+        assert f"\n{setting}" in conf
 
 
 def test_a_port_that_is_taken_is_named(folder: Path) -> None:
