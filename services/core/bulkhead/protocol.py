@@ -8,6 +8,7 @@ import asyncio
 import json
 import uuid
 from http import HTTPStatus
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,6 +21,7 @@ def bounded_protocol(settings: CommonSettings) -> type[asyncio.Protocol]:
 
     class Bounded(BoundedProtocol):
         limits = settings
+        waiting: ClassVar[dict[BoundedProtocol, None]] = {}
 
     return Bounded
 
@@ -36,7 +38,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
         """A head must follow."""
         super().connection_made(transport)
+        most = self.config.limit_concurrency
+        if most is not None and len(self.connections) >= most and self.waiting:
+            next(iter(self.waiting)).give_way()
         self._await_head()
+
+    def give_way(self) -> None:
+        """Close, for another that may have something to ask."""
+        self._head_came()
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
@@ -82,6 +92,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._start_write_timer()
+        elif self.timeout_keep_alive_task is not None:
+            self.waiting[self] = None
 
     def timeout_keep_alive_handler(self) -> None:
         """Close; what is still unread then goes with the connection after the same time."""
@@ -89,10 +101,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_write_timer()
 
     def _await_head(self) -> None:
+        self.waiting.pop(self, None)
+        self.waiting[self] = None
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(self.limits.head_timeout, self._head_is_late)
 
     def _head_came(self) -> None:
+        self.waiting.pop(self, None)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

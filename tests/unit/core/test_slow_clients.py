@@ -29,7 +29,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(**limits: float) -> AsyncIterator[Served]:
+async def served(most: int | None = None, **limits: float) -> AsyncIterator[Served]:
     router = APIRouter()
 
     @router.post("/length")
@@ -68,7 +68,7 @@ async def served(**limits: float) -> AsyncIterator[Served]:
             await super().startup(sockets)
             started.set()
 
-    server = Server(server_config(app, settings))
+    server = Server(server_config(app, settings, limit_concurrency=most))
     task = asyncio.create_task(server.serve())
     await asyncio.wait_for(started.wait(), 20)
     seen = Served(server.servers[0].sockets[0].getsockname()[1])
@@ -173,6 +173,24 @@ async def test_a_client_that_never_reads_its_stream_is_cut() -> None:
         writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.wait_for(server.stream_ended.wait(), 20)
         writer.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"P", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_clients_that_ask_nothing_shut_nobody_out(said: bytes) -> None:
+    async with served(most=8) as server:
+        silent = []
+        for _ in range(40):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(said)
+            if said.endswith(b"\r\n\r\n"):  # and then keeps its connection
+                assert (await reader.readuntil(b'{"status":"alive"}')).startswith(b"HTTP/1.1 200")
+            silent.append((reader, writer))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+            for _ in range(3):
+                assert (await client.get("/healthz")).status_code == 200
+        assert await asyncio.wait_for(silent[0][0].read(), 20) == b""  # the oldest gave way
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_two_hundred_slow_clients_leave_the_service_responsive() -> None:
