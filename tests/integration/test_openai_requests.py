@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 from fastapi import FastAPI
+from people import people
 from rig import KEY, PORTS, Api, Neighbour, running
 from scripted_llm import ScriptedLLM
 
@@ -183,6 +184,26 @@ def several(
             yield api
     finally:
         neighbour.stop()
+
+
+def test_vllm_is_given_a_salt_for_each_tenant_and_no_other_server_is(
+    settings: RetrieverSettings, llm: ScriptedLLM
+) -> None:
+    salts = []
+    for owner in ("vllm", "llamacpp"):
+        for api in several(settings, llm, owner):
+            with people(api) as team:
+                api.ask(QUESTION, top_p=0.9)
+                salts.append(llm.requests[-1].get("cache_salt"))
+                for tenant in ("acme", "acme", "other"):
+                    writer = team.join(tenant, "writer")
+                    writer.ingest({"text": PORTS, "source": "ports.md"})
+                    writer.ask(QUESTION)
+                    salts.append(llm.requests[-1].get("cache_salt"))
+    operator, acme, again, other, *llamacpp = salts
+    assert acme == again and len({operator, acme, other}) == 3
+    assert all(len(salt) == 64 for salt in (operator, acme, other))
+    assert llamacpp == [None] * 4
 
 
 def test_the_model_that_is_named_answers_and_an_unknown_one_is_404(

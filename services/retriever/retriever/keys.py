@@ -5,6 +5,7 @@ them through the API.
 """
 
 import asyncio
+import hmac
 import json
 import sqlite3
 import uuid
@@ -85,6 +86,7 @@ class Keys:
         Raises `ValueError` when the file is not a store of this release.
         """
         self._limits = limits
+        self._operator_key = operator_key.encode()
         self._by_key = {OPERATOR.key_id: limits}
         fixed = {key_digest(operator_key): OPERATOR}
         if prober_key:
@@ -105,6 +107,14 @@ class Keys:
     def limits(self, principal: Principal) -> Limits:
         """What the principal's key may use in a minute."""
         return self._by_key.get(principal.key_id, self._limits)
+
+    def cache_salt(self, tenant: str) -> str:
+        """What keeps the tenant's prompts apart in the model server's cache.
+
+        Only who has the operator's key can know it; any retriever with the same key has the same.
+        """
+        message = f"cache salt of {tenant}".encode()
+        return hmac.new(self._operator_key, message, "sha256").hexdigest()
 
     async def create(self, by: Principal, new: NewKey) -> tuple[Key, str]:
         """Make a key, in the name of an admin; and the key itself, which is not kept.

@@ -114,6 +114,10 @@ class _Answer:
             report=self._report,
         )
         parameters = {**body.sampling(served.extended), "max_tokens": answer_tokens}
+        if served.salted:
+            salt = stack.keys.cache_salt(self._principal.tenant)
+            more = parameters.get("extra_body", {})
+            parameters["extra_body"] = {**more, "cache_salt": salt}
         gate = None
         if body.rag.tools:
             search = Search(stack.searcher, body.rag.options(), self._report)

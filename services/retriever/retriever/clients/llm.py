@@ -31,6 +31,8 @@ class ServedModel:
     context_tokens: int | None
     extended: bool = False
     """Whether it is served by vLLM or llama.cpp, which know more parameters than OpenAI's API."""
+    salted: bool = False
+    """Whether it is served by vLLM, which shares its prompt cache only under the same salt."""
 
 
 class LLMClient:
@@ -68,6 +70,7 @@ class LLMClient:
                 model["id"],
                 model.get("max_model_len") or _n_ctx(model),
                 model.get("owned_by") in _EXTENDED,
+                model.get("owned_by") == "vllm",
             )
             for model in orjson.loads(answer)["data"]
         ]
