@@ -4,6 +4,8 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,11 +27,6 @@ ENDS: dict[str, End] = {
 }
 
 
-@pytest.fixture(params=ENDS)
-def end(request: pytest.FixtureRequest) -> End:
-    return ENDS[request.param]
-
-
 @pytest.fixture
 def team(api: Api) -> Iterator[People]:
     with people(api) as team:
@@ -44,41 +41,43 @@ def last_event(lines: Iterator[str]) -> dict[str, Any]:
 def test_an_open_job_stream_ends(
     api: Api,
     team: People,
-    end: End,
     embedding_server: Neighbour,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(retriever.api.jobs, "_HEARTBEAT_SECONDS", 0.05)
     embedding_server.stop()  # so that the job does not come to its end
-    made = team.made("acme", "writer")
-    writer = team.client(made["key"])
-    job = writer.post("/v1/documents", json={"documents": [{"text": "x"}]}).json()
-    with writer.stream("GET", f"/v1/jobs/{job['id']}/events") as events:
-        lines = events.iter_lines()
-        assert next(lines) == "event: job"
-        end(api, made["id"])
-        assert last_event(lines)["error"]["type"] == "unauthenticated"
+    for end in ENDS.values():
+        made = team.made("acme", "writer")
+        writer = team.client(made["key"])
+        job = writer.post("/v1/documents", json={"documents": [{"text": "x"}]}).json()
+        with writer.stream("GET", f"/v1/jobs/{job['id']}/events") as events:
+            lines = events.iter_lines()
+            assert next(lines) == "event: job"
+            end(api, made["id"])
+            assert last_event(lines)["error"]["type"] == "unauthenticated"
     embedding_server.start()
 
 
 def test_an_answer_on_its_way_ends_and_so_does_the_model(
-    filled: Api, team: People, end: End, llm: ScriptedLLM
+    filled: Api, team: People, llm: ScriptedLLM
 ) -> None:
     llm.words, llm.pause = [f"word{n} " for n in range(1000)], 0.02
-    made = team.made("default", "reader")
-    reader = team.client(made["key"])
-    with reader.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as stream:
-        lines = stream.iter_lines()
-        next(lines)
-        end(filled, made["id"])
-        rest = list(lines)
-    assert last_event(iter(rest))["error"]["type"] == "unauthenticated"
-    assert not any("word999" in line or "[DONE]" in line for line in rest)
-    assert llm.cancelled.wait(10)
+    for end in ENDS.values():
+        made = team.made("default", "reader")
+        reader = team.client(made["key"])
+        with reader.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            end(filled, made["id"])
+            rest = list(lines)
+        assert last_event(iter(rest))["error"]["type"] == "unauthenticated"
+        assert not any("word999" in line or "[DONE]" in line for line in rest)
+        assert llm.cancelled.wait(10)
+        llm.cancelled.clear()
 
 
 def test_an_answer_that_is_ready_too_late_is_not_given(
-    filled: Api, team: People, end: End, llm: ScriptedLLM
+    filled: Api, team: People, llm: ScriptedLLM
 ) -> None:
     asked, ended = threading.Event(), threading.Event()
 
@@ -94,41 +93,39 @@ def test_an_answer_that_is_ready_too_late_is_not_given(
     asking = threading.Thread(target=lambda: replies.append(reader.ask(QUESTION)))
     asking.start()
     assert asked.wait(20)
-    end(filled, made["id"])
+    ENDS["revoked"](filled, made["id"])
     ended.set()
     asking.join(20)
     (reply,) = replies
     assert (reply.status_code, reply.json()["error"]["type"]) == (401, "unauthenticated")
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/search", {"query": QUESTION}),
-        ("/v1/chat/completions", CHAT),
-        ("/v1/documents", {"documents": [{"text": "x", "source": "late.txt"}]}),
-        ("/v1/keys", {"tenant": "acme", "role": "admin"}),
-    ],
-)
-def test_a_request_whose_body_ends_after_its_key_does_nothing(
-    api: Api, team: People, end: End, path: str, body: dict[str, Any]
-) -> None:
-    made = team.made("acme", "admin")
+LATE: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/search", {"query": QUESTION}),
+    ("/v1/chat/completions", CHAT),
+    ("/v1/documents", {"documents": [{"text": "x", "source": "late.txt"}]}),
+    ("/v1/keys", {"tenant": "acme", "role": "admin"}),
+]
+
+
+def test_a_request_whose_body_ends_after_its_key_does_nothing(api: Api, team: People) -> None:
     host = urlsplit(str(api.base_url))
-    content = json.dumps(body).encode()
-    with socket.create_connection((host.hostname, host.port or 80), 20) as one:
-        one.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: {host.netloc}\r\n"
-            f"Authorization: Bearer {made['key']}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-            "Expect: 100-continue\r\nConnection: close\r\n\r\n".encode()
-        )
-        assert b" 100 " in one.recv(1000)  # who asks is known, and the body is awaited
-        end(api, made["id"])
-        one.sendall(content)
-        reply = b"".join(iter(lambda: one.recv(10_000), b""))
-    assert reply.startswith(b"HTTP/1.1 401"), reply
-    assert [key["id"] for key in api.get("/v1/keys").json()["data"]] == [made["id"]]
+    made = [team.made("acme", "admin") for _ in range(len(ENDS) * len(LATE))]
+    for key, (end, (path, body)) in zip(made, product(ENDS.values(), LATE), strict=True):
+        content = json.dumps(body).encode()
+        with socket.create_connection((host.hostname, host.port or 80), 20) as one:
+            one.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: {host.netloc}\r\n"
+                f"Authorization: Bearer {key['key']}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+                "Expect: 100-continue\r\nConnection: close\r\n\r\n".encode()
+            )
+            assert b" 100 " in one.recv(1000)  # who asks is known, and the body is awaited
+            end(api, key["id"])
+            one.sendall(content)
+            reply = b"".join(iter(partial(one.recv, 10_000), b""))
+        assert reply.startswith(b"HTTP/1.1 401"), reply
+    assert [key["id"] for key in api.get("/v1/keys").json()["data"]] == [one["id"] for one in made]
     assert team.join("acme", "admin").get("/v1/jobs").json()["data"] == []
 
 
