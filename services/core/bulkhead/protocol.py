@@ -27,9 +27,15 @@ def bounded_protocol(settings: CommonSettings) -> type[asyncio.Protocol]:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Cuts a connection whose head is too slow or too long, or whose replies are not read."""
+    """Cuts a connection whose head is too slow or too long, or whose replies are not read.
+
+    Where uvicorn bounds the connections (`limit_concurrency`), one more takes the place of the one
+    that has waited longest for the head of a request: whoever asks nothing shuts nobody out.
+    """
 
     limits: CommonSettings
+    waiting: ClassVar[dict["BoundedProtocol", None]]
+    """The server's connections that have no request, the longest first."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None

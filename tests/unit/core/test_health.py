@@ -10,7 +10,8 @@ from bulkhead.health import Readiness, kept
 async def test_who_asks_while_a_check_runs_and_soon_after_gets_its_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, made, go = [100.0], [], asyncio.Event()
+    now, go = [100.0], asyncio.Event()
+    made: list[Readiness] = []
     monkeypatch.setattr("bulkhead.health.time.monotonic", lambda: now[0])
 
     async def check() -> Readiness:
@@ -20,7 +21,7 @@ async def test_who_asks_while_a_check_runs_and_soon_after_gets_its_answer(
         return made[-1]
 
     ready = kept(check, 1.0)
-    asking = [asyncio.create_task(ready()) for _ in range(5)]
+    asking = [asyncio.ensure_future(ready()) for _ in range(5)]
     await asyncio.sleep(0)
     asking[0].cancel()  # who leaves takes nobody's answer away
     go.set()
@@ -32,7 +33,7 @@ async def test_who_asks_while_a_check_runs_and_soon_after_gets_its_answer(
 
 
 async def test_a_check_that_fails_is_made_again() -> None:
-    outcomes = [OSError("no"), Readiness(status="ready", parts={})]
+    outcomes: list[OSError | Readiness] = [OSError("no"), Readiness(status="ready", parts={})]
 
     async def check() -> Readiness:
         if isinstance(outcome := outcomes.pop(0), OSError):

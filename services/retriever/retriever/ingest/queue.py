@@ -148,7 +148,8 @@ class Buffer:
         The group is in the name of the tenant of its first; to be given back with `done`.
         """
         async with self._changed:
-            tenant = await self._changed.wait_for(self._turns.next)
+            while (tenant := self._turns.next()) is None:
+                await self._changed.wait()
             self._turns.begin(tenant)
             group = [self._turns.take(tenant)]
             left = max_chunks - len(group[0].texts)
