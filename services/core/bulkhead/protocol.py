@@ -52,6 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def give_way(self) -> None:
         """Close, for another that may have something to ask."""
         self._head_came()
+        self.connections.discard(self)  # at once: the other counts from now on
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
