@@ -1,12 +1,14 @@
 """The retriever on real HTTP beside a Qdrant server that fails: named, in words, waited for."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient
 from qdrant_server import KEY, serving_qdrant
-from qdrant_standin import Standin
+from qdrant_standin import DISK_FULL, Standin
 from rig import PORTS, Api, running
 
 from retriever.settings import RetrieverSettings
@@ -66,3 +68,60 @@ def test_with_a_stopped_server_every_call_that_needs_it_is_503_and_names_it(
         while api.get("/readyz").status_code != 200:
             pass
         assert api.post("/v1/search", json={"query": QUESTION}).json()["results"]
+
+
+def until(api: Api, wanted: Callable[[dict[str, Any]], bool], path: str) -> dict[str, Any]:
+    """The answer as soon as it is as wanted."""
+    while True:
+        answer: dict[str, Any] = api.get(path).json()
+        if wanted(answer):
+            return answer
+        time.sleep(0.05)
+
+
+def test_a_full_disk_is_waited_for_in_words_and_no_document_is_given_up(
+    api: Api, qdrant: Standin, held: QdrantClient
+) -> None:
+    api.ingest({"text": PORTS, "title": "Ports", "source": "ports.md"})
+    (document,) = api.get("/v1/documents").json()["data"]
+    qdrant.faults.writes = DISK_FULL
+
+    texts = [{"text": f"Canary number {n} sings.", "source": f"{n}.md"} for n in range(20)]
+    job = api.post("/v1/documents", json={"documents": texts}).json()
+    waiting = until(api, lambda one: one["waiting"] is not None, f"/v1/jobs/{job['id']}")
+    assert waiting["waiting"] == "the index's disk is full"
+    assert waiting["counts"]["failed"] == 0 and waiting["counts"]["pending"] == 20
+    ready = api.get("/readyz")
+    assert ready.status_code == 200 and ready.json()["status"] == "degraded"
+    assert ready.json()["parts"]["writes"]["detail"] == "the index's disk is full"
+    assert ready.json()["parts"]["qdrant"]["state"] == "up"
+    assert api.post("/v1/search", json={"query": QUESTION}).json()["results"]
+
+    assert api.delete(f"/v1/documents/{document['id']}").status_code == 202
+    assert api.get(f"/v1/documents/{document['id']}").status_code == 404
+    assert api.post("/v1/search", json={"query": QUESTION}).json()["results"] == []
+    assert held.count("chunks").count > 0
+
+    qdrant.faults.writes = ""
+    done = api.finished(job["id"])
+    assert done["state"] == "succeeded" and done["counts"]["added"] == 20, done
+    assert done["waiting"] is None
+    until(api, lambda one: one["status"] == "ready", "/readyz")
+    while held.count("chunks").count != 20:  # what the deletion left is swept
+        time.sleep(0.05)
+
+
+def test_a_job_that_waits_can_be_cancelled_and_lets_the_next_one_through(
+    api: Api, qdrant: Standin, held: QdrantClient
+) -> None:
+    qdrant.faults.writes = DISK_FULL
+    texts = [{"text": f"Canary number {n} sings.", "source": f"{n}.md"} for n in range(5)]
+    job = api.post("/v1/documents", json={"documents": texts}).json()
+    until(api, lambda one: one["waiting"] is not None, f"/v1/jobs/{job['id']}")
+    assert api.post(f"/v1/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
+    qdrant.faults.writes = ""
+    later = api.ingest({"text": PORTS, "source": "ports.md"})
+    assert later["state"] == "succeeded"
+    assert [one["source"] for one in api.get("/v1/documents").json()["data"]] == ["ports.md"]
+    while held.count("chunks").count != 1:
+        time.sleep(0.05)

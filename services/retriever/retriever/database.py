@@ -97,6 +97,8 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._lock = asyncio.Lock()
+        self.refusal: str | None = None
+        """Why the last transaction could not be written, until one can again."""
 
     @classmethod
     @asynccontextmanager
@@ -123,14 +125,19 @@ class Database:
             try:
                 yield self._writer
                 await self._writer.commit()
+                self.refusal = None
             except sqlite3.OperationalError as error:  # a full disk, above all
                 await self._writer.rollback()
-                raise Unavailable(
-                    "storage", f"the document store cannot write ({error})"
-                ) from error
+                self.refusal = f"the document store cannot write ({error})"
+                raise Unavailable("storage", self.refusal) from error
             except BaseException:
                 await self._writer.rollback()
                 raise
+
+    async def probe(self) -> None:
+        """Write what changes nothing; raises `Unavailable` where that cannot be done."""
+        async with self.transaction() as connection:
+            await connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     async def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[aiosqlite.Row]:
         """All rows of a query, as committed."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,7 @@ class Stack:
     index: Index
     searcher: Searcher
     answerer: Answerer
+    database: Database
     jobs: Jobs
     spool: Spool
     feedback: Feedback
@@ -92,6 +93,8 @@ class Stack:
             if self.audit.failure
             else Part(state="up")
         )
+        refusal = self.vectors.refusal or self.database.refusal
+        states["writes"] = Part(state="down", detail=refusal) if refusal else Part(state="up")
         if self.mismatch:
             states["qdrant"] = Part(state="down", detail=self.mismatch)
         elif self.runner is None and states["embedding"].state == "up":
@@ -313,6 +316,7 @@ def _assemble(
         index=index,
         searcher=Searcher(index, embedding, bm25, settings),
         answerer=Answerer(settings, llm.count_tokens),
+        database=database,
         jobs=Jobs(database),
         spool=Spool(settings.data_dir / "spool", settings.max_document_bytes),
         feedback=Feedback(database),
@@ -355,9 +359,21 @@ async def _open_and_ingest(stack: Stack) -> None:
             settings.documents_at_once,
         )
         await stack.runner.wake()
-        await stack.runner.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stack.runner.run())
+            group.create_task(_sweep(stack))
     finally:
         chunkers.close()
+
+
+async def _sweep(stack: Stack) -> None:
+    """Clear now and then what broke off, and see whether stores that refused writes take them."""
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        with suppress(Unavailable):  # /readyz says so
+            await stack.index.sweep()
+            if stack.database.refusal:
+                await stack.database.probe()
 
 
 async def _opened(stack: Stack) -> tuple[EmbeddingModel, str]:
@@ -396,6 +412,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+_SWEEP_SECONDS = 5.0
 _BESIDE = 16
 """Connections to a neighbour for what takes no place: ingestion, readiness, counting tokens."""
 _IDLE_SECONDS = 2.0

@@ -199,6 +199,7 @@ CASES = [
     *_pair("TargetDown", {'up{job="tempo"}': stays(0)}, {'up{job="tempo"}': stays(1)}),
     Case("one missed scrape", {'up{job="tempo"}': "1x59 0x0 1x60"}, set(), {"TargetDown"}),
     *_pair("IndexDown", {'up{job="qdrant"}': stays(0)}, {'up{job="tempo"}': stays(0)}),
+    *_pair("IndexRefusesWrites", {"rag_index_refuses": stays(1)}, {"rag_index_refuses": stays(0)}),
     *_pair("ModelServerDown", {'up{job="llm"}': stays(0)}, {'up{job="llm"}': stays(1)}),
     *_pair(
         "PartDegraded",

@@ -3,15 +3,16 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 from qdrant_server import reached, serving_qdrant
+from relay import Relay
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue, Unavailable
@@ -20,7 +21,15 @@ from retriever.index import corpus
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
-from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument, Outcome, document_id
+from retriever.index.model import (
+    Addition,
+    ChunkSpan,
+    Deletion,
+    Mode,
+    NewDocument,
+    Outcome,
+    document_id,
+)
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors, point_id
 
@@ -218,12 +227,80 @@ async def test_points_that_could_not_be_removed_go_with_the_next_change(
         with monkeypatch.context() as broken:
             broken.setattr(Vectors, "delete", down)
             assert await add(index, second) is Outcome.REPLACED
-            with pytest.raises(Unavailable):
-                await index.delete(ADMIN, second.id)
+            assert await index.delete(ADMIN, second.id) is Deletion.ACCEPTED
+            assert await index.delete(ADMIN, second.id) is None
         assert await index.search(ADMIN, legs("one two three"), 5) == []
         assert await points(client) == 3
         await add(index, document("a", "Four."))
         assert await points(client) == 1
+
+
+async def test_what_was_left_is_swept_and_what_is_being_written_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    held = QdrantClient(":memory:")
+    with serving_qdrant(held) as standin:
+        async with opened(tmp_path, reached(standin)) as (index, _):
+            first, torn = document("a", "One. ", "Two."), document("b", "Three.")
+            await add(index, first)
+            standin.faults.writes = "No space left on device"
+            assert await index.delete(ADMIN, first.id) is Deletion.ACCEPTED
+            with pytest.raises(Unavailable, match="the index's disk is full"):
+                await index.sweep()
+            assert index._vectors.refusal == "the index's disk is full"
+            standin.faults.writes = ""
+            await index._documents.begin([addition(torn)])
+            await index._vectors.upsert([addition(torn)])
+            async with index._locked([("acme", "b")]):  # as while it is added
+                await index.sweep()
+                assert held.count("chunks").count == 1
+            assert index._vectors.refusal is None
+            await index.sweep()
+            assert held.count("chunks").count == 0
+
+
+async def test_a_store_that_takes_writes_again_is_found_without_anything_to_write(
+    tmp_path: Path,
+) -> None:
+    with serving_qdrant() as standin:
+        async with opened(tmp_path, reached(standin)) as (index, _):
+            standin.faults.writes = "Read-only file system"
+            with pytest.raises(Unavailable):
+                await add(index, document("a", "One."))
+            with pytest.raises(Unavailable, match="is read-only"):
+                await index.sweep()
+            standin.faults.writes = ""
+            await index.sweep()
+            assert index._vectors.refusal is None
+
+
+async def test_a_connection_killed_amid_a_write_leaves_nothing_and_the_next_try_is_whole(
+    tmp_path: Path,
+) -> None:
+    held = QdrantClient(":memory:")
+    with serving_qdrant(held) as standin:
+        relay = Relay(standin.port)
+        server = replace(reached(standin), url=f"http://127.0.0.1:{await relay.start()}")
+        async with opened(tmp_path, server) as (index, _):
+            long = document("a", *(f"Chunk {n}. " for n in range(40)))
+            writes = iter(range(9))
+            loop = asyncio.get_running_loop()
+
+            def cut_at_the_second() -> None:
+                if next(writes) == 1:
+                    loop.call_soon_threadsafe(relay.cut)
+
+            standin.faults.before_write = cut_at_the_second
+            with suppress(Unavailable):  # the write may have been answered before the cut
+                await add(index, long)
+            standin.faults.before_write = lambda: None
+            while True:
+                with suppress(Unavailable):
+                    await add(index, long)
+                    break
+            assert held.count("chunks").count == 40
+            assert len(await index.search(ADMIN, legs("Chunk", Mode.SPARSE), 50)) == 40
+        await relay.stop()
 
 
 async def test_a_write_of_embedded_qdrant_waits_for_the_disk_once(tmp_path: Path) -> None:

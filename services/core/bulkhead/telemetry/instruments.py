@@ -166,6 +166,12 @@ DOCUMENTS_WAITING = _meter.create_up_down_counter(
     description="Documents that wait to be taken in.",
 )
 
+INDEX_REFUSES = _meter.create_gauge(
+    "rag.index.refuses",
+    unit="{state}",
+    description="1 while the index takes no writes, as the last one showed; else 0.",
+)
+
 # The embedding service: embedding.lane, reading (queries, pairs) or bulk
 BATCH_DURATION = _meter.create_histogram(
     "embedding.batch.duration",

@@ -21,6 +21,7 @@ from bulkhead.errors import (
 )
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
 from retriever.api.jobs import Job, shown
+from retriever.index.model import Deletion
 from retriever.ingest.jobs import NewItem
 from retriever.ingest.prepare import EXTRACTED
 from retriever.stack import Stack
@@ -217,11 +218,18 @@ async def get_text(document_id: str, principal: Reader, stack: StackDep) -> Plai
     status_code=204,
     name="document.delete",
     summary="Delete a document",
+    responses={202: {"description": "It is gone; what the index holds of it goes later"}},
 )
-async def delete_document(document_id: str, principal: Writer, stack: StackDep) -> None:
-    """Remove a document, its text and every chunk of it."""
-    if not await stack.index.delete(principal, document_id):
+async def delete_document(document_id: str, principal: Writer, stack: StackDep) -> Response:
+    """Remove a document, its text and every chunk of it.
+
+    It is gone from every answer at once. 202 says that the index takes no writes now, as on a full
+    disk: it still holds the document's chunks, and they are removed as soon as it does.
+    """
+    deletion = await stack.index.delete(principal, document_id)
+    if deletion is None:
         raise NotFound("there is no such document")
+    return Response(status_code=204 if deletion is Deletion.DONE else 202)
 
 
 async def _take_texts(

@@ -50,6 +50,10 @@ class JobSummary(BaseModel):
         description="Documents a second: of the last minute while it runs, of the whole job "
         "afterwards; null when unknown."
     )
+    waiting: str | None = Field(
+        description="What its documents wait for, such as room on the index's disk; null while "
+        "they go on."
+    )
     eta_seconds: float | None = Field(
         description="Seconds to its end at that rate; null when unknown."
     )

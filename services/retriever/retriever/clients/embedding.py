@@ -34,6 +34,10 @@ class EmbeddingModel:
     max_tokens: int
 
 
+class Refused(Unavailable):
+    """The embedding service will not take this text: to wait is of no use."""
+
+
 class EmbeddingClient(Embeddings):
     """Calls `/v1/embeddings`, `/v1/rerank`, `/v1/models` and `/v1/tokenizer`.
 
@@ -152,6 +156,8 @@ class EmbeddingClient(Embeddings):
             ) from error
         if answer.status == 503 and path == "/v1/rerank":
             raise Unavailable("reranker", "the embedding service has no reranking model")
+        if answer.status in (400, 413, 422):
+            raise Refused(PART, f"the embedding service refuses it ({answer.status})")
         if answer.status >= 400:
             raise Unavailable(PART, f"the embedding service answered {answer.status}")
         return content

@@ -163,6 +163,13 @@ class Documents:
             row["id"] for row in rows if wanted is None or (row["tenant"], row["source"]) in wanted
         ]
 
+    async def unfinished_sources(self) -> set[tuple[str, str]]:
+        """Tenant and source of all that is `pending` or `deleting`."""
+        rows = await self._database.rows(
+            "SELECT DISTINCT tenant, source FROM documents WHERE state != 'live'"
+        )
+        return {(row["tenant"], row["source"]) for row in rows}
+
     async def forget(self, document_ids: Sequence[str]) -> None:
         """Remove the rows of documents whose points are gone."""
         async with self._database.transaction() as connection:

@@ -11,13 +11,15 @@ from bulkhead.errors import Unavailable
 from retriever.index.access import Filters, visible_points
 from retriever.index.corpus import corpus
 from retriever.index.documents import Confirm, Documents
-from retriever.index.model import Addition, Document, Hit, Outcome
+from retriever.index.model import Addition, Deletion, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
 
 _ATTEMPTS = 2
 """How often a search is made beside changes; found what is not live, it makes one that is alone."""
 _SIZE_SECONDS = 60.0
 _MOST_SIZES = 4096
+_NOWHERE = "nowhere"
+"""No document's id: to delete it is a write that changes nothing."""
 
 
 async def _all(_: object, outcomes: Mapping[str, Outcome]) -> Collection[str]:
@@ -49,10 +51,12 @@ class Index:
         self._made = self._made or await self._vectors.exists()
         if not self._made:
             return []
+        hidden: Sequence[str] = ()
         for _ in range(_ATTEMPTS):
-            hits, live = await self._search(principal, legs, limit, filters, [])
+            hits, live = await self._search(principal, legs, limit, filters, hidden)
             if len(hits) == len(live):
                 return live
+            hidden = await self._documents.unfinished()
         async with self._change:  # documents change faster than they are searched: hold them still
             hidden = await self._documents.unfinished()
             _, live = await self._search(principal, legs, limit, filters, hidden)
@@ -105,11 +109,11 @@ class Index:
                 async with self._change:
                     outcomes, gone = await self._documents.publish(additions, confirm)
             except BaseException:
-                # What cannot be cleared now is hidden, and cleared at the next start.
+                # What cannot be cleared now is hidden, and swept later.
                 with suppress(Unavailable):
                     await asyncio.shield(self._purge([one.document.id for one in new]))
                 raise
-            with suppress(Unavailable):  # hidden already; cleared with the source's next change
+            with suppress(Unavailable):  # hidden already, and swept later
                 await self._purge(gone)
             return outcomes
 
@@ -136,17 +140,40 @@ class Index:
         """A page of the documents that the principal may see, and the cursor of the next."""
         return await self._documents.page(principal, limit, cursor)
 
-    async def delete(self, principal: Principal, document_id: str) -> bool:
-        """Remove a document and every point of it; false when it is not there."""
+    async def delete(self, principal: Principal, document_id: str) -> Deletion | None:
+        """Remove a document and every point of it; none when it is not there.
+
+        Raises `Unavailable` when it cannot even be decided: the document is there as before then.
+        """
         document = await self._documents.get(principal, document_id)
         if document is None:
-            return False
+            return None
         async with self._locked([(principal.tenant, document.source)]):
             async with self._change:
                 hidden = await self._documents.hide(principal, document_id)
-            if hidden:
+            if not hidden:
+                return None
+            try:
                 await self._purge([document_id])
-            return hidden
+            except Unavailable:
+                return Deletion.ACCEPTED
+            return Deletion.DONE
+
+    async def sweep(self) -> None:
+        """Clear what changes left that broke off, and find out whether writes are taken again.
+
+        Leaves alone what is being changed now. Raises `Unavailable` while the store takes none.
+        """
+        left = await self._documents.unfinished_sources()
+        free = sorted(one for one in left if not self._is_locked(one))
+        async with self._locked(free):
+            await self._purge(await self._documents.unfinished(free))
+        if self._vectors.refusal:
+            await self._vectors.delete([_NOWHERE])
+
+    def _is_locked(self, source: tuple[str, str]) -> bool:
+        lock = self._locks.get(source)
+        return lock is not None and lock.locked()
 
     async def _purge(self, document_ids: Sequence[str]) -> None:
         if document_ids:

@@ -29,6 +29,14 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
 
 
+class Deletion(StrEnum):
+    """What became of a deletion that was decided: it shows at once either way."""
+
+    DONE = "done"
+    ACCEPTED = "accepted"
+    """Chunks are left in the store, which takes no writes now; they go as soon as it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkSpan:
     """A chunk as offsets, in code points, into its document's extracted text."""

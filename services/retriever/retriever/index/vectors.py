@@ -3,12 +3,14 @@
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from qdrant_client import models
 
-from bulkhead.errors import ApiError
+from bulkhead.errors import ApiError, Unavailable
+from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index import corpus
 from retriever.index.access import EVERYONE
 from retriever.index.connect import Connection
@@ -79,6 +81,20 @@ class Vectors:
     def __init__(self, connection: Connection, collection: str) -> None:
         self._reads, self._writes = connection.reads, connection.writes
         self._collection = collection
+        self.refusal: str | None = None
+        """Why the last write was refused, until one is taken again."""
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with reaching():
+                yield
+        except Unavailable as error:
+            self.refusal = error.message
+            INDEX_REFUSES.set(1)
+            raise
+        self.refusal = None
+        INDEX_REFUSES.set(0)
 
     async def exists(self) -> bool:
         """Whether the collection is there."""
@@ -100,8 +116,9 @@ class Vectors:
         self._check(info.config.metadata or {}, stamp.metadata())
         for field, params in _INDEXES.items():
             if field not in info.payload_schema:
-                with reaching():
+                with self._writing():
                     await self._writes.create_payload_index(self._collection, field, params)
+        INDEX_REFUSES.set(0)
 
     async def _create(self, stamp: Stamp) -> None:
         try:
@@ -139,7 +156,7 @@ class Vectors:
         points = [point for addition in additions for point in _points(addition)]
         for first in range(0, len(points), _BATCH):
             batch = points[first : first + _BATCH]
-            with reaching():
+            with self._writing():
                 await self._writes.upsert(self._collection, batch, wait=True)
 
     async def delete(self, document_ids: Sequence[str]) -> None:
@@ -153,7 +170,7 @@ class Vectors:
                 )
             ]
         )
-        with reaching():
+        with self._writing():
             await self._writes.delete(self._collection, selector, wait=True)
 
     async def search(

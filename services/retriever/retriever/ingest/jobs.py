@@ -5,7 +5,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import aiosqlite
@@ -69,6 +69,25 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changed = asyncio.Condition()
+        self._held: dict[object, str] = {}
+
+    @property
+    def held(self) -> str | None:
+        """What documents wait for before they can go on, if some of them do."""
+        return next(iter(self._held.values()), None)
+
+    async def hold(self, who: object, reason: str | None) -> None:
+        """Note what `who` waits for, or that it goes on."""
+        before = self.held
+        if reason is None:
+            self._held.pop(who, None)
+        else:
+            self._held[who] = reason
+        if self.held != before:
+            await self.notify()
+
+    def _shown(self, jobs: Sequence[Job]) -> list[Job]:
+        return [one if one.state in FINAL else replace(one, waiting=self.held) for one in jobs]
 
     async def create(
         self, principal: Principal, items: Sequence[NewItem], idempotency_key: str | None
@@ -135,7 +154,7 @@ class Jobs:
             f"SELECT * FROM jobs WHERE {condition} AND id = ?",  # noqa: S608
             [*parameters, job_id],
         )
-        return next(iter(await described(self._database, rows)), None)
+        return next(iter(self._shown(await described(self._database, rows))), None)
 
     async def page(
         self, principal: Principal, state: JobState | None, limit: int, cursor: str | None
@@ -156,7 +175,7 @@ class Jobs:
             " ORDER BY created_at DESC, id DESC LIMIT ?",
             [*parameters, limit + 1],
         )
-        jobs = await described(self._database, rows[:limit])
+        jobs = self._shown(await described(self._database, rows[:limit]))
         more = len(rows) > limit
         return jobs, f"{jobs[-1].created_at}~{jobs[-1].id}" if more else None
 
@@ -189,11 +208,12 @@ class Jobs:
         Yields none after `heartbeat` seconds without a change. Changes that come faster than they
         are read, or than `_QUICKEST_SECONDS`, are seen as one.
         """
+        told: str | None = None
         while True:
             quiet = False
             async with self._changed:  # held while looking, so that no change slips in between
                 job = await self.get(principal, job_id)
-                if job is not None and job.revision <= after and job.state not in FINAL:
+                if job is not None and not _is_new(job, after, told) and job.state not in FINAL:
                     try:
                         async with asyncio.timeout(heartbeat):
                             await self._changed.wait()
@@ -203,8 +223,8 @@ class Jobs:
             if quiet:
                 yield None
                 continue
-            if job is not None and job.revision > after:
-                after = job.revision
+            if job is not None and _is_new(job, after, told):
+                after, told = job.revision, job.waiting
                 yield job
             if job is None or job.state in FINAL:
                 return
@@ -292,6 +312,11 @@ class Jobs:
         """Tell whoever watches that something was recorded."""
         async with self._changed:
             self._changed.notify_all()
+
+
+def _is_new(job: Job, after: int, told: str | None) -> bool:
+    """Whether it went on, or waits for something else than was told."""
+    return job.revision > after or (job.waiting != told and job.state not in FINAL)
 
 
 async def _record(

@@ -47,6 +47,8 @@ class Job:
     eta_seconds: float | None
     created_at: str
     updated_at: str
+    waiting: str | None = None
+    """What its documents wait for before they can go on, if they do."""
 
 
 def now() -> str:

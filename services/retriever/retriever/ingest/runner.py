@@ -7,12 +7,16 @@ one write to Qdrant and one commit.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from itertools import chain, repeat
+from typing import TypeVar
 
 import aiosqlite
 from langchain_core.embeddings import Embeddings
 
 from bulkhead.errors import ApiError, Unavailable
+from retriever.clients.embedding import Refused
 from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome, document_id
 from retriever.index.sparse import BM25
@@ -23,10 +27,12 @@ from retriever.ingest.queue import Buffer, Ready, Waiting
 from retriever.ingest.spool import Spool
 from retriever.parsed import page_at
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _CONTEXT_CHARACTERS = 150
-_RETRY_SECONDS = (1, 2, 4, 8, 15, 30)
+_RETRY_SECONDS = (1, 2, 4, 8)
+"""Pauses between tries; the last holds for all that follow."""
 _GROUP_CHUNKS = 64
 """Chunks that are embedded and indexed together: several full batches of the model."""
 _WRITERS = 3
@@ -80,7 +86,7 @@ class Runner:
         while True:
             item = await self._waiting.get()
             try:
-                if not await self._may_begin(item.job_id):
+                if not await self._patiently(partial(self._may_begin, item.job_id)):
                     self._done(item)
                 elif ready := await self._prepare(item):
                     await self._ready.put(ready)
@@ -109,7 +115,8 @@ class Runner:
             new.digest,
         )
         if known := await self._index.unchanged(principal, new_id):
-            await self._jobs.finish(item, End(Outcome.UNCHANGED, known.id))
+            end = End(Outcome.UNCHANGED, known.id)
+            await self._patiently(partial(self._jobs.finish, item, end))
             return None
         path, part = self._spool.place(new.spool)
         prepared = await self._preparer.prepare(path, new.source, new.media_type, new.digest, part)
@@ -124,7 +131,7 @@ class Runner:
         while True:
             group = await self._ready.take(_GROUP_CHUNKS)
             try:
-                await self._index_patiently(group)
+                await self._patiently(partial(self._index_group, group))
             except Exception as error:
                 await self._fail_apart(group, error)
             for ready in group:
@@ -138,24 +145,42 @@ class Runner:
             await self._note(group[0].item, error)
             return
         for ready in group:
-            try:
-                await self._index_group([ready])
-            except Exception as alone:
-                await self._note(ready.item, alone)
+            await self._index_alone(ready)
 
-    async def _index_patiently(self, group: list[Ready]) -> None:
-        """Embed and index; a neighbour that is down is waited for, as it will be back."""
-        for delay in (*_RETRY_SECONDS, None):
+    async def _index_alone(self, ready: Ready) -> None:
+        try:
+            await self._patiently(partial(self._index_group, [ready]))
+        except Exception as error:
+            await self._note(ready.item, error)
+
+    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Do it. What is a store's or a neighbour's fault is waited for as long as it lasts.
+
+        The jobs say meanwhile what they wait for.
+        """
+        me = asyncio.current_task()
+        for delay in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
             try:
-                await self._index_group(group)
-                return
+                done = await step()
+            except Refused:
+                await self._jobs.hold(me, None)
+                raise
             except Unavailable as error:
-                if delay is None:
-                    raise
                 logger.warning("documents will be tried again", extra={"reason": error.message})
-                await asyncio.sleep(delay)
+                await self._jobs.hold(me, error.message)
+            except BaseException:
+                await self._jobs.hold(me, None)
+                raise
+            else:
+                await self._jobs.hold(me, None)
+                return done
+            await asyncio.sleep(delay)
+        raise AssertionError("the pauses have no end")
 
     async def _index_group(self, group: list[Ready]) -> None:
+        group = [ready for ready in group if self._begun.get(ready.item.job_id)]  # not cancelled
+        if not group:
+            return
         texts = [text for ready in group for text in ready.texts]
         with measures.stage("embed"):
             dense = await self._embeddings.aembed_documents(texts)
@@ -196,13 +221,7 @@ class Runner:
                 "a document could not be taken in", exc_info=error, extra={"job": item.job_id}
             )
             message = "something broke on our side"
-        while True:
-            try:
-                await self._jobs.finish(item, End(FAILED, message=message))
-                return
-            except Unavailable as unwritable:  # a full disk: the queue stands still until it is not
-                logger.warning("an outcome cannot be kept", extra={"reason": unwritable.message})
-                await asyncio.sleep(_RETRY_SECONDS[-1])
+        await self._patiently(partial(self._jobs.finish, item, End(FAILED, message=message)))
 
     def _done(self, item: Item) -> None:
         self._spool.remove([item.new.spool])

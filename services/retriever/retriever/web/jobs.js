@@ -20,15 +20,16 @@ export async function watchJobs(changed) {
   if (jobs.length && !byId("documents-view").hidden) timer = setTimeout(watchJobs, EVERY, changed);
 }
 
-function row({ id, counts, rate, eta_seconds: eta }, changed) {
+function row({ id, counts, rate, waiting, eta_seconds: eta }, changed) {
   const done = counts.total - counts.pending;
   const item = el("li",
     el("progress", { max: counts.total, value: done, ariaLabel: "Documents taken in" }),
     el("span.muted", dotted(
       `${done.toLocaleString("en")} of ${count(counts.total, "document")}`,
       counts.failed && `${counts.failed} failed`,
-      rate && `${rate.toFixed(1)} a second`,
-      eta && `about ${Math.ceil(eta)} s left`)),
+      waiting && `waiting: ${waiting}`,
+      !waiting && rate && `${rate.toFixed(1)} a second`,
+      !waiting && eta && `about ${Math.ceil(eta)} s left`)),
     el("button.quiet", { onclick: cancel }, "Cancel"));
   async function cancel() {
     try {

@@ -50,6 +50,7 @@ export const PARTS = {
   llm: "Start the model server, or point RETRIEVER_LLM_URL at one that runs. Searching in Documents works without it.",
   embedding: "Start the embedding service. Until then questions are answered by words alone, and uploads wait.",
   qdrant: "Nothing can be found or added without the index. See whether Qdrant runs, then try again.",
+  writes: "Questions are answered; uploads and deletions wait. Make room on the disk that is named.",
   "mcp-filesystem": TOOLS,
   "mcp-database": TOOLS,
 };

@@ -3,7 +3,7 @@ import { byId, el } from "./dom.js";
 import { PARTS } from "./problem.js";
 
 const EVERY = 15000; // ms between two looks
-const NAMES = { qdrant: "Search index", embedding: "Embedding service", parser: "Document reader", llm: "Model server", "mcp-filesystem": "File tools", "mcp-database": "Database tools", audit: "Audit log" };
+const NAMES = { qdrant: "Search index", embedding: "Embedding service", parser: "Document reader", llm: "Model server", "mcp-filesystem": "File tools", "mcp-database": "Database tools", audit: "Audit log", writes: "Writing" };
 const WORDS = { ready: "Ready", degraded: "Degraded", unavailable: "Unavailable", unreachable: "Not reachable", checking: "Checking…" };
 
 let grafana = "";

@@ -89,12 +89,12 @@ async function send({ file, groups, largest, say }) {
   for (const group of groups) body.append("groups", group);
   let job = await patiently(say, () => fetchJson("v1/documents", { method: "POST", body }));
   for (let tries = 1; ["queued", "running"].includes(job.state); tries += 1) {
-    say("active", progress(job.state));
+    say("active", progress(job));
     try {
       const response = await patiently(say, () => call(`v1/jobs/${job.id}/events`));
       for await (const data of events(response)) {
         job = JSON.parse(data);
-        say("active", progress(job.state));
+        say("active", progress(job));
       }
     } catch (error) {
       if (tries === TRIES) throw error;
@@ -118,7 +118,8 @@ async function patiently(say, attempt) {
   }
 }
 
-function progress(state) {
+function progress({ state, waiting }) {
+  if (waiting) return `Accepted, waiting: ${waiting}.`;
   if (down().includes("embedding")) return "Accepted. It goes in once the embedding service is back.";
   return state === "queued" ? "Accepted, waiting its turn…" : "Reading and indexing…";
 }
