@@ -1,10 +1,10 @@
 """Embedded Qdrant's search, with an inverted index and remembered filters.
 
 `qdrant_client`'s local mode is written to be plain: each sparse query walks through every stored
-vector, and each filter through every payload, in Python: 40 ms for 250 chunks, a second for 20,000.
-The results here are the same, by the same rules; only what does not change between two queries is
-kept between them. There is no public way to do this: it overrides methods of the pinned version,
-and a property test compares the two.
+vector, and each filter through every payload, in Python. With 20,000 chunks a hybrid search takes
+2,074 ms of a core as shipped and 33 ms here (`bench.embedded`). The results are the same, by the
+same rules; only what does not change between two queries is kept between them. There is no public
+way to do this: it overrides methods of the pinned version, and a property test compares the two.
 """
 
 import hashlib
