@@ -9,7 +9,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from diagnosis.checks import engine, gpu, machine
+from diagnosis.checks import clone, engine, gpu, machine
 from diagnosis.finding import Level
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--profile", choices=PROFILES, default=seen["COMPOSE_PROFILES"])
     parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
     given = parser.parse_args()
-    findings = chain(engine(), machine(given.profile, seen))
+    findings = chain(engine(), clone(ROOT, seen), machine(given.profile, seen))
     if given.profile.startswith("gpu"):
         settings = ROOT / "services/llm/vllm/gpu.yaml"
         findings = chain(findings, gpu(given.profile, seen, settings, given.config))

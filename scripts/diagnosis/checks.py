@@ -39,6 +39,10 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
+_MOUNTED = ("observability", "services/llm/vllm", "mcp_tools/database/postgres")
+"""The folders whose files compose.yaml mounts into containers."""
+
+
 def engine() -> Iterator[Finding]:
     """Docker's engine, Compose and the room for networks."""
     found = told("docker", "version", "--format", "{{.Server.Version}}")
@@ -71,6 +75,37 @@ def engine() -> Iterator[Finding]:
         bool(ours) or networks + _NETWORKS <= _POOL,
         f"{networks} networks on the engine",
         "remove unused ones (docker network prune), or widen default-address-pools in daemon.json",
+    )
+
+
+def clone(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether containers can read what is mounted from this clone, and no other has its name."""
+    closed = [
+        path
+        for folder in _MOUNTED
+        for path in (root / folder, *(root / folder).rglob("*"))
+        if not path.stat().st_mode & 0o004
+    ]
+    yield judged(
+        not closed,
+        f"{len(closed)} files and folders of the configuration are closed to containers' users"
+        if closed
+        else "containers can read their configuration",
+        f"chmod -R a+rX {' '.join(_MOUNTED)} (it was cloned under a umask such as 077)",
+    )
+    project = environment.get("COMPOSE_PROJECT_NAME") or "bulkhead"
+    listed = told(
+        "docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={project}",
+        "--format", '{{.Label "com.docker.compose.project.working_dir"}}',
+    )  # fmt: skip
+    others = sorted(set((listed or "").split("\n")) - {"", str(root)})
+    yield judged(
+        not others,
+        f"the Compose project {project} is that of {others[0]}"
+        if others
+        else f"the Compose project {project} is this clone's",
+        "set COMPOSE_PROJECT_NAME, BULKHEAD_PORT and GRAFANA_PORT for one of the two;"
+        " images are built under the same names, so build before each start",
     )
 
 

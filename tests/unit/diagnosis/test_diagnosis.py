@@ -86,6 +86,24 @@ def commands(monkeypatch: pytest.MonkeyPatch, **answers: str | None) -> None:
     monkeypatch.setattr(checks, "told", told)
 
 
+def test_a_clone_that_containers_cannot_read_or_that_shares_its_name_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in checks._MOUNTED:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.yaml").touch(0o644)
+        (tmp_path / folder).chmod(0o755)
+    monkeypatch.setattr(checks, "told", lambda *command: f"{tmp_path}\n{tmp_path}")
+    assert stopped(list(checks.clone(tmp_path, {}))) == []
+
+    (tmp_path / "observability/config.yaml").chmod(0o600)
+    monkeypatch.setattr(checks, "told", lambda *command: f"{tmp_path}\n/elsewhere/bulkhead")
+    assert stopped(list(checks.clone(tmp_path, {"COMPOSE_PROJECT_NAME": "mine"}))) == [
+        "1 files and folders of the configuration are closed to containers' users",
+        "the Compose project mine is that of /elsewhere/bulkhead",
+    ]
+
+
 def stopped(findings: list[Finding]) -> list[str]:
     return [finding.what for finding in findings if finding.level is Level.STOPS]
 
