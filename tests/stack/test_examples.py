@@ -13,10 +13,9 @@ def taken_in(stack: Stack) -> str:
         stack.compose("rm", "--force", "--stop", "examples")
         # Started by itself: what it waits for is up.
         stack.compose("up", "--no-deps", "--exit-code-from", "examples", "examples", seconds=600)
-        log = stack.compose("logs", "--no-log-prefix", "examples")
+        return stack.log("examples")[0]
     finally:
         stack.environment["BULKHEAD_EXAMPLES"] = "false"
-    return log.splitlines()[0]
 
 
 def test_the_examples_go_in_once_and_stay_away_when_they_were_deleted(stack: Stack) -> None:

@@ -85,7 +85,7 @@ def test_only_the_retriever_and_grafana_are_published_and_only_on_loopback(stack
 
 
 def test_the_log_says_where_the_key_is_and_not_what_it_is(stack: Stack) -> None:
-    log = stack.compose("logs", "--no-log-prefix", "examples").rstrip().splitlines()
+    log = stack.log("examples")
     assert log[-1] == "  the key for it   docker compose exec retriever cat /run/secrets/api-key"
     assert log[-2] == f"  in a browser     http://127.0.0.1:{PORT}/"
     assert "The stack is up." in log

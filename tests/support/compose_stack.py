@@ -75,6 +75,11 @@ class Stack:
         """The id of a service's container."""
         return self.compose("ps", "--all", "--quiet", service).strip()
 
+    def log(self, service: str) -> list[str]:
+        """What a service's container printed, line by line, without Compose's escapes."""
+        command = ["docker", "logs", self.container(service)]
+        return subprocess.check_output(command, text=True).splitlines()
+
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine says of a service's container."""
         told = subprocess.check_output(["docker", "inspect", self.container(service)])
