@@ -24,8 +24,9 @@ from evaluation.beir import load
 from evaluation.bootstrap import estimate
 from evaluation.claims import KINDS, Claim, Kind, claims
 from evaluation.errors import EvaluationError
-from quality.detector import DetectorEvaluator, DetectorKind
-from quality.detector import load as load_detector
+from quality.detector import DetectorEvaluator
+from quality.detectors import DetectorKind
+from quality.detectors import load as load_detector
 from quality.evaluation import Evaluator, Sample, Unscored, Verdict
 from quality.judge import Judge
 from quality.settings import QualitySettings

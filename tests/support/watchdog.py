@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from bulkhead.garbage import collect_seldom
-
 
 @dataclass(frozen=True)
 class Held:
-    """One callback: milliseconds of processor time that it took, and what it was.
-
-    A garbage collection that fell into it is counted apart.
-    """
+    """One callback: milliseconds of processor time that it took, and what it was."""
 
     milliseconds: float
-    collecting: float
     what: str
 
 
@@ -46,38 +40,23 @@ class Watchdog:
         """Watch until the block ends."""
         run: Any = asyncio.Handle._run
         here = threading.get_ident()
-        spent = threading.local()
 
         def timed(handle: Any) -> None:
             if threading.get_ident() == here:
                 run(handle)
                 return
             what = _what(handle)
-            spent.collecting = 0.0
             started = time.thread_time()
             run(handle)
-            collecting = 1000 * spent.collecting
-            took = 1000 * (time.thread_time() - started) - collecting
-            self.held.append(Held(took, collecting, what))
+            self.held.append(Held(1000 * (time.thread_time() - started), what))
 
-        def collected(phase: str, _: dict[str, int]) -> None:
-            if phase == "start":
-                spent.began = time.thread_time()
-            else:
-                spent.collecting = (
-                    getattr(spent, "collecting", 0.0) + time.thread_time() - spent.began
-                )
-
-        usual = gc.get_threshold()
-        collect_seldom()  # as a service does when it starts
-        gc.callbacks.append(collected)
+        gc.collect()
+        gc.freeze()  # as a service does when it starts
         try:
             with mock.patch.object(asyncio.Handle, "_run", timed):
                 yield
         finally:
-            gc.callbacks.remove(collected)
             gc.unfreeze()
-            gc.set_threshold(*usual)
 
 
 def _what(handle: Any) -> str:

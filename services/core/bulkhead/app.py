@@ -1,5 +1,6 @@
 """The app factory: a FastAPI app with the project's errors, request ids, limits and health."""
 
+import gc
 import logging
 import os
 import socket
@@ -26,7 +27,6 @@ from bulkhead.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from bulkhead.garbage import Server
 from bulkhead.health import Readiness, health_router
 from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
@@ -107,7 +107,7 @@ def serve(
     spare()
     configure_logging(settings.log_level)
     configure(app, app.state.name, TelemetrySettings())
-    server = Server(server_config(app, settings, **options))
+    server = _Server(server_config(app, settings, **options))
     reasons: list[str] = []
 
     def fail(reason: str) -> None:
@@ -120,6 +120,15 @@ def serve(
         sys.exit(f"{app.title}: {reasons[0]}")
     if not server.started:
         sys.exit(3)
+
+
+class _Server(uvicorn.Server):
+    """Keeps what is there when it has started from all garbage collections: 0.2 s for each full."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
 
 
 def server_config(app: FastAPI, settings: CommonSettings, **options: Any) -> uvicorn.Config:

@@ -60,7 +60,6 @@ class SentenceTransformerBackend:
 
         from embedding.packed import pack
         from embedding.rows import take_rows
-        from embedding.unread import leave_out_unread
 
         torch.set_num_threads(1)  # of one batch: the engine computes several at once
         # cuDNN's attention makes a plan for every new shape, and nearly every batch has one.
@@ -72,7 +71,6 @@ class SentenceTransformerBackend:
             device=settings.device,
             model_kwargs=precision,
         ).eval()
-        leave_out_unread(self._model)
         pack(self._model)
         self._reranker = (
             CrossEncoder(settings.reranker, device=settings.device, model_kwargs=precision)

@@ -2,12 +2,9 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from quality.evaluation import Sample, Unscored, Verdict
-
-DetectorKind = Literal["hhem", "lettucedetect"]
 
 
 class Detector(Protocol):
@@ -36,25 +33,6 @@ class DetectorEvaluator:
         loop = asyncio.get_running_loop()
         score = await loop.run_in_executor(self._compute, self._detector.score, sample)
         return Verdict("supported" if score >= self._threshold else "unsupported", score)
-
-
-def load(kind: DetectorKind, folder: Path, most_tokens: int, threads: int) -> Detector:
-    """The detector in `folder`. Raises `OSError` or `ValueError` where it is not a usable one.
-
-    Nothing is fetched, and no code that lies beside the weights is run.
-    """
-    if not folder.is_dir():
-        raise OSError(f"there is no folder {folder.name} with a detector's weights")
-    import torch  # two seconds and 200 MB: only for who has a detector
-
-    torch.set_num_threads(threads)
-    if kind == "hhem":
-        from quality.hhem import HHEM
-
-        return HHEM(folder, most_tokens)
-    from quality.lettucedetect import LettuceDetect
-
-    return LettuceDetect(folder, most_tokens)
 
 
 def too_long(tokens: int, most: int) -> None:

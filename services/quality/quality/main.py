@@ -17,7 +17,8 @@ from bulkhead.settings import read_secret
 from bulkhead.telemetry.http import CARRYING
 from quality import api
 from quality.canaries import Canaries, read
-from quality.detector import DetectorEvaluator, load
+from quality.detector import DetectorEvaluator
+from quality.detectors import load
 from quality.evaluation import Evaluator
 from quality.judge import Judge
 from quality.line import Line

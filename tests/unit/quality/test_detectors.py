@@ -24,7 +24,8 @@ from transformers import (
     T5ForTokenClassification,
 )
 
-from quality.detector import DetectorEvaluator, DetectorKind, load
+from quality.detector import DetectorEvaluator
+from quality.detectors import DetectorKind, load
 from quality.evaluation import Sample, Unscored
 from quality.hhem import HHEM
 from quality.lettucedetect import LettuceDetect, prompt
