@@ -20,6 +20,7 @@ from retriever.answer.ground import EVALUATOR
 from retriever.answer.prompt import STOP, CountTokens, fit
 from retriever.answer.relevance import NOTHING_FOUND, relevant
 from retriever.answer.retriever import to_hit
+from retriever.answer.standalone import find, searches
 from retriever.index.model import Hit
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
@@ -40,6 +41,8 @@ class Answered:
     usage: Usage = field(default_factory=Usage)
     finish_reason: str = "stop"
     steps: list[Step] = field(default_factory=list)
+    searched: list[str] = field(default_factory=list)
+    """What was searched for: the question, and where it leans on turns before, with those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ class Answerer:
         Raises `Unavailable` with the part that is down; closing the generator stops the model.
         """
         settings = self._settings
-        found = await retriever.ainvoke(_query(question))
+        asked = searches(_turns(question), question.text, settings.language)
+        searched = [search.text for search in asked]
+        found = await find(retriever, asked)
         hits = [to_hit(document) for document in found]
         shown = hits[: question.top_k]
         checked = CheckedStream(
@@ -89,7 +94,7 @@ class Answerer:
         worth = relevant(shown, checked.evidence, settings.relevance, settings.relevance_words)
         if not worth and gate is None:
             yield NOTHING_FOUND
-            yield Answered([], _ABSTAINED, shown)
+            yield Answered([], _ABSTAINED, shown, searched=searched)
             return
 
         with report.stage("prompt"):
@@ -137,6 +142,7 @@ class Answerer:
             await self._counted(messages, heard) if checked.repeats else heard.usage,
             finish_reason,
             steps,
+            searched,
         )
 
     async def _ask(
@@ -180,7 +186,7 @@ def _others_spoke(history: Sequence[BaseMessage]) -> bool:
     return any(isinstance(turn, AIMessage) for turn in history)
 
 
-def _query(question: Question) -> str:
-    """What to search for: the question, after the one before it, which it may lean on."""
-    before = [turn for turn in question.history if isinstance(turn, HumanMessage)]
-    return f"{before[-1].text}\n{question.text}" if before else question.text
+def _turns(question: Question) -> list[str]:
+    """What the user said before the question, oldest first."""
+    turns = [str(turn.text) for turn in question.history if isinstance(turn, HumanMessage)]
+    return [*turns, question.before] if question.before else turns

@@ -224,6 +224,7 @@ class _Answer:
             steps=[StepBody.model_validate(step, from_attributes=True) for step in answered.steps],
             retrieval=Retrieval(
                 mode=self._body.rag.mode,
+                queries=answered.searched,
                 degraded=self._report.degraded,
                 results=[
                     RetrievedChunk.model_validate(hit, from_attributes=True)

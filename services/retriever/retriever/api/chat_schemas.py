@@ -91,6 +91,10 @@ class Retrieval(BaseModel):
     """How the sources were found."""
 
     mode: str
+    queries: list[str] = Field(
+        description="What was searched for: the question, and, where it leans on turns before, it"
+        " together with those."
+    )
     degraded: list[str]
     results: list[RetrievedChunk]
 

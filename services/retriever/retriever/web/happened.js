@@ -77,6 +77,7 @@ function figures({ usage, retrieval, grounding, ...extras }) {
     Model: extras.model,
     Tokens: usage && `${count(usage.prompt_tokens, "token")} in, ${usage.completion_tokens.toLocaleString("en")} out`,
     Search: retrieval?.mode,
+    "Searched for": retrieval?.queries?.length > 1 && retrieval.queries.join(" · "),
     Without: retrieval?.degraded?.join(", "),
     "Checked by": grounding?.evaluator,
     "Ended by": extras.finish_reason,

@@ -1,0 +1,152 @@
+"""Compare what to search for in a conversation: the last turn, it after the one before, or ours.
+
+Scores in memory, as Qdrant would, through a running embedding service. Three kinds of conversation:
+follow-ups over products and their prices, with changes of subject; a judged question after another
+one that it has nothing to do with; and those of a collection that has `turns`.
+
+    python -m evaluation.sweep_turns --judged ../shared/data/squad --turns ../shared/data/mtrag
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import httpx
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.beir import load
+from evaluation.sweep_retrieval import bm25, dbsf, embed
+from retriever.answer.standalone import RANK_CONSTANT, Search, searches
+
+CARS = ("Falcon", "Heron", "Osprey", "Petrel")
+WORKS = ("tyre change", "yearly service", "windscreen replacement", "battery replacement")
+SHOWN = 2
+
+
+class Asked(NamedTuple):
+    """The user's turns, the last of them the question, and the texts that answer it."""
+
+    kind: str
+    turns: list[str]
+    gold: set[str]
+
+
+Texts = dict[str, str]
+Method = Callable[[list[str]], list[Search]]
+METHODS: dict[str, Method] = {
+    "the last turn": lambda turns: [Search(turns[-1], 1.0)],
+    "with the one before": lambda turns: [Search("\n".join(turns[-2:]), 1.0)],
+    "ours": lambda turns: searches(turns[:-1], turns[-1], "english"),
+}
+
+
+def prices() -> tuple[Texts, list[Asked]]:
+    """Four cars, four works; follow-ups, then another car in full, then one by name alone."""
+    texts = {
+        f"{car}-{work}": f"{car}\n{car} price list. A {work} for the {car} costs {n}0 euros."
+        for n, (car, work) in enumerate((c, w) for c in CARS for w in WORKS)
+    }
+    asked = []
+    for car, other, third in permutations(CARS, 3):
+        for a, b, c, d in permutations(WORKS):
+            turns = [f"How much is a {a} for the {car}?", f"What about a {b}?", f"And a {c}?"]
+            asked.append(Asked("follow-up, turn 3", turns, {f"{car}-{c}"}))
+            turns = [*turns, f"And a {d}?"]
+            asked.append(Asked("follow-up, turn 4", turns, {f"{car}-{d}"}))
+            turns = [*turns[:2], f"How much is a {c} for the {other}?", f"And a {d}?"]
+            asked.append(Asked("after a change of subject", turns, {f"{other}-{d}"}))
+            turns = [*turns, f"And for the {third}?"]
+            asked.append(Asked("of another by name", turns, {f"{third}-{d}"}))
+    return texts, random.Random(7).sample(asked, 400)  # noqa: S311 - a draw to measure with
+
+
+def judged(folder: Path, questions: int) -> tuple[Texts, list[Asked]]:
+    """Judged questions, each after one of the others."""
+    data = load(folder)
+    drawn = random.Random(7).sample(sorted(data.queries), questions)  # noqa: S311 - likewise
+    asked = [
+        Asked(
+            "after another question",
+            [data.queries[other].text, data.queries[key].text],
+            set(data.qrels[key]),
+        )
+        for other, key in zip(drawn[1:] + drawn[:1], drawn, strict=True)
+        if data.qrels.get(key)
+    ]
+    return {key: f"{one.title}\n{one.text}" for key, one in data.corpus.items()}, asked
+
+
+def conversations(folder: Path) -> tuple[Texts, list[Asked]]:
+    """The conversations of a collection, of more than one turn, with judged passages."""
+    data = load(folder)
+    asked = []
+    for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        turns = [turn["content"] for turn in row["turns"] if turn["role"] == "user"]
+        if len(turns) > 1 and row["_id"] in data.qrels:
+            asked.append(Asked(f"{folder.name}, R@5", turns, set(data.qrels[row["_id"]])))
+    return {key: f"{one.title}\n{one.text}" for key, one in data.corpus.items()}, asked
+
+
+def found(http: httpx.Client, texts: Texts, queries: Sequence[str]) -> dict[str, list[int]]:
+    """For each query, the numbers of the twenty best texts."""
+    dense = embed(http, queries, "query") @ embed(http, list(texts.values()), "document").T
+    sparse = bm25(list(texts.values()), queries, 0.9, 0.4)
+    return {
+        query: np.argsort(-dbsf(dense[row], sparse[row]), kind="stable")[:20].tolist()
+        for row, query in enumerate(queries)
+    }
+
+
+def shares(http: httpx.Client, texts: Texts, asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
+    """A row a kind: how many were asked, and the share found by each method."""
+    queries = sorted(
+        {
+            search.text
+            for one in asked
+            for method in METHODS.values()
+            for search in method(one.turns)
+        }
+    )
+    lists, names = found(http, texts, queries), list(texts)
+    for kind in dict.fromkeys(one.kind for one in asked):
+        of_kind = [one for one in asked if one.kind == kind]
+        cells = []
+        for method in METHODS.values():
+            got = []
+            for one in of_kind:
+                scores: dict[int, float] = {}
+                for text, weight in method(one.turns):
+                    for rank, n in enumerate(lists[text]):
+                        scores[n] = scores.get(n, 0.0) + weight / (RANK_CONSTANT + rank)
+                best = sorted(scores, key=lambda n: -scores[n])
+                top = {names[n] for n in best[: 5 if "R@5" in kind else SHOWN]}
+                got.append(len(top & one.gold) / len(one.gold))
+            half = 1.96 * np.std(got) / np.sqrt(len(got))
+            cells.append(f"{np.mean(got):.3f} ± {half:.3f}")
+        yield kind, str(len(of_kind)), *cells
+
+
+def main(
+    judged_data: Annotated[Path, typer.Option("--judged", help="A BEIR folder.")],
+    turns: Annotated[Path, typer.Option(help="One whose queries have `turns`.")],
+    questions: Annotated[int, typer.Option(min=2, help="Judged questions to draw.")] = 400,
+    url: Annotated[str, typer.Option(help="The embedding service.")] = "http://127.0.0.1:8081",
+) -> None:
+    """Print the share of questions whose text is among two shown, or R@5, with 95% intervals."""
+    table = Table("conversation", "asked", *METHODS)
+    with httpx.Client(base_url=url, timeout=600, trust_env=False) as http:
+        for texts, asked in (prices(), judged(judged_data, questions), conversations(turns)):
+            for row in shares(http, texts, asked):
+                table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

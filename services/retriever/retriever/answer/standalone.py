@@ -1,0 +1,114 @@
+"""What to search for when a question leans on the turns before it: "And the battery?".
+
+A question that leans says so by its form: it begins with "and" or "what about", speaks of "it", or
+hardly has a word of its own. Then it is searched for alone and together with the turn that it leans
+on, and the two lists are fused. A question that stands by itself is searched for by itself,
+whatever was said before. `evaluation.sweep_turns` measures what is chosen here.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import regex
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+
+from retriever.index.identifiers import identifiers
+from retriever.index.sparse import stop_terms, terms
+
+FEW_TERMS = 1
+"""Words beside stop words with which a question hardly says what it is about."""
+FURTHEST = 8
+"""Turns of the user's among which one to lean on is looked for."""
+MOST_CHARACTERS = 400
+"""The end of an earlier turn that is searched for too: there its question stands."""
+RANK_CONSTANT = 10
+"""k of the fusion by ranks (Cormack et al. 2009)."""
+TOGETHER = 3.0
+"""Weight of the list found together with the turn before, beside 1 for the question alone."""
+OF_ITS_OWN = 4
+"""Words beside stop words from which a question weighs as much as it does with the turn before."""
+
+# English, German, French, Spanish, Italian.
+_OPENINGS = regex.compile(
+    r"""\W*(?:and|but|or|so|then|also|what\ about|how\ about|what\ else|what\ if\ not
+      | und|aber|oder|dann|auch|was\ ist\ mit|wie\ ist\ es\ mit|wie\ steht\ es\ mit
+      | et|mais|ou|alors|donc|qu['’]en\ est-il|y|e|pero|entonces|qué\ hay\ de|y\ qué
+      | ed|ma|allora|che\ dire)\b""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
+_POINTING = regex.compile(
+    r"""\b(?:it|its|they|them|their|theirs|he|him|his|she|her|hers|this|these|those|one|ones
+      | that(?=\s*(?:\p{P}|$))|(?:about|of|for|with|like|is|was|does|did|than|after|before)\ that
+      | the\ same|the\ (?:other|others|former|latter|first|second|last)(?=\s*(?:\p{P}|$))
+      | there(?=\s*(?:\p{P}|$))|more(?=\s*(?:\p{P}|$))|else|instead|too(?=\s*(?:\p{P}|$))
+      | ihn|ihm|ihr|ihre|ihren|sein|seine|seinen|deren|dessen|dieser|diese|dieses|diesen|dafür|davon
+      | damit|darin|dort|celui|celle|ceux|celles|lui|leur|leurs|cela|ça|ese|esa|eso|esos|esas|este
+      | esta|esto|ello|ellos|ellas|questo|questa|quello|quella|quelli|ne)\b""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
+
+_NAME = regex.compile(r"(?<=[\p{Ll}\p{N},;:]\s+)\p{Lu}[\p{L}\p{N}-]*\p{L}")
+
+
+def leans(question: str, language: str) -> bool:
+    """Whether the question cannot be understood without the turns before it, by its form."""
+    if _OPENINGS.match(question) or _POINTING.search(question):
+        return True
+    return len(_telling(question, language)) <= FEW_TERMS and not identifiers(question)
+
+
+class Search(NamedTuple):
+    """A text to search for, and how much its list weighs among others."""
+
+    text: str
+    weight: float
+
+
+def searches(before: Sequence[str], question: str, language: str) -> list[Search]:
+    """What to search for: the question, and where it leans, it after the turn that it leans on.
+
+    `before` are the user's turns, oldest first. One that names something ("And for the Heron?")
+    asks the turn just before it of something else; any other is asked of what was named last.
+    """
+    alone = Search(question, 1.0)
+    if not before or not leans(question, language):
+        return [alone]
+    nearest = reversed(before[-FURTHEST:])
+    told = (turn for turn in nearest if _names(turn) or not leans(turn, language))
+    turn = before[-1] if _names(question) else next(told, before[-1])
+    weight = TOGETHER if len(_telling(question, language)) < OF_ITS_OWN else 1.0
+    return [alone, Search(f"{turn[-MOST_CHARACTERS:]}\n{question}", weight)]
+
+
+def _telling(question: str, language: str) -> set[str]:
+    return set(terms(question, language)) - stop_terms(language)
+
+
+def _names(turn: str) -> bool:
+    """Whether the turn names something: a word with a capital inside a sentence, or a code."""
+    return bool(_NAME.search(turn) or identifiers(turn))
+
+
+async def find(retriever: BaseRetriever, asked: Sequence[Search]) -> list[Document]:
+    """What the retriever finds for the one or two `searches`, best first.
+
+    Two lists are fused by weighted reciprocal ranks.
+    """
+    lists = [await retriever.ainvoke(search.text) for search in asked]
+    if len(lists) == 1:
+        return lists[0]
+    scores: dict[str, float] = {}
+    for search, found in zip(asked, lists, strict=True):
+        for rank, document in enumerate(found):
+            score = search.weight / (RANK_CONSTANT + rank)
+            scores[_key(document)] = scores.get(_key(document), 0.0) + score
+    once = {_key(document): document for document in reversed([*chain(*lists)])}
+    return sorted(once.values(), key=lambda document: -scores[_key(document)])[
+        : max(map(len, lists))
+    ]
+
+
+def _key(document: Document) -> str:
+    return document.id or document.page_content

@@ -1,0 +1,117 @@
+from collections.abc import Sequence
+
+import pytest
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+
+from retriever.answer.standalone import MOST_CHARACTERS, TOGETHER, Search, find, leans, searches
+
+
+def texts(before: Sequence[str], question: str) -> list[str]:
+    return [search.text for search in searches(before, question, "english")]
+
+
+LEANING = {
+    "english": [
+        "And the battery?",
+        "What about a yearly service?",
+        "How long does it last?",
+        "Who wrote that?",
+        "Why?",
+        "Since when?",
+        "Are they open on Sunday?",
+        "Which of these is the cheapest ferry?",
+        "How many people work there?",
+        "Is there a cheaper one?",
+        "Can I have the same for the Heron?",
+    ],
+    "german": ["Und die Batterie?", "Was ist mit dem Jahresservice?", "Wie lange dauert dieser?"],
+    "french": [
+        "Et la batterie ?",
+        "Qu’en est-il du pare-brise ?",
+        "Combien coûte celui de Brest ?",
+    ],
+    "spanish": ["¿Y la batería?", "Pero ¿cuándo?", "¿Cuánto dura eso?"],
+    "italian": ["E la batteria?", "Quanto costa quello di Genova?"],
+}
+STANDING = [
+    "Which port does the retriever listen on?",
+    "How large may an uploaded file be?",
+    "Why was release 2026.8 rolled back?",
+    "Who is allowed to silence an alert, and for how long?",
+    "What changed in 3.7.2?",
+    "HX-2041-B",
+    "What is the service that the harbour pays for most?",
+    "Are there pilots on the northern quay?",
+]
+
+
+@pytest.mark.parametrize(
+    ("language", "question"), [(one, q) for one, questions in LEANING.items() for q in questions]
+)
+def test_a_question_that_leans_is_known_by_its_form(language: str, question: str) -> None:
+    assert leans(question, language)
+
+
+@pytest.mark.parametrize("question", STANDING)
+def test_a_question_that_stands_by_itself_is_searched_for_by_itself(question: str) -> None:
+    assert texts(["Who wrote the handbook?", "And when?"], question) == [question]
+
+
+def test_a_leaning_question_is_asked_of_what_was_named_last() -> None:
+    before = ["Is the quay open?", "How much is a tyre change for the Falcon?", "And a service?"]
+    assert texts(before, "And a battery?") == [
+        "And a battery?",
+        "How much is a tyre change for the Falcon?\nAnd a battery?",
+    ]
+    before.append("And for the Heron?")
+    assert texts(before, "And a battery?")[1] == "And for the Heron?\nAnd a battery?"
+
+
+def test_a_question_that_names_something_asks_the_last_turn_of_that() -> None:
+    before = ["How much is a tyre change for the Falcon?", "And a service?"]
+    asked = texts(before, "And for the Heron?")
+    assert asked == ["And for the Heron?", "And a service?\nAnd for the Heron?"]
+
+
+def test_a_question_with_words_of_its_own_weighs_as_much_alone() -> None:
+    before = ["How much is a tyre change for the Falcon?"]
+    (_, few) = searches(before, "And a battery?", "english")
+    own = "How long does it take a pilot to board a tanker at the northern quay?"
+    (_, many) = searches(before, own, "english")
+    assert (few.weight, many.weight) == (TOGETHER, 1.0)
+
+
+def test_of_a_long_turn_its_end_is_searched_for() -> None:
+    long = "Calm morning on the northern quay. " * 400 + "How much is a tyre change?"
+    _, with_it = texts([long], "And a battery?")
+    assert with_it.endswith("How much is a tyre change?\nAnd a battery?")
+    assert len(with_it) < MOST_CHARACTERS + 20
+
+
+class Told(BaseRetriever):
+    """Finds what it is told to."""
+
+    found: dict[str, list[str]]
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        return [Document(id=name, page_content=name) for name in self.found[query]]
+
+
+@pytest.mark.parametrize(
+    ("lists", "fused"),
+    [
+        ([["a", "b"]], ["a", "b"]),
+        ([["a", "b", "c"], ["b", "d", "e"]], ["b", "d", "e"]),
+        ([["a", "c"], ["b", "a"]], ["a", "b"]),
+        ([[], ["b"]], ["b"]),
+    ],
+)
+async def test_lists_are_fused_by_ranks(lists: Sequence[list[str]], fused: list[str]) -> None:
+    retriever = Told(found={str(n): names for n, names in enumerate(lists)})
+    weights = (1.0, TOGETHER)
+    found = await find(retriever, [Search(str(n), weights[n]) for n in range(len(lists))])
+    assert [document.id for document in found] == fused
