@@ -88,7 +88,9 @@ class Check:
         reached = network.reach(subject.probe, own, targets)
         shared = network.sockets_of(container, self._containers, sockets)
         seen = network.neighbourhood(wanted, reached, shared)
-        yield judged(container, "neighbours", Look(seen, network.heard(reached)))
+        own_port = network.heard(reached)
+        pairs = network.crowded(container, self._containers)
+        yield judged(container, "neighbours", Look(seen, own_port), Look(pairs, own_port))
         yield from self._outside.judge(container, reached, subject.facts["inet6"])
 
 

@@ -100,6 +100,16 @@ def neighbourhood(
     return Seen(", ".join(dict.fromkeys(words)), opened, unknown)
 
 
+def crowded(source: Container, containers: Sequence[Container]) -> Seen:
+    """A network is for a pair: a third one on it reaches both."""
+    opened = []
+    for network in source.places:
+        there = sorted({one.service for one in containers if network in one.places})
+        if len(there) > 2:
+            opened.append(f"{network} has {', '.join(there)} on it")
+    return Seen("each network is a pair's", opened)
+
+
 def heard(reached: Reached) -> Seen:
     """That the same connections find an open port where there is one: the probe's own."""
     return Seen("no port of its own", [f"a port of the probe's at {at}" for at in reached.own])

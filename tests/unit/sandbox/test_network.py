@@ -62,6 +62,14 @@ def test_where_nobody_listens_nothing_is_proven() -> None:
     assert neighbours(wanted=()).verdict is Verdict.UNPROVEN
 
 
+def test_a_network_with_a_third_service_on_it_is_an_open_wall() -> None:
+    one, other, third = container("a"), container("b"), container("c")
+    other.places["front-a"] = Place("172.20.0.3", "")
+    assert not network.crowded(one, [one, container("a"), other, third]).opened
+    third.places["front-a"] = Place("172.20.0.4", "")
+    assert network.crowded(one, [one, other, third]).opened == ["front-a has a, b, c on it"]
+
+
 def test_a_socket_has_two_ends() -> None:
     assert neighbours(sockets={"/run/x.sock": ["retriever"]}).verdict is Verdict.HOLDS
     finding = neighbours(sockets={"/run/x.sock": ["quality", "retriever"]})
