@@ -17,7 +17,15 @@ from retriever.database import Database
 from retriever.index.connect import connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
-from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument, Outcome, document_id
+from retriever.index.model import (
+    Addition,
+    ChunkSpan,
+    Deletion,
+    Mode,
+    NewDocument,
+    Outcome,
+    document_id,
+)
 from retriever.index.sparse import BM25
 from retriever.index.vectors import Legs, Stamp, Vectors
 
@@ -116,7 +124,7 @@ class IndexMachine(RuleBasedStateMachine):
             return
         one = data.draw(st.sampled_from(sorted(self.live)))
         seen = self.live[one].seen_by(person)
-        assert self.runner.run(self.index.delete(person, one)) is seen
+        assert self.runner.run(self.index.delete(person, one)) is (Deletion.DONE if seen else None)
         if seen:
             del self.live[one]
             assert self.runner.run(self.index.text(person, one)) is None
