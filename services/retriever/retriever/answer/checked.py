@@ -82,8 +82,10 @@ class CheckedStream:
         ]
 
     def grounding(self) -> Grounding:
-        """The verdict on the whole answer; to be asked for after `end`."""
-        return self._stream.grounding()
+        """The verdict on the whole answer, without links too; to be asked for after `end`."""
+        grounding = self._stream.grounding()
+        without_links = [self._links.without(sentence) for sentence in grounding.unsupported]
+        return replace(grounding, unsupported=without_links)
 
 
 def once(hits: Sequence[Hit]) -> list[Hit]:
