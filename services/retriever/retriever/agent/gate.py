@@ -18,10 +18,11 @@ from retriever.agent.audit import Audit, ToolCallRecord
 from retriever.agent.canonical import digest, strict_object
 from retriever.agent.leaks import SecretScanner
 from retriever.agent.policy import AllowedTool, DefinitionChangedError, Policy, Risk
-from retriever.agent.servers import ToolServer, check_definitions
+from retriever.agent.servers import Result, ToolServer, check_definitions
 from retriever.agent.steps import Outcome, PendingApproval, Step
 from retriever.agent.untrusted import clean
 from retriever.clients.mcp import ToolServerError
+from retriever.index.model import Hit
 
 _UNREAD = "0" * 64  # the hash of arguments that were too large, or no JSON object
 
@@ -157,11 +158,16 @@ class Gate:
             raise _Stop(Outcome.REFUSED, detail)
         if self._bytes > self.budget.bytes:
             raise _Stop(Outcome.REFUSED, "the results have more bytes than one question may bring")
-        text = self._guards.scanner.redact(clean(result.text))
+        text, found = await asyncio.to_thread(self._shown, result)
         if result.is_error:
             return run.step(Outcome.FAILED, text[:2000], started)
-        found = [hit for hit in result.found if not self._guards.scanner.find(hit.text)]
         return run.step(Outcome.DONE, "", started, text=text, found=found)
+
+    def _shown(self, result: Result) -> tuple[str, list[Hit]]:
+        """What of a result may be shown: its text, cleaned, and the chunks without a secret."""
+        scanner = self._guards.scanner
+        found = [hit for hit in result.found if not scanner.find(hit.text)]
+        return scanner.redact(clean(result.text)), found
 
     def _arguments(self, tool: AllowedTool | None, raw: str, run: "_Run") -> dict[str, Any]:
         """The arguments, checked for form, against the pinned schema, for secrets and repeats."""

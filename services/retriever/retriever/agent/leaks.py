@@ -7,11 +7,14 @@ from urllib.parse import quote
 
 _SHAPES = {
     "bulkhead key": r"\bbh_[A-Za-z0-9_-]{16,}",
+    # Up to the next one that begins: each place of a text is looked at for one key.
     "private key": r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
-    r"(?:[\s\S]{0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----)?",
+    r"(?:(?:(?!-----BEGIN )[\s\S]){0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----)?",
     "AWS key": r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}\b",
     "AWS secret": r"(?i:aws.{0,20}secret.{0,20}?)[=:\"'\s]{1,5}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
-    "JSON web token": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    # From the beginning of a run of its characters, so that no run is looked at twice.
+    "JSON web token": r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{11,}+"
+    r"\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}",
     "API key": r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{40,}"
     r"|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35})",
 }

@@ -4,6 +4,7 @@ It gives the model's chunks on as they come and a `Step` after each call. The la
 budget is spent, is without tools, so that there is always an answer.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -83,8 +84,8 @@ class Agent:
             asked: list[ToolCall] = []
             for name, raw in said.calls.values():
                 step = await self.gate.call(name, raw)
-                text = _told(step)
-                message = ToolMessage(fenced(text, mark, "result"), tool_call_id=step.id)
+                text = await asyncio.to_thread(fenced, _told(step), mark, "result")
+                message = ToolMessage(text, tool_call_id=step.id)
                 if not await self._fits([*turns, *answers, message]):
                     step = step.dropped(_TOO_LONG)
                     message = ToolMessage(_TOO_LONG, tool_call_id=step.id)
@@ -93,7 +94,8 @@ class Agent:
                 yield step
                 if self.gate.exhausted:  # what else the model asked for is not worth a word
                     break
-            turns += [AIMessage(content=clean(said.text), tool_calls=asked), *answers]
+            spoken = await asyncio.to_thread(clean, said.text)
+            turns += [AIMessage(content=spoken, tool_calls=asked), *answers]
 
     async def _fits(self, turns: list[BaseMessage]) -> bool:
         """Whether the turns fit the prompt; asked of the model server where bytes do not say."""

@@ -6,6 +6,8 @@ The marks and the cleaning make injected instructions weaker. They are no wall: 
 import re
 import secrets
 
+from retriever.nested import without
+
 # Zero-width, bidirectional and other invisible characters, Unicode tags, variation selectors from
 # the supplement (they can hide bytes), and controls other than tab and line breaks.
 _INVISIBLE = re.compile(
@@ -14,11 +16,13 @@ _INVISIBLE = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _CHAT_TOKEN = re.compile(
-    r"<\|[^|<>\n]{1,40}\|>|<\uff5c[^\uff5c<>\n]{1,40}\uff5c>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS"
-    r"|TOOL_RESULTS)\]|<</?SYS>>|</?s>|<(?:bos|eos|unk|pad)>|<(?:start|end)_of_turn>"
+    r"<\|[^|<>\n]{1,40}\|>|<\uff5c[^\uff5c<>\n]{1,40}\uff5c>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|<</?SYS>>|</?s>"
+    r"|<(?:bos|eos|unk|pad)>|<(?:start|end)_of_turn>"
     r"|</?(?:tool_call|tool_response|tools|function_calls|think)>",
     re.IGNORECASE,
 )
+_LONGEST_TOKEN = 44
 _SUSPECT = re.compile(r"[<\[]")
 
 
@@ -30,9 +34,7 @@ def clean(text: str) -> str:
     text = _INVISIBLE.sub("", text)
     if not _SUSPECT.search(text):  # most texts; nothing to look for
         return text
-    while (without := _CHAT_TOKEN.sub("", text)) != text:  # one may hide inside another
-        text = without
-    return text
+    return without(text, _CHAT_TOKEN, _LONGEST_TOKEN)
 
 
 def new_mark() -> str:

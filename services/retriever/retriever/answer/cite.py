@@ -1,25 +1,33 @@
 """Citations, made while the answer streams: the server's own markers, never the model's."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import regex
-
 from retriever.agent.steps import ToolSource
 from retriever.answer.ground import EVALUATOR, Evidence, Support
-from retriever.answer.sentences import boundary
+from retriever.answer.sentences import LONGEST_LINE, boundary
+from retriever.nested import without
 
-_MARKER = regex.compile(r"[ \t]?(?:\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|【[^】]{0,32}】)")
-# What may turn out to be a marker, or the space before one, or the line break that ends a sentence.
-_UNDECIDED = regex.compile(r"\s*(?:\[[\s\d,;–-]{0,32}|【[^】]{0,32}|(?<=\n[ \t]*)\d{0,3}[.)]?)?$")
+_MARKER = re.compile(r"[ \t]?(?:\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|【[^\[【】]{0,32}】)")
+_LONGEST_MARKER = 67
+# What may turn out to be a marker, or the line break that ends a sentence.
+_UNDECIDED = re.compile(
+    r"(?:\n[ \t]{0,24}+\d{0,3}+[.)]?+[ \t]{0,8}+|(?=[\[【]))"
+    r"(?:\[[\s\d,;–-]{0,64}+|【[^\[【】]{0,32}+)*+\Z"
+)
+_LONGEST_UNDECIDED = 100
+_LONGEST_SPACE = 40
+"""Characters of white space that wait for what comes after them; of more, the last ones."""
 _OPENS = frozenset("[【\n")  # without these, and without a space at its end, nothing is undecided
-_ABSTAINS = regex.compile(
+_ABSTAINS = re.compile(
     r"\b(?:(?:do|does|did|is|are|was|were|can|could)(?: not|n['’]t)|cannot|not|no)\b[^.!?]{0,40}"
     r"\b(?:know|found|find|mention\w*|provided|contain\w*|specif\w+|stated?|information|enough"
     r"|answer|available|say)\b",
-    regex.IGNORECASE,
+    re.IGNORECASE,
 )
 
+_SPACE = re.compile(r"\s*+")
 _LOOK_EVERY = 12  # characters of a sentence after which it is looked at for looping words
 _LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
 
@@ -61,10 +69,14 @@ class CitingStream:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._held = ""
-        self._sentence = ""
+        self._pending = ""
+        """The line that the sentence begins in, as far as it is needed, and the sentence so far."""
+        self._start = 0
+        """Where in it the sentence begins."""
         self._unsupported: list[str] = []
         self._abstained = False
         self._said: set[str] = set()
+        self._cited_before: dict[tuple[str, str], Citation] = {}
         self._looked = 0
         self.repeats = False
         """The model has begun to say whole sentences again: it loops, and should be stopped."""
@@ -78,12 +90,10 @@ class CitingStream:
         """What can be shown now. The rest is held until it is sure to be no marker."""
         if not self._held and _OPENS.isdisjoint(words) and not words[-1:].isspace():
             return "".join(self._cited(words))  # most tokens; a fraction of the patterns' time
-        text = _MARKER.sub("", self._held + words)
-        undecided = _UNDECIDED.search(text)
-        assert undecided is not None  # it matches at the very end, if nowhere else
-        cut = undecided.start()
+        text = without(self._held + words, _MARKER, _LONGEST_MARKER)
+        cut = _decided(text)
         self._held = text[cut:]
-        return "".join(self._cited(text[:cut]))
+        return "".join(self._cited(text[:cut], _certain_space(self._held)))
 
     def end(self, finished: bool = True) -> str:
         """What is left to show, once the model has stopped.
@@ -91,7 +101,7 @@ class CitingStream:
         A sentence that was cut off (`finished` false) is neither cited nor blamed.
         """
         rest = "".join(self._cited(self._held.rstrip()))
-        return rest + self._close_sentence() if finished else rest
+        return rest + self._close(self._pending[self._start :]) if finished else rest
 
     def grounding(self) -> Grounding:
         """The verdict on the whole answer; to be asked for after `end`."""
@@ -103,26 +113,35 @@ class CitingStream:
             abstained=abstained,
         )
 
-    def _cited(self, text: str) -> Iterator[str]:
-        """`text`, with the markers of the sentences that end in it."""
-        seen = len(self._sentence)
-        pending = self._sentence + text
-        while (end := boundary(pending, seen=seen)) is not None:
+    def _cited(self, text: str, after: str = "") -> Iterator[str]:
+        """`text`, with the markers of the sentences that end in it; `after` is what follows it."""
+        pending, start, seen = self._pending + text, self._start, len(self._pending)
+        ahead = pending + after
+        while True:
+            if start == seen:  # white space before a sentence is none of it
+                space = _SPACE.match(pending, start)
+                assert space is not None
+                yield space[0]
+                start = seen = space.end()
+            end = boundary(ahead, start, seen)
+            if end is None or end > len(pending):
+                break
             yield pending[seen:end]
-            self._sentence = pending[:end]
-            yield self._close_sentence()
+            yield self._close(pending[start:end])
             if self.repeats:  # what came along with the sentence said twice is no better
                 return
-            pending, seen = pending[end:], 0
+            start = seen = end
         yield pending[seen:]
-        self._sentence = pending
-        if len(pending) - self._looked >= _LOOK_EVERY:
-            self._looked = len(pending)
-            self.repeats = self.repeats or _loops(pending)
+        line = max(0, start - LONGEST_LINE, pending.rfind("\n", 0, start))
+        self._pending, self._start = pending[line:], start - line
+        length = len(pending) - start
+        if length - self._looked >= _LOOK_EVERY:
+            self._looked = length
+            self.repeats = self.repeats or _loops(pending[start:])
 
-    def _close_sentence(self) -> str:
-        """Check the sentence that just ended; its markers, if the sources bear it out."""
-        sentence, self._sentence, self._looked = self._sentence.strip(), "", 0
+    def _close(self, sentence: str) -> str:
+        """Check a sentence that just ended; its markers, if the sources bear it out."""
+        sentence, self._looked = sentence.strip(), 0
         self.repeats = self.repeats or (len(sentence) >= _LONG and sentence in self._said)
         self._said.add(sentence)
         if not sentence or sentence.endswith(":"):  # it only leads to the next one
@@ -140,9 +159,10 @@ class CitingStream:
         return ""
 
     def _cite(self, support: Support) -> Citation:
-        for known in self.citations:
-            if (known.chunk_id, known.quote) == (support.hit.chunk_id, support.quote):
-                return known
+        quoted = support.hit.chunk_id, support.quote
+        known = self._cited_before.get(quoted)
+        if known is not None:
+            return known
         citation = Citation(
             marker=str(len(self.citations) + 1),
             document_id=support.hit.document_id,
@@ -155,8 +175,22 @@ class CitingStream:
             quote=support.quote,
             score=support.score,
         )
+        self._cited_before[quoted] = citation
         self.citations.append(citation)
         return citation
+
+
+def _decided(text: str) -> int:
+    """How much of `text` is decided: not the end that may become a marker, nor the space there."""
+    undecided = _UNDECIDED.search(text, max(0, len(text) - _LONGEST_UNDECIDED))
+    end = undecided.start() if undecided else len(text)
+    least = max(0, end - _LONGEST_SPACE)
+    return least + len(text[least:end].rstrip())
+
+
+def _certain_space(held: str) -> str:
+    """The white space that comes next in any case: a marker takes a blank before it with it."""
+    return held[:1] if held.lstrip(" \t")[:1].isspace() else ""
 
 
 def _loops(text: str) -> bool:

@@ -24,6 +24,8 @@ REPEATED = 0.25
 from wrong (docs/performance.md)."""
 _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
+_SEPARATOR = regex.compile(r"([.,:])")
+_MOST_PARTS = 4  # of a part of a number, as of an address
 _NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
 _LETTERS = regex.compile(r"[\p{L}\p{N}]")
 # Where a sentence that says two things may be taken apart: at its punctuation, Chinese too and not
@@ -163,9 +165,8 @@ class Evidence:
     def _entities_stand(self, sentence: str, hit: Hit) -> bool:
         """Every number of the sentence is in the chunk; every name is there or in the question."""
         chunk = self._contents[hit.chunk_id]
-        for number in _NUMBER.findall(sentence):
-            if not regex.search(rf"(?<!\d){regex.escape(number)}(?!\d)", hit.text):
-                return False
+        if not _numbers(sentence) <= _numbers_said(hit.text):
+            return False
         # The first word has a capital for being first.
         names = _NAME.findall(sentence)[1 if _NAME.match(sentence.lstrip()) else 0 :]
         return all(
@@ -189,6 +190,26 @@ class Evidence:
 def _idf(found: int, count: int) -> float:
     """BM25's inverse document frequency of a term that `found` of `count` chunks hold."""
     return math.log(1 + (count - found + 0.5) / (found + 0.5))
+
+
+def _numbers(text: str) -> frozenset[str]:
+    """The numbers of `text`, as they are written: 8080, 1,200, 3.7.2."""
+    return frozenset(_NUMBER.findall(text))
+
+
+@lru_cache(maxsize=512)  # the same chunks are shown again
+def _numbers_said(text: str) -> frozenset[str]:
+    """The numbers of `text`, and those that are a part of one: 2026 is in 2026.05.04."""
+    said = set[str]()
+    for number in _numbers(text):
+        pieces = _SEPARATOR.split(number)  # digits, a sign, digits, …
+        said.add(number)
+        said.update(
+            "".join(pieces[first : first + length])
+            for first in range(0, len(pieces), 2)
+            for length in range(1, 2 * _MOST_PARTS, 2)
+        )
+    return frozenset(said)
 
 
 @lru_cache(maxsize=8192)  # the same chunks are found again and again

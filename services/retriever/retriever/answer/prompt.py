@@ -1,5 +1,6 @@
 """What the model reads: a fixed prefix, the sources in a stable order, the question last."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -30,7 +31,7 @@ _TEMPLATE = ChatPromptTemplate.from_messages(
 # What a chat template adds a message: role and delimiters; 8 bounds those of Qwen, Llama, SmolLM.
 _TOKENS_A_MESSAGE = 8
 
-_FENCE = re.compile(r"<(?=\s*/?\s*source\b)", re.IGNORECASE)
+_FENCE = re.compile(r"<(?=\s*+/?\s*+source\b)", re.IGNORECASE)
 
 CountTokens = Callable[[str], Awaitable[int]]
 
@@ -90,16 +91,17 @@ async def fit(
     async def fits(messages: list[BaseMessage]) -> bool:
         return await _tokens(messages, limit, count) <= limit
 
-    messages, kept = without(0)
+    # In a thread, as what others wrote is cleaned there, of a hundred sources.
+    messages, kept = await asyncio.to_thread(without, 0)
     if await fits(messages):
         return messages, kept
     least, most = 1, turns + max(0, len(sources) - 1)
-    messages, kept = without(most)
+    messages, kept = await asyncio.to_thread(without, most)
     if not await fits(messages):
         raise InvalidValue(f"the question with one source does not fit the model's {limit} tokens")
     while least < most:  # bisected: each look at a long conversation costs a call
         middle = (least + most) // 2
-        tried = without(middle)
+        tried = await asyncio.to_thread(without, middle)
         if await fits(tried[0]):
             most, (messages, kept) = middle, tried
         else:

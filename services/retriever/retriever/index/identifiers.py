@@ -4,9 +4,11 @@
 by its form alone, so that prose has none: see the table in its test.
 """
 
-import unicodedata
+from itertools import islice
 
 import regex
+
+from retriever.index.normal import nfkc
 
 # What a run of characters ends at: space, brackets, quotes, list marks; and scripts written without
 # spaces, among which an identifier stands on its own.
@@ -20,6 +22,8 @@ _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _TRAILING = ".:-_/\\+&#%@~$°^'"
 _LEADING = regex.compile(r"^[:+&#%@$^']*(?:\.+(?!/))?")
 _LONGEST = 200
+_MOST = 32
+"""Identifiers of a query that are looked for: each costs time in every chunk that was found."""
 
 _PART = r"[\p{L}\p{M}\p{N}]"
 _FORM = regex.compile(
@@ -56,10 +60,10 @@ def identifiers(text: str) -> list[str]:
 
 
 class Wanted:
-    """The identifiers of a query, to be looked for in texts."""
+    """The first identifiers of a query, to be looked for in texts."""
 
     def __init__(self, query: str) -> None:
-        self._names = set(identifiers(query))
+        self._names = set(islice(identifiers(query), _MOST))
         either = "|".join(regex.escape(name) for name in sorted(self._names, key=len, reverse=True))
         # Not as a piece of a longer one: 3.7.2 is not in 13.7.2, 3.7.20, 1.3.7.2 or 3.7.2-rc1.
         self._pattern = regex.compile(
@@ -77,5 +81,5 @@ class Wanted:
 
 
 def _folded(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = nfkc(text).casefold()
     return folded.translate(_HYPHENS).translate(_INVISIBLE)

@@ -4,7 +4,6 @@ Qdrant adds the inverse document frequency.
 """
 
 import threading
-import unicodedata
 import zlib
 from collections import Counter
 from functools import cache
@@ -14,6 +13,7 @@ import Stemmer
 from qdrant_client.models import SparseVector
 
 from retriever.index.identifiers import identifiers
+from retriever.index.normal import nfkc
 
 # Runs of letters, marks and digits; scripts written without spaces give one term a character.
 _WORD = regex.compile(
@@ -51,7 +51,7 @@ def stemmer(language: str) -> Stemmer.Stemmer:
 
 def terms(text: str, language: str) -> list[str]:
     """The stemmed terms of `text` in order, repeated as they occur."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = nfkc(text).casefold()
     words = [word[:_LONGEST_TERM] for word in _WORD.findall(folded)]
     stems: list[str] = stemmer(language).stemWords(words)
     return stems
