@@ -17,7 +17,7 @@ from steps import CountedPattern, Steps, counted
 from retriever import nested
 from retriever.agent import entities, leaks, links, untrusted
 from retriever.answer import cite, ground, prompt, sentences
-from retriever.answer.ground import Evidence
+from retriever.answer.ground import Evidence, Support
 from retriever.index.model import Hit
 from retriever.index.normal import nfkc
 
@@ -43,7 +43,7 @@ def _citing() -> cite.CitingStream:
 def _check(text: str) -> None:
     """Take `text` apart as a source, and look for a sentence in it."""
     hit = Hit("c", "d", "t", "s", None, 0, len(text), text, 1.0)
-    Evidence(text, [hit], [hit], "english", 0.0).support("Port 8080 is open, says Marta.")
+    Evidence(text, [hit], [hit], "english", 0.0).supports("Port 8080 is open, says Marta.")
 
 
 def _fence(text: str) -> None:
@@ -106,6 +106,27 @@ def test_no_mix_costs_the_square_of_its_length(rule: str, before: list[str], aft
         return (first * half)[:half] + (after * half)[:half]
 
     assert growth(rule, mixed) <= MOST
+
+
+def test_a_sentence_is_looked_at_twice_at_a_joint_whatever_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    support = Evidence.support
+
+    def counted_support(evidence: Evidence, sentence: str) -> Support | None:
+        nonlocal looks
+        looks += 1
+        return support(evidence, sentence)
+
+    monkeypatch.setattr(Evidence, "support", counted_support)
+    text = "alpha beta gamma delta. epsilon zeta eta theta."
+    hit = Hit("c", "d", "t", "s", None, 0, len(text), text, 1.0)
+    for joints in (2, 8, 200):
+        for said in ("alpha beta gamma delta", "nobody said so at all"):
+            looks = 0
+            Evidence("", [hit], [hit], "english", 0.6).supports(", and ".join([said] * joints))
+            assert looks <= 1 + 2 * min(joints, 16)
 
 
 def test_the_count_sees_what_is_quadratic() -> None:

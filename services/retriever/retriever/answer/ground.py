@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain
+from itertools import chain, islice
 
 import regex
 
@@ -22,6 +22,7 @@ EVALUATOR = "lexical-v1"
 REPEATED = 0.25
 """What a word that only repeats the question counts; chosen by how far support parts right answers
 from wrong (docs/performance.md)."""
+_MOST_JOINTS = 16  # of a sentence, at which it may be taken apart
 _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
 _SEPARATOR = regex.compile(r"([.,:])")
@@ -120,14 +121,24 @@ class Evidence:
         return [whole] if whole.supported else self._parts(sentence) or [whole]
 
     def _parts(self, sentence: str) -> list[Support]:
-        """A passage for the shortest beginning that one carries, and those of the rest; or none."""
-        for joint in _JOINT.finditer(sentence):
-            first, rest = sentence[: joint.start()], sentence[joint.end() :]
+        """A passage for the shortest beginning that one carries, and those of the rest; or none.
+
+        Each joint is looked at once: what a beginning has taken is not given back.
+        """
+        parts: list[Support] = []
+        start = 0
+        for joint in islice(_JOINT.finditer(sentence), _MOST_JOINTS):
+            first, rest = sentence[start : joint.start()], sentence[joint.end() :]
             if min(len(self._content(first)), len(self._content(rest))) < _LEAST:
                 continue
-            carried, others = self.support(first), self.supports(rest)
-            if carried and carried.supported and others and all(one.supported for one in others):
-                return [carried, *others]
+            carried = self.support(first)
+            if carried is None or not carried.supported:
+                continue
+            parts.append(carried)
+            start = joint.end()
+            others = self.support(rest)
+            if others is not None and others.supported:
+                return [*parts, others]
         return []
 
     def support(self, sentence: str) -> Support | None:
