@@ -11,7 +11,6 @@ from starlette.responses import Response
 from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import ApiError
 from parser.model import ParseError
-from parser.parse import VERSION
 from parser.pool import ParserPool
 
 router = APIRouter(tags=["documents"])
@@ -29,9 +28,9 @@ class Unreadable(ApiError):
 
 
 @router.get("/v1/parser", name="parser.version", summary="Which parser this is")
-async def version() -> dict[str, str]:
+async def version(request: Request) -> dict[str, str]:
     """Its version: while it stays, the same bytes give the same text."""
-    return {"parser": VERSION}
+    return {"parser": request.app.state.version}
 
 
 @router.post("/v1/parse", name="document.parse", summary="Read a document")

@@ -10,6 +10,7 @@ from bulkhead.app import create_app
 from bulkhead.health import Part, Readiness
 from parser import api
 from parser.model import MIB
+from parser.parse import version
 from parser.pool import ParserPool
 from parser.settings import ParserSettings
 
@@ -17,21 +18,31 @@ from parser.settings import ParserSettings
 def create(settings: ParserSettings) -> FastAPI:
     """The app; its processes start with the first document."""
 
+    ocr = settings.ocr()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         pool = ParserPool(
             settings.limits(),
+            ocr,
             processes=settings.processes,
             seconds=settings.timeout,
             memory_bytes=settings.memory_mib * MIB,
         )
         app.state.pool = pool
+        app.state.version = version(ocr)
         app.state.free = asyncio.Semaphore(settings.processes)
         yield
         await asyncio.to_thread(pool.close)
 
     async def ready() -> Readiness:
-        return Readiness(status="ready", parts={"pool": Part(state="up")})
+        missing = ", ".join(ocr.missing)
+        detail = f"Tesseract's data is missing for: {missing}" if missing else str(ocr)
+        parts = {
+            "pool": Part(state="up"),
+            "ocr": Part(state="up" if ocr.folder else "down", detail=detail),
+        }
+        return Readiness(status="ready", parts=parts)
 
     return create_app(
         name="parser",

@@ -1,6 +1,8 @@
 """What parsing takes and gives: limits, the parsed document, the error."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from parser.markdown import Heading
@@ -34,7 +36,7 @@ class ParseLimits:
     max_bytes: int = 50 * MIB
     max_pages: int = 2_000
     max_characters: int = 20_000_000
-    max_expanded_bytes: int = 200 * MIB  # XML inside a Word file, once decompressed
+    max_expanded_bytes: int = 64 * MIB  # of the XML in a zip, which costs ten times that to read
 
     def check_bytes(self, size: int) -> None:
         """Raise ParseError `too_large` if a file of `size` bytes is over the limit."""
@@ -53,6 +55,74 @@ class ParseLimits:
             )
 
 
+WarningCode = Literal[
+    "bad_bytes",
+    "charset_guessed",
+    "cut_short",
+    "hidden_left_out",
+    "no_text",
+    "not_read",
+    "ocr",
+    "readers_differ",
+    "unknown_values",
+]
+"""What was lost or guessed; docs/operations.md has a row for each."""
+
+
+@dataclass(frozen=True)
+class Ocr:
+    """How pictures are read: in which languages, and how long and how much of a document."""
+
+    folder: Path | None = None
+    languages: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Languages that were asked for, whose data is not there."""
+    seconds: float = 120.0
+    max_pages: int = 500
+
+    def __str__(self) -> str:
+        return "+".join(self.languages)
+
+
+_MOST_WARNINGS = 50
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that a reader of the document should know of its text, in words for its owner.
+
+    `pages` are numbered from 1.
+    """
+
+    code: WarningCode
+    message: str
+    pages: tuple[int, ...] = ()
+
+
+@dataclass
+class Reading:
+    """One document being read: what is known of it beforehand, and what is warned of."""
+
+    limits: ParseLimits
+    name: str = ""
+    charset: str | None = None
+    """What whoever sent the file declared."""
+    ocr: Ocr = field(default_factory=Ocr)
+    depth: int = 0
+    """How many documents this one lies in: a mail's attachments are read like files."""
+    warnings: list[Warned] = field(default_factory=list)
+
+    def warn(self, code: WarningCode, message: str, pages: Sequence[int] = ()) -> None:
+        """Note a warning; the same one again is one."""
+        warned = Warned(code, message, tuple(pages))
+        if warned not in self.warnings and len(self.warnings) < _MOST_WARNINGS:
+            self.warnings.append(warned)
+
+
+Metadata = dict[str, str | int | float | bool]
+"""Keys of letters, digits, `_` and `-`."""
+
+
 @dataclass(frozen=True)
 class Extracted:
     """What one format's reader found; `pages` as in Parsed."""
@@ -60,6 +130,7 @@ class Extracted:
     text: str
     title: str | None = None
     pages: tuple[int, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +147,12 @@ class Parsed:
     pages: tuple[int, ...] = ()
     markdown: bool = False
     headings: tuple[Heading, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """It as the reply has it; headings as lists of offset, level and words."""
-        return vars(self) | {"headings": [tuple(one) for one in self.headings]}
+        return vars(self) | {
+            "headings": [tuple(one) for one in self.headings],
+            "warnings": [vars(one) for one in self.warnings],
+        }

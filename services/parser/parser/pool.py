@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 
 from bulkhead.workers import Crashed, OutOfMemory, OutOfTime, WorkerPool
-from parser.model import MIB, ParseError, ParseLimits
-from parser.parse import VERSION, parse
+from parser.model import MIB, Ocr, ParseError, ParseLimits
+from parser.parse import parse, version
 
 
 class ParserPool:
@@ -16,13 +16,14 @@ class ParserPool:
     def __init__(
         self,
         limits: ParseLimits,
+        ocr: Ocr | None = None,
         *,
         processes: int = 1,
         seconds: float = 60.0,
         memory_bytes: int = 1024 * MIB,
         max_tasks: int = 1000,
     ) -> None:
-        """`seconds`: for one document, its time in the queue not counted.
+        """`seconds`: for one document without OCR, its time in the queue not counted.
 
         `memory_bytes`: a process's address space. `max_tasks`: documents after which a process is
         replaced; it grew by nothing over 3,600, and a new one takes 0.1 s to start.
@@ -32,7 +33,7 @@ class ParserPool:
         self._workers = WorkerPool(
             _read,
             setup=_start_worker,
-            told=(limits,),
+            told=(limits, ocr or Ocr()),
             max_workers=processes,
             seconds=seconds,
             memory_bytes=memory_bytes,
@@ -70,18 +71,17 @@ class ParserPool:
 
 # What follows runs in a worker.
 
-_limits = ParseLimits()
+_limits, _ocr = ParseLimits(), Ocr()
 
 
-def _start_worker(limits: ParseLimits) -> None:
-    global _limits
-    _limits = limits
+def _start_worker(limits: ParseLimits, ocr: Ocr) -> None:
+    global _limits, _ocr
+    _limits, _ocr = limits, ocr
 
 
 def _read(path: Path, filename: str, media_type: str | None) -> bytes:
     started = time.perf_counter()
     _limits.check_bytes(path.stat().st_size)
-    parsed = parse(path.read_bytes(), filename, media_type, _limits)
-    return orjson.dumps(
-        {"parser": VERSION, "seconds": time.perf_counter() - started} | parsed.as_json()
-    )
+    parsed = parse(path.read_bytes(), filename, media_type, _limits, _ocr)
+    seconds = time.perf_counter() - started
+    return orjson.dumps({"parser": version(_ocr), "seconds": seconds} | parsed.as_json())

@@ -6,7 +6,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from bulkhead.settings import CommonSettings
-from parser.model import MIB, ParseLimits
+from parser.model import MIB, Ocr, ParseLimits
+from parser.ocr import set_up
 
 
 class ParserSettings(CommonSettings):
@@ -21,7 +22,9 @@ class ParserSettings(CommonSettings):
     processes: int = Field(
         1, ge=1, le=32, description="Documents that are read at once, each in its own process."
     )
-    timeout: float = Field(60.0, gt=0, description="Longest time for one document, in seconds.")
+    timeout: float = Field(
+        60.0, gt=0, description="Longest time for one document without OCR, in seconds."
+    )
     memory_mib: int = Field(
         1024,
         ge=256,
@@ -32,6 +35,28 @@ class ParserSettings(CommonSettings):
     max_characters: int = Field(
         20_000_000, ge=1, description="Most characters of text of a document."
     )
+
+    ocr_languages: str = Field(
+        "deu+eng",
+        pattern=r"^([A-Za-z_]+(\+[A-Za-z_]+)*)?$",
+        description="Languages in which pictures are read, by Tesseract's names, joined by `+`, "
+        "the one with the most letters first; empty: pictures are not read.",
+    )
+    tessdata: Path | None = Field(
+        None,
+        description="Folder of Tesseract's language data; none: where Debian's packages put it, or "
+        "`TESSDATA_PREFIX`.",
+    )
+    ocr_seconds: float = Field(
+        120.0, gt=0, description="Longest time for OCR in one document, in seconds."
+    )
+    ocr_max_pages: int = Field(
+        500, ge=1, description="Most pages of one document that are read by OCR."
+    )
+
+    def ocr(self) -> Ocr:
+        """How pictures are read, with the language data that is there."""
+        return set_up(self.tessdata, self.ocr_languages, self.ocr_seconds, self.ocr_max_pages)
 
     def limits(self) -> ParseLimits:
         """The limits that the readers themselves keep."""

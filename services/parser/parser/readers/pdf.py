@@ -1,60 +1,84 @@
-"""PDF to text, page by page, with PDFium. No OCR: a scan without a text layer is refused."""
+"""PDF to Markdown, page by page; pages that are only pictures are read by OCR.
 
-import ctypes
-import re
+The words are PDFium's, which is Chrome's engine: fuzzed without pause and fast, its licence
+permissive. liteparse, over a PDFium of its own, finds headings, columns, tables and form fields.
+"""
 
+from collections.abc import Sequence
+
+import liteparse
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from parser.model import Extracted, ParseError, ParseLimits
+from parser import ocr
+from parser.model import Extracted, Metadata, ParseError, Reading
+from parser.readers.pages import heads
+from parser.readers.pages.fields import fill_in, type_on
+from parser.readers.pages.hyphens import Hyphens
+from parser.readers.pages.layout import compose, goes_on, joined
+from parser.readers.pages.words import HYPHEN, Page, read
 
 PAGE_BREAK = "\n\n"
-
-# Producers write these where nobody chose a title.
-_NO_TITLES = frozenset(("untitled", "unknown", "(anonymous)", "none"))
-# PDFium joins a word hyphenated at a line's end and marks the place (U+0002 in its other calls).
-_LINE_HYPHEN = re.compile("[\ufffe\x02]\n?(?P<next>.?)", re.DOTALL)
-_SENTENCE_ENDS = (*".!?:;\u2026", "\u3002", "\uff01", "\uff1f")
-_LIST_ITEM = re.compile(
-    r"(?:[-*\u00b7\u2013\u2014\u2022\u2023\u25aa\u25e6]|\(?(?:\d{1,3}|[A-Za-z])[.)])\s"
-)
-# A line this near to the page's longest was cut by the margin, not by its author.
-_FULL_LINE = 0.7
+_LEAST_ALIKE = 0.7
+_LEAST_COMPARED = 20
 
 
-def extract(data: bytes, limits: ParseLimits) -> Extracted:
-    """Read a PDF's text layer.
+def extract(data: bytes, reading: Reading) -> Extracted:
+    """Read a PDF.
 
     Raises ParseError: `encrypted`, `invalid`, `too_large` (pages, characters) or `empty`.
     """
+    pages, title, author = _words(data, reading)
+    laid_out, differing = _laid_out(data, reading), list[int]()
+    for page in pages:
+        seen = laid_out.get(page.number)
+        if seen is not None:
+            if _differ(page, seen):
+                differing.append(page.number)
+            fill_in(page, seen.form_fields or ())
+            type_on(page, seen.annotations or ())
+    if differing:
+        where = ocr.named(differing)
+        reading.warn("readers_differ", f"Two readers see different words on {where}.", differing)
+    pictures = {
+        page.number: " ".join(word.text for word in page.words) for page in pages if page.pictures
+    }
+    heads.remove(pages)
+    hyphens = Hyphens(word.text for page in pages for word in page.words if HYPHEN not in word.text)
+    metadata: Metadata = {"author": author} if author else {}
+    read_by_ocr = ocr.pages(data, pictures, reading, metadata) if pictures else {}
+    texts: list[tuple[str, bool]] = []
+    for page in pages:
+        seen = laid_out.get(page.number)
+        if recognized := read_by_ocr.get(page.number):
+            texts.append((recognized, False))
+        else:
+            blocks = seen.blocks or () if seen is not None else ()
+            texts.append(compose(page, blocks, hyphens))
+    if not any(text for text, _ in texts):
+        raise ParseError("empty", "The PDF holds no text, and none was found in its pictures.")
+    text, starts = _bound(texts, hyphens, reading)
+    return Extracted(text, title, starts, metadata)
+
+
+def _words(data: bytes, reading: Reading) -> tuple[list[Page], str, str]:
     document = _open(data)
     try:
-        count = len(document)
-        if count > limits.max_pages:
-            raise ParseError(
-                "too_large", f"The PDF has {count:,} pages; the limit is {limits.max_pages:,}."
-            )
+        count, most = len(document), reading.limits.max_pages
+        if count > most:
+            raise ParseError("too_large", f"The PDF has {count:,} pages; the limit is {most:,}.")
         if count == 0:
             raise ParseError("invalid", "The PDF has no pages, or its list of pages is damaged.")
-        texts: list[str] = []
-        starts: list[int] = []
-        length = 0
+        pages, characters = [], 0
         for index in range(count):
-            text = _tidy(_page_text(document, index))
-            starts.append(length)
-            texts.append(text)
-            length += len(text) + len(PAGE_BREAK)
-            limits.check_characters(length)
+            pages.append(read(document, index))
+            characters += sum(len(word.text) + 1 for word in pages[-1].words)
+            reading.limits.check_characters(characters)
         title = " ".join(document.get_metadata_value("Title").split())
+        author = " ".join(document.get_metadata_value("Author").split())[:300]
     finally:
         document.close()
-    if not any(texts):
-        raise ParseError(
-            "empty", "The PDF has no text layer, as a scan has none. OCR is not done here."
-        )
-    return Extracted(
-        PAGE_BREAK.join(texts), None if title.lower() in _NO_TITLES else title, tuple(starts)
-    )
+    return pages, title, author
 
 
 def _open(data: bytes) -> pypdfium2.PdfDocument:
@@ -70,28 +94,54 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
         ) from error
 
 
-def _page_text(document: pypdfium2.PdfDocument, index: int) -> str:
+def _laid_out(data: bytes, reading: Reading) -> dict[int, liteparse.ParsedPage]:
+    """What liteparse finds on each page; where it fails, pages are read from top to bottom."""
+    parser = liteparse.LiteParse(
+        ocr_enabled=False,
+        output_format="json",
+        keep_headers_footers=True,  # its own stripping eats lines of the body
+        extract_blocks=True,
+        extract_form_fields=True,
+        extract_annotations=True,
+        extract_links=False,
+        image_mode="off",
+        continue_on_page_error=True,
+        max_pages=reading.limits.max_pages,
+        quiet=True,
+    )
     try:
-        page = document[index]
-        text_page = page.get_textpage()
-        text: str = text_page.get_text_range()
-    except (pypdfium2.PdfiumError, ctypes.ArgumentError) as error:
-        raise ParseError("invalid", f"Page {index + 1} of the PDF is damaged.") from error
-    text_page.close()
-    page.close()
-    return text
+        return {page.page_num: page for page in parser.parse(data).pages}
+    except liteparse.ParseError:
+        reading.warn("readers_differ", "The layout of the pages could not be read.")
+        return {}
 
 
-def _tidy(text: str) -> str:
-    """One page's text with words and paragraphs made whole again."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u00ad", "").replace("\0", "")
-    text = _LINE_HYPHEN.sub(lambda m: m["next"] if m["next"].islower() else "-" + m["next"], text)
-    lines = [line.strip() for line in text.split("\n")]
-    full = _FULL_LINE * max(map(len, lines))
-    joined: list[str] = []
-    for i, line in enumerate(lines):
-        joined.append(line)
-        following = lines[i + 1] if i + 1 < len(lines) else ""
-        wrapped = len(line) >= full and not line.endswith(_SENTENCE_ENDS)
-        joined.append(" " if wrapped and following and not _LIST_ITEM.match(following) else "\n")
-    return "".join(joined).strip()
+def _differ(page: Page, seen: liteparse.ParsedPage) -> bool:
+    """Whether the two readers see different words on a page."""
+    ours = {word.text.strip(HYPHEN) for word in page.words if word.text.isalnum()}
+    theirs = set(seen.text.split())
+    alike = len(ours & theirs)
+    return len(ours) >= _LEAST_COMPARED and bool(theirs) and alike < _LEAST_ALIKE * len(ours)
+
+
+def _bound(
+    texts: Sequence[tuple[str, bool]], hyphens: Hyphens, reading: Reading
+) -> tuple[str, tuple[int, ...]]:
+    """The pages' texts as one, and where each begins; a sentence goes on over their border."""
+    whole, starts = "", []
+    done: list[str] = []
+    length, broken_off = 0, False
+    for text, full in texts:
+        if broken_off and text and goes_on(whole, text):
+            whole = joined(whole, text, hyphens)
+            starts.append(length + len(whole) - len(text))
+            broken_off = full
+            continue
+        if whole or starts:
+            done.append(whole.replace(HYPHEN, "-"))
+            length += len(done[-1]) + len(PAGE_BREAK)
+        starts.append(length)
+        whole, broken_off = text, full
+        reading.limits.check_characters(length + len(whole))
+    done.append(whole.replace(HYPHEN, "-"))
+    return PAGE_BREAK.join(done), tuple(starts)
