@@ -289,6 +289,9 @@ def cases(world: World) -> dict[tuple[str, str], Callable[..., list[str]]]:
         ("post", "/v1/search"): searches("/v1/search", {"query": QUESTION}, None),
         ("post", chat): chats,
         ("get", "/v1/models"): lambda person, others: [told(person.api.get("/v1/models"))],
+        ("get", "/v1/models/{name}"): lambda person, others: [
+            told(person.api.get("/v1/models/scripted"))
+        ],
         ("post", "/v1/documents"): documents_in,
         ("get", "/v1/documents"): listing("/v1/documents"),
         ("get", "/v1/documents/{document_id}"): by_document("GET", "/v1/documents/{document_id}"),
