@@ -188,7 +188,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 
 def _problem(problem: dict[str, Any]) -> str:
     """One finding of pydantic's as words; the offending input itself is not echoed."""
-    where = ".".join(str(step) for step in problem["loc"] if step != "body") or "body"
+    where = ".".join(str(step)[:64] for step in problem["loc"] if step != "body") or "body"
     return f"{where}: {problem['msg']}"
 
 

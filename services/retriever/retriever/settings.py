@@ -236,6 +236,12 @@ class RetrieverSettings(ServiceSettings):
     chunk_processes: int = Field(
         1, ge=1, le=32, description="Processes that cut texts into chunks."
     )
+    max_request_bytes: int = Field(
+        2**20,
+        gt=0,
+        description="Largest request body of every call but `POST /v1/documents`, in bytes; above "
+        "it 413.",
+    )
     max_document_bytes: int = Field(50 * 2**20, gt=0, description="Largest document, in bytes.")
     cors_origins: str = Field(
         "",

@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bulkhead.auth import bearer_key
-from bulkhead.errors import ApiError, RateLimited, Unauthenticated
+from bulkhead.errors import ApiError, RateLimited, TooLarge, Unauthenticated
 from bulkhead.event import Event
 from bulkhead.logs import request_id
 from bulkhead.telemetry import names
@@ -113,8 +113,16 @@ class _Audited:
         attach(set_baggage(names.TENANT, principal.tenant))  # until `RequestContext` detaches
         with self._refused():
             await stack.limits.request(principal)
+        announced = request.headers.get("content-length", "")
+        self._bound(int(announced) if announced.isdecimal() else 0)
         await self._take_place(_PLACES_OF_BODIES)
         stack.audit.require(change=False)
+
+    def _bound(self, size: int) -> None:
+        """Refuse a body that is too large for any call but the one that brings documents."""
+        scope, most = self._request.scope, self._stack.settings.max_request_bytes
+        if size > most and (scope["method"], scope["path"]) not in _PLACES_OF_BODIES:
+            raise TooLarge(f"the request body may hold at most {most} bytes")
 
     async def _take_place(self, kinds: Mapping[tuple[str, str], str]) -> None:
         scope, principal = self._request.scope, self._event.principal
@@ -146,6 +154,7 @@ class _Audited:
     async def _receive(self) -> Message:
         message = await self._receive_message()
         self._event.bytes_in += len(message.get("body", b""))
+        self._bound(self._event.bytes_in)
         whole = message["type"] == "http.request" and not message.get("more_body")
         if whole and self._request.method not in ("GET", "HEAD"):
             if not self._key_holds():

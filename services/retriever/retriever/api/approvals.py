@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from bulkhead.event import Event
 from retriever.agent.approvals import Approval, State
+from retriever.api.body import JsonRoute
 from retriever.api.deps import EventDep, StackDep, Writer
 
-router = APIRouter(tags=["approvals"])
+router = APIRouter(tags=["approvals"], route_class=JsonRoute)
 
 
 class Decision(BaseModel):

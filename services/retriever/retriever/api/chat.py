@@ -22,6 +22,7 @@ from retriever.agent.steps import Step
 from retriever.answer.flow import BACKGROUND, Answered, Question
 from retriever.answer.outcome import count, failures_counted
 from retriever.answer.retriever import HybridRetriever
+from retriever.api.body import JsonRoute
 from retriever.api.chat_request import ChatRequest
 from retriever.api.chat_schemas import (
     AnswerMessage,
@@ -41,7 +42,7 @@ from retriever.api.search import usable_text
 from retriever.report import Report
 from retriever.stack import Stack
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 Events = AsyncGenerator[str | Step | Answered, None]
 

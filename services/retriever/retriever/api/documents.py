@@ -3,15 +3,16 @@
 import json
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import (
-    ApiError,
     Forbidden,
     InvalidValue,
     MalformedRequest,
@@ -19,6 +20,7 @@ from bulkhead.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from retriever.api.body import parsed, refuse_charset
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
 from retriever.api.jobs import Job, shown
 from retriever.index.model import Deletion
@@ -31,8 +33,38 @@ router = APIRouter(tags=["documents"])
 MOST_DOCUMENTS = 1000
 """Documents that one request may bring."""
 _MOST_GROUPS = 64
+_MOST_VALUES = 200_000
+"""Values in a body of texts: of each document its groups, its metadata and the rest."""
+_LONGEST_VALUE = 1000
+_MOST_METADATA = 16 * 2**10
+"""Bytes of a document's metadata as JSON; each of its chunks has a copy."""
 
 Group = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+def _value(value: str | int | float | bool) -> str | int | float | bool:
+    if isinstance(value, str):
+        if len(value) > _LONGEST_VALUE:
+            raise _unfit(f"a text has at most {_LONGEST_VALUE} characters, here are {len(value)}")
+    elif not abs(value) < 2**63 and not (isinstance(value, int) and value == -(2**63)):
+        # NaN is here, and what was a longer whole number: a float by now, its last digits lost.
+        raise _unfit("a number has at most 64 bits; send it as text")
+    return value
+
+
+def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    size = len(orjson.dumps(metadata))
+    if size > _MOST_METADATA:
+        raise _unfit(f"it has at most {_MOST_METADATA} bytes as JSON, here are {size}")
+    return metadata
+
+
+def _unfit(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("unfit", "{reason}", {"reason": reason})
+
+
+_Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_Value = Annotated[str | int | float | bool, AfterValidator(_value)]
 
 
 class Sharing(BaseModel):
@@ -43,9 +75,12 @@ class Sharing(BaseModel):
     groups: list[Group] = Field(
         [], max_length=_MOST_GROUPS, description="Who may see it; none: the whole tenant."
     )
-    metadata: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], str | int | float | bool
-    ] = Field({}, max_length=64, description="Your own fields; searches can filter by them.")
+    metadata: Annotated[dict[_Key, _Value], AfterValidator(_metadata)] = Field(
+        {},
+        max_length=64,
+        description="Your own fields; searches can filter by them. A text has at most 1,000 "
+        "characters, a number 64 bits, all together 16 KiB as JSON.",
+    )
 
 
 class TextDocument(Sharing):
@@ -152,6 +187,7 @@ async def add_documents(
     """Accept documents, as files or as JSON; the job that takes them in is in the reply."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     items: list[NewItem] = []
+    refuse_charset(request)
     try:
         if kind == "multipart/form-data":
             await _take_files(request, principal, stack, items)
@@ -236,7 +272,9 @@ async def _take_texts(
     body: bytes, principal: Principal, stack: Stack, items: list[NewItem]
 ) -> None:
     try:
-        documents = TextDocuments.model_validate_json(body).documents
+        documents = TextDocuments.model_validate(parsed(body, _MOST_VALUES)).documents
+    except json.JSONDecodeError as error:
+        raise MalformedRequest("the request body is not valid JSON") from error
     except ValidationError as error:
         raise _unusable(error) from error
     for document in documents:
@@ -292,7 +330,7 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
 
 def _sharing(form: FormData) -> Sharing:
     try:
-        metadata = json.loads(str(form.get("metadata") or "{}"))
+        metadata = parsed(str(form.get("metadata") or "{}"))
         return Sharing(groups=[str(group) for group in form.getlist("groups")], metadata=metadata)
     except json.JSONDecodeError as error:
         raise InvalidValue("metadata: it is not valid JSON") from error
@@ -300,11 +338,9 @@ def _sharing(form: FormData) -> Sharing:
         raise _unusable(error) from error
 
 
-def _unusable(error: ValidationError) -> ApiError:
+def _unusable(error: ValidationError) -> InvalidValue:
     problem = error.errors(include_url=False, include_input=False)[0]
-    if problem["type"] == "json_invalid":
-        return MalformedRequest("the request body is not valid JSON")
-    where = ".".join(str(step) for step in problem["loc"])
+    where = ".".join(str(step)[:64] for step in problem["loc"])
     return InvalidValue(f"{where or 'body'}: {problem['msg']}")
 
 

@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import FEEDBACK
+from retriever.api.body import JsonRoute
 from retriever.api.deps import EventDep, Reader, StackDep
 
-router = APIRouter(tags=["feedback"])
+router = APIRouter(tags=["feedback"], route_class=JsonRoute)
 
 
 class Vote(BaseModel):

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from bulkhead.auth import Role
+from retriever.api.body import JsonRoute
 from retriever.api.deps import Admin, EventDep, StackDep
 from retriever.api.documents import Group
 from retriever.keys import NewKey
 from retriever.limits import Limits
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(tags=["keys"], route_class=JsonRoute)
 
 
 class KeyRequest(BaseModel):

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from bulkhead.errors import InvalidValue
+from retriever.api.body import JsonRoute
 from retriever.api.deps import EventDep, Reader, StackDep
 from retriever.index.model import Hit, Mode
 from retriever.report import Report
 from retriever.search import SearchOptions
 from retriever.settings import RetrieverSettings
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], route_class=JsonRoute)
 
 TopK = Annotated[int, Field(ge=1, le=100, description="How many chunks.")]
 

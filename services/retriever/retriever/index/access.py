@@ -22,7 +22,10 @@ Filters = dict[str, Any]
 
 _FIELDS = {"document_id", "source", "title", "media_type"}
 _METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOST_FIELDS = 64
 _MOST_VALUES = 1000
+_LONGEST_VALUE = 1000
+"""Characters of a title, a source and a text in metadata."""
 
 
 def visible_points(
@@ -44,6 +47,7 @@ def visible_points(
     unwanted = wanted.pop("not", {})
     if not isinstance(unwanted, dict):
         raise InvalidValue("filters.not must be an object of field to value")
+    _bound(wanted, unwanted)
     must += [_condition(field, value) for field, value in wanted.items()]
     must_not: list[models.Condition] = [
         _condition(field, value) for field, value in unwanted.items()
@@ -73,16 +77,26 @@ def visible_jobs(principal: Principal) -> tuple[str, list[str]]:
     return "tenant = ? AND key_id = ?", [principal.tenant, principal.key_id]
 
 
+def _bound(*filters: Filters) -> None:
+    if sum(map(len, filters)) > _MOST_FIELDS:
+        raise InvalidValue(f"filters: at most {_MOST_FIELDS} fields")
+    lists = (one for each in filters for one in each.values() if isinstance(one, list))
+    if sum(map(len, lists)) > _MOST_VALUES:
+        raise InvalidValue(f"filters: at most {_MOST_VALUES} values in all lists together")
+
+
 def _condition(field: str, value: object) -> models.FieldCondition:
+    if field not in _FIELDS and not _METADATA_KEY.fullmatch(field):
+        raise InvalidValue(f"filters: {field[:64]!r} is not a field or a metadata key")
     values: list[Any] = value if isinstance(value, list) else [value]
-    if not values or len(values) > _MOST_VALUES:
+    if not values:
         raise InvalidValue(f"filters.{field}: give 1 to {_MOST_VALUES} values")
     if not all(isinstance(one, str | int) for one in values):
         raise InvalidValue(f"filters.{field}: values are strings, whole numbers or booleans")
     if any(isinstance(one, int) and not -(2**63) <= one < 2**63 for one in values):
         raise InvalidValue(f"filters.{field}: a whole number has at most 64 bits")
-    if field not in _FIELDS and not _METADATA_KEY.fullmatch(field):
-        raise InvalidValue(f"filters: {field[:64]!r} is not a field or a metadata key")
+    if any(isinstance(one, str) and len(one) > _LONGEST_VALUE for one in values):
+        raise InvalidValue(f"filters.{field}: a text has at most {_LONGEST_VALUE} characters")
     key = field if field in _FIELDS else f"metadata.{field}"
     if len(values) == 1:
         return models.FieldCondition(key=key, match=models.MatchValue(value=values[0]))

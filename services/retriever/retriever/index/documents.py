@@ -4,6 +4,7 @@ The SQL that is put together here holds nothing but conditions of `access` and q
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,8 @@ Confirm = Callable[[aiosqlite.Connection, Mapping[str, Outcome]], Awaitable[Coll
 """Told of changes, by the document's id, before they are committed, to note them in the same
 transaction; gives the ids of those that are to be made, and calls the others off."""
 
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair: no JSON can be made of it."""
 _COLUMNS = "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at"
 
 
@@ -242,6 +245,15 @@ def _outcome(document_id: str, replaced: Mapping[str, list[str]], live: set[str]
     return Outcome.UNCHANGED if document_id in live else Outcome.ADDED
 
 
+def _metadata(kept: str) -> dict[str, Any]:
+    """Metadata that can be sent: what came in before it was checked may not be."""
+    values: dict[str, Any] = json.loads(kept, parse_constant=str)  # NaN becomes its name
+    return {
+        key: _HALF.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+        for key, value in values.items()
+    }
+
+
 def _document(row: Any) -> Document:
     return Document(
         id=row["id"],
@@ -249,7 +261,7 @@ def _document(row: Any) -> Document:
         title=row["title"],
         media_type=row["media_type"],
         groups=tuple(json.loads(row["groups"])),
-        metadata=json.loads(row["metadata"]),
+        metadata=_metadata(row["metadata"]),
         pages=len(json.loads(row["pages"])) or None,
         chunks=row["chunks"],
         characters=row["characters"],

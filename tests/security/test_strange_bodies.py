@@ -1,0 +1,188 @@
+"""Bodies that are too large, too deep, or hold what cannot be sent on: each refused at the door."""
+
+import json
+import sqlite3
+from typing import Any
+
+from fastapi.routing import APIRoute
+from rig import SOUP, Api
+
+from retriever.api import approvals, chat, documents, feedback, jobs, keys, models, search
+from retriever.api.body import JsonRoute
+from retriever.settings import RetrieverSettings
+
+HALF = r'"\ud800"'
+DEEP = "[" * 100_000
+JSON = "application/json"
+
+CALLS = {
+    "/v1/search": '{"query": "x", "filters": {"a": %s}}',
+    "/v1/chat/completions": '{"messages": [{"role": "user", "content": "x"}], "logit_bias": %s}',
+    "/v1/feedback": '{"response_id": "x", "vote": "up", "comment": %s}',
+    "/v1/keys": '{"tenant": "acme", "role": "reader", "name": %s}',
+    "/v1/approvals/x": '{"decision": %s}',
+    "/v1/documents": '{"documents": [{"text": "x", "metadata": {"a": %s}}]}',
+}
+"""Every call with a JSON body, with a place for a value."""
+
+VALUES = {
+    HALF: 400,
+    r'"\udc00x"': 400,
+    r'{"\ud800": 1}': 400,
+    "NaN": 400,
+    "-Infinity": 400,
+    "1e400": 400,
+    "1" * 5000: 400,
+    DEEP: 400,
+    "[" * 500 + "]" * 500: 422,
+    "{" + ",".join(f'"{n}":[]' for n in range(70_000)) + "}": 422,
+}
+
+CHARSETS = ["utf-7", "unicode_escape", "idna", "utf-16", "latin-1", "no-such", '"utf-8; x"']
+
+SEARCHES: list[tuple[Any, int]] = [
+    ({str(n): 1 for n in range(64)}, 200),
+    ({str(n): 1 for n in range(65)}, 422),
+    ({"not": {str(n): 1 for n in range(65)}}, 422),
+    ({"a": 1, "not": {str(n): 1 for n in range(64)}}, 422),
+    ({"source": ["x"] * 1000}, 200),
+    ({"source": ["x"] * 1001}, 422),
+    ({"source": ["x"] * 501, "not": {"title": ["x"] * 500}}, 422),
+    ({"source": "x" * 1000}, 200),
+    ({"source": "x" * 1001}, 422),
+    ({"not": {"source": ["a", "x" * 1001]}}, 422),
+    ({"not": {"not": {"source": "x"}}}, 422),
+    ({"a" * 500_000: 1}, 422),
+    ({"a" * 500_000: []}, 422),
+    ({"a": 2**64}, 422),
+    ({"a": 2**70}, 422),
+]
+
+METADATA: list[tuple[str, int, str]] = [
+    (HALF, 422, "metadata"),
+    ('{"a": "\\ud800"}', 422, "metadata"),
+    ('{"a": NaN}', 422, "metadata"),
+    ('{"a": 1e400}', 422, "metadata"),
+    (DEEP, 422, "metadata"),
+    ("[" * 1000 + "]" * 1000, 422, "nested"),
+    (json.dumps({"a": "x" * 1001}), 422, "metadata.a: a text has at most 1000"),
+    (json.dumps({"a": 2**70}), 422, "metadata.a: a number"),
+    (json.dumps({"a": -(2**63) - 1}), 422, "metadata.a: a number"),
+    (json.dumps({"a" * 65: 1}), 422, "metadata.aaa"),
+    (json.dumps({"a" * 60_000: 1}), 422, "metadata.aaa"),
+    (json.dumps({str(n): 1 for n in range(65)}), 422, "metadata"),
+    (json.dumps({str(n): "x" * 1000 for n in range(17)}), 422, "metadata: it has at most 16384"),
+    (json.dumps({str(n): "é" * 1000 for n in range(9)}), 422, "metadata: it has at most 16384"),
+    (json.dumps({str(n): "x" * 1000 for n in range(16)}), 202, ""),
+    (json.dumps({"a": 2**63 - 1, "b": -(2**63), "c": 1.5, "d": True, "e": "😀"}), 202, ""),
+]
+
+
+def told(reply: Any) -> str:
+    """The message of a refusal, which is in our own shape and short."""
+    message: str = reply.json()["error"]["message"]
+    assert len(reply.content) < 2000
+    return message
+
+
+def test_what_cannot_be_sent_on_is_refused_by_every_call(api: Api) -> None:
+    for path, body in CALLS.items():
+        for value, status in VALUES.items():
+            reply = api.post(path, content=body % value, headers={"Content-Type": JSON})
+            assert reply.status_code == status, (path, value[:20], reply.text[:300])
+            assert told(reply)
+    for earlier in (HALF, DEEP, "NaN"):
+        turns = f'[{{"role": "user", "content": {earlier}}}, {{"role": "user", "content": "x"}}]'
+        body = f'{{"messages": {turns}}}'
+        reply = api.post("/v1/chat/completions", content=body, headers={"Content-Type": JSON})
+        assert reply.status_code == 400, earlier[:20]
+    for field in ("title", "source"):
+        body = f'{{"documents": [{{"text": "x", "{field}": {HALF}}}]}}'
+        reply = api.post("/v1/documents", content=body, headers={"Content-Type": JSON})
+        assert reply.status_code == 400, field
+    assert api.get("/v1/documents").json()["data"] == []
+
+
+def test_json_is_utf8_and_nothing_else(api: Api) -> None:
+    for charset in CHARSETS:
+        kinds = [(path, f"{JSON}; charset={charset}") for path in CALLS]
+        kinds.append(("/v1/documents", f"multipart/form-data; boundary=b; charset={charset}"))
+        twice = f"{JSON}; charset=utf-8; charset={charset}"
+        for path, kind in [*kinds, ("/v1/documents", twice)]:
+            reply = api.post(path, content=b'{"query": "x"}', headers={"Content-Type": kind})
+            assert reply.status_code == 415, (path, kind, reply.text)
+            told(reply)
+    for charset in ("utf-8", "UTF-8", '"utf-8"'):
+        kind = f"{JSON}; charset={charset}"
+        reply = api.post("/v1/search", content='{"query": "é"}', headers={"Content-Type": kind})
+        assert reply.status_code == 200, charset
+    reply = api.post("/v1/search", content=b'{"query": "\xe9"}', headers={"Content-Type": JSON})
+    assert reply.status_code == 400
+
+
+def test_filters_are_bounded(api: Api) -> None:
+    for filters, status in SEARCHES:
+        reply = api.post("/v1/search", json={"query": "x", "filters": filters})
+        assert reply.status_code == status, (str(filters)[:60], reply.text[:300])
+        assert status == 200 or "filters" in told(reply)
+
+
+def test_metadata_is_bounded_in_files_and_in_texts(api: Api) -> None:
+    for n, (metadata, status, words) in enumerate(METADATA):
+        files = {"files": (f"{n}.txt", b"Soup.", "text/plain")}
+        reply = api.post("/v1/documents", files=files, data={"metadata": metadata})
+        assert reply.status_code == status, (metadata[:40], reply.text[:300])
+        if status != 202:
+            assert words in told(reply), (words, reply.text)
+        body = f'{{"documents": [{{"text": "x{n}", "metadata": {metadata}}}]}}'
+        reply = api.post("/v1/documents", content=body, headers={"Content-Type": JSON})
+        if status == 202:
+            job = api.finished(reply.json()["id"])
+            assert job["counts"]["added"] == 1, job
+        else:
+            assert reply.status_code in (400, 422), (metadata[:40], reply.text[:300])
+            told(reply)
+    listed = api.get("/v1/documents").json()["data"]
+    assert {"a": 2**63 - 1, "b": -(2**63), "c": 1.5, "d": True, "e": "😀"} in [
+        one["metadata"] for one in listed
+    ]
+
+
+def test_only_uploads_may_be_large(api: Api) -> None:
+    large = "x" * 2**20
+    for path in CALLS:
+        if path == "/v1/documents":
+            continue
+        assert api.post(path, json={"comment": large}).status_code == 413, path
+        pieces = (b"x" * 2**16 for _ in range(17))
+        reply = api.post(path, content=pieces, headers={"Content-Type": JSON})
+        assert (reply.status_code, reply.json()["error"]["type"]) == (413, "too_large"), path
+    turn = {"role": "user", "content": "x" * 1000}
+    many = {"messages": [turn] * 1100}
+    assert api.post("/v1/chat/completions", json=many).status_code == 413
+    reply = api.post("/v1/documents", json={"documents": [{"text": large}]})
+    assert reply.status_code == 202
+
+
+def test_what_an_earlier_release_took_is_listed_readably(
+    filled: Api, settings: RetrieverSettings
+) -> None:
+    (store,) = settings.data_dir.glob("chunks.sqlite3")
+    with sqlite3.connect(store) as database:
+        strange = r'{"a": "x\ud800", "b": NaN, "c": -Infinity, "d": 1}'
+        database.execute("UPDATE documents SET metadata = ?", [strange])
+    database.close()
+    readable = {"a": "x\N{REPLACEMENT CHARACTER}", "b": "NaN", "c": "-Infinity", "d": 1}
+    listed = filled.get("/v1/documents").json()["data"]
+    assert [one["metadata"] for one in listed] == [readable] * 2
+    assert filled.get(f"/v1/documents/{listed[0]['id']}").json()["metadata"] == readable
+    found = filled.post("/v1/search", json={"query": SOUP}).json()["results"]
+    assert found[0]["source"] == "canteen.txt"
+
+
+def test_every_call_with_a_body_reads_it_so() -> None:
+    routers = (approvals, chat, documents, feedback, jobs, keys, models, search)
+    routes = [route for one in routers for route in one.router.routes]
+    with_body = [one for one in routes if isinstance(one, APIRoute) and one.body_field]
+    assert len(with_body) == len(CALLS) - 1  # documents read theirs themselves
+    assert all(isinstance(one, JsonRoute) for one in with_body)
