@@ -25,6 +25,7 @@ METRICS = {
     "EVALUATION_ELIGIBLE": "rag.evaluation.eligible",
     "FEEDBACK": "rag.feedback",
     "FIRST_TOKEN": "rag.answer.time_to_first_token",
+    "INDEX_REFUSES": "rag.index.refuses",
     "INGEST_STAGE_DURATION": "rag.ingest.stage.duration",
     "LIMITED": "rag.rate_limited",
     "MCP_CLIENT_DURATION": "mcp.client.operation.duration",
