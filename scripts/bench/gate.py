@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from bulkhead.auth import Principal, Role
+from bulkhead.leaks import SecretScanner
 from retriever.agent.approvals import Approvals
 from retriever.agent.gate import Gate, Guards
-from retriever.agent.leaks import SecretScanner
 from retriever.agent.policy import PACKAGED, Definition, Policy
 from retriever.agent.servers import Result
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from steps import CountedPattern, Steps, counted
 
+from bulkhead import leaks
 from retriever import nested
-from retriever.agent import entities, leaks, links, untrusted
+from retriever.agent import entities, links, untrusted
 from retriever.answer import cite, ground, prompt, sentences
 from retriever.answer.ground import Evidence, Support
 from retriever.index.model import Hit

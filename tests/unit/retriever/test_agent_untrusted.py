@@ -2,8 +2,8 @@
 
 import pytest
 
+from bulkhead.leaks import SecretScanner
 from retriever.agent.canonical import digest, strict_object
-from retriever.agent.leaks import SecretScanner
 from retriever.agent.render import render
 from retriever.agent.untrusted import clean, fenced, new_mark
 

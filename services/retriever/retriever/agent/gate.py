@@ -13,10 +13,10 @@ from typing import Any
 
 from bulkhead.auth import Principal
 from bulkhead.errors import ApiError
+from bulkhead.leaks import SecretScanner
 from retriever.agent.approvals import Approvals
 from retriever.agent.audit import Audit, ToolCallRecord
 from retriever.agent.canonical import digest, strict_object
-from retriever.agent.leaks import SecretScanner
 from retriever.agent.policy import AllowedTool, DefinitionChangedError, Policy, Risk
 from retriever.agent.servers import Result, ToolServer, check_definitions
 from retriever.agent.steps import Outcome, PendingApproval, Step

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue
+from bulkhead.leaks import SecretScanner
 from retriever.agent.approvals import Approvals
 from retriever.agent.audit import Audit
 from retriever.agent.gate import Gate, Guards
-from retriever.agent.leaks import SecretScanner
 from retriever.agent.policy import DefinitionChangedError, Policy, PolicyError
 from retriever.agent.servers import SEARCH_SERVER, Remote, Search, ToolServer, check_definitions
 from retriever.clients.mcp import McpServer, ToolServerError

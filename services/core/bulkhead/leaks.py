@@ -1,4 +1,4 @@
-"""Secrets in what goes to a tool and in what comes back, found by shape or because we hold them."""
+"""Secrets in text, found by shape or because we hold them: kept from tools, models and logs."""
 
 import base64
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 _SHAPES = {
-    "bulkhead key": r"\bbh_[A-Za-z0-9_-]{16,}",
+    "bulkhead key": r"bh_[A-Za-z0-9_-]{16,}",
     # Up to the next one that begins: each place of a text is looked at for one key.
     "private key": r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
     r"(?:(?:(?!-----BEGIN )[\s\S]){0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----)?",
