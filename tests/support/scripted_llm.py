@@ -43,6 +43,8 @@ class ScriptedLLM:
         self.pause = 0.0
         """Seconds between words; words that come at once may be handed on as one."""
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        """Those of each request for an answer."""
         self.began = threading.Event()
         self.cancelled = threading.Event()
         self.app = FastAPI()
@@ -71,6 +73,7 @@ class ScriptedLLM:
         """What it does at `/v1/chat/completions`."""
         body = await request.json()
         self.requests.append(body)
+        self.headers.append(dict(request.headers))
         if self.status != 200:
             return JSONResponse({"error": {"message": "told to fail"}}, self.status)
         turn = self.script(body) if self.script is not None else None

@@ -15,9 +15,11 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
+from opentelemetry.propagate import set_global_textmap
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from bulkhead.documentation import DocumentationPolicy
 from bulkhead.errors import (
     ApiError,
     ErrorBody,
@@ -34,6 +36,7 @@ from bulkhead.protocol import bounded_protocol
 from bulkhead.proxies import spare
 from bulkhead.settings import CommonSettings, ServiceSettings
 from bulkhead.telemetry.http import is_untraced
+from bulkhead.telemetry.propagation import OwnWords
 from bulkhead.telemetry.setup import TelemetrySettings, configure
 
 logger = logging.getLogger(__name__)
@@ -64,10 +67,12 @@ def create_app(
     Without `documented` it has no page at `/docs` and no `/openapi.json`.
     `app.state.fail(reason)` ends the process when the service finds that it must not go on.
     """
+    set_global_textmap(OwnWords())
     # /docs with its scripts from the package: no page needs a CDN.
     make: Callable[..., FastAPI] = FastAPIOffline if documented else FastAPI
     app = make(
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the caller named
         title=title,
         description=description,
         version=version,
@@ -80,6 +85,8 @@ def create_app(
     app.state.name = name
     app.state.fail = logger.critical
     app.user_middleware = list(middleware)
+    if documented:
+        app.add_middleware(DocumentationPolicy)
     app.add_middleware(RequestContext, settings=settings)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

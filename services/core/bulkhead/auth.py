@@ -91,8 +91,11 @@ class KeyRing:
 
 
 def bearer_key(request: Request) -> str:
-    """The key in the Authorization header; raises `Unauthenticated` when there is none."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    """The key in the one Authorization header; raises `Unauthenticated` when there is none."""
+    sent = request.headers.getlist("authorization")
+    if len(sent) > 1:  # a proxy and we might each read another of them
+        raise Unauthenticated("send one Authorization header")
+    scheme, _, key = "".join(sent).partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise Unauthenticated("send the API key as 'Authorization: Bearer KEY'")
     return key.strip()

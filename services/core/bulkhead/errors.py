@@ -128,6 +128,12 @@ class UnsupportedMediaType(ApiError):
     status, type = 415, "unsupported_media_type"
 
 
+class Misdirected(ApiError):
+    """421: the `Host` is none of this service's names; see DNS rebinding."""
+
+    status, type = 421, "misdirected_request"
+
+
 class InvalidValue(ApiError):
     """422: well-formed, and a value in it cannot be used."""
 

@@ -13,12 +13,14 @@ import uuid
 
 from opentelemetry.baggage import set_baggage
 from opentelemetry.context import attach, detach
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span, get_current_span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bulkhead.errors import ApiError, HeadTooLarge, RequestTimedOut, TooLarge
+from bulkhead.leaks import SecretScanner
 from bulkhead.logs import request_id
 from bulkhead.settings import CommonSettings
 from bulkhead.telemetry import names
@@ -28,8 +30,10 @@ logger = logging.getLogger("bulkhead.request")
 CLIENT_LEFT = 499
 """Status in the log for a client that left before its answer began; nginx's number for it."""
 
-# It goes to the logs, and an API key does not: a client that sends one here gets another id.
-_REQUEST_ID = re.compile(r"(?!bh_)[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# A word of one of our keys is enough: an id is short, and may hold only part of one.
+_KEY = re.compile(r"bh_|(?<![A-Za-z0-9])(?:sk-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-)", re.I)
+_SECRETS = SecretScanner()
 _SLOWEST_BODY = 16 * 2**10
 """Bytes of a body that buy one second more for the rest of it."""
 
@@ -49,7 +53,7 @@ class RequestContext:
             return
         headers = Headers(scope=scope)
         offered = headers.get("x-request-id", "")
-        token = request_id.set(offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex)
+        token = request_id.set(offered if _is_id(offered) else uuid.uuid4().hex)
         context = attach(set_baggage(names.REQUEST_ID, request_id.get()))  # for the neighbours
         _describe(get_current_span(), scope)
         exchange = _Exchange(self._bounded(receive), send)
@@ -70,7 +74,7 @@ class RequestContext:
                 "request",
                 extra={
                     "method": scope["method"],
-                    "path": scope["path"],
+                    "path": _SECRETS.redact(scope["path"]),
                     "status": exchange.status,
                     "duration_ms": round((time.perf_counter() - started) * 1000, 2),
                 },
@@ -160,8 +164,19 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": b""})
 
 
+def _is_id(offered: str) -> bool:
+    """Whether a caller's request id may go to the logs: it looks like one and holds no key."""
+    return bool(_REQUEST_ID.fullmatch(offered)) and not (
+        _KEY.search(offered) or _SECRETS.find(offered)
+    )
+
+
 def _describe(span: Span, scope: Scope) -> None:
     """Add to the request's span which request it is, and take out what a user may have written."""
     span.set_attribute(names.REQUEST_ID, request_id.get())
     if scope["query_string"]:
         span.set_attribute(names.URL_QUERY, "REDACTED")
+    if isinstance(span, ReadableSpan):  # it is recorded: FastAPI put path and host there
+        for name, value in dict(span.attributes or {}).items():
+            if isinstance(value, str) and _SECRETS.find(value):
+                span.set_attribute(name, _SECRETS.redact(value))

@@ -11,6 +11,7 @@ from bulkhead.app import create_app
 from bulkhead.health import Readiness
 from retriever.api import approvals, chat, documents, feedback, jobs, keys, models, search
 from retriever.api.access import Access
+from retriever.api.hosts import Hosts
 from retriever.api.web import add_page
 from retriever.settings import RetrieverSettings
 from retriever.stack import Neighbours, Stack, open_stack
@@ -51,10 +52,15 @@ def create(settings: RetrieverSettings) -> FastAPI:
         ],
         ready=ready,
         lifespan=lifespan,
-        middleware=[*_cross_origin(settings), Middleware(Access)],
+        middleware=[*_hosts(settings), *_cross_origin(settings), Middleware(Access)],
     )
     add_page(app, settings)
     return app
+
+
+def _hosts(settings: RetrieverSettings) -> list[Middleware]:
+    names = settings.served_hosts()
+    return [Middleware(Hosts, names=names)] if names else []
 
 
 def _cross_origin(settings: RetrieverSettings) -> list[Middleware]:

@@ -1,5 +1,6 @@
 """Everything the retriever can be told, by environment variables named `RETRIEVER_…`."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 
@@ -21,12 +22,24 @@ class ToolServerAddress(BaseModel):
     """A Unix socket to reach it by."""
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 class RetrieverSettings(ServiceSettings):
     """The retriever's settings; defaults fit the embedded mode on loopback."""
 
     model_config = SettingsConfigDict(env_prefix="RETRIEVER_", extra="ignore")
 
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
+    hosts: str = Field(
+        "",
+        description="Names in `Host` that are served, whatever the port, with commas between; "
+        "`*` is any. Empty: the loopback names while it listens on loopback, else any.",
+    )
     data_dir: Path = Field(
         Path(".data/retriever"),
         description="Folder of the document store, uploads in progress and embedded Qdrant.",
@@ -254,6 +267,14 @@ class RetrieverSettings(ServiceSettings):
     grafana_url: HttpUrl | None = Field(
         None, description="Address of Grafana, as a browser reaches it; the page links to it."
     )
+
+    def served_hosts(self) -> frozenset[str]:
+        """The names in `Host` that are served, in lower case; none means any."""
+        named = {name.strip().lower() for name in self.hosts.split(",") if name.strip()}
+        if "*" in named or (not named and not _is_loopback(self.host)):
+            return frozenset()
+        own = f"[{self.host}]" if ":" in self.host else self.host.lower()
+        return frozenset(named or {"127.0.0.1", "localhost", "[::1]", own})
 
     @field_validator("language")
     @classmethod

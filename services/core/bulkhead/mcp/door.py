@@ -15,7 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bulkhead.auth import bearer_key
 from bulkhead.disconnect import unless_disconnected
-from bulkhead.errors import ApiError, Forbidden, Unauthenticated, UnsupportedMediaType
+from bulkhead.errors import (
+    ApiError,
+    Forbidden,
+    Misdirected,
+    UnsupportedMediaType,
+)
 from bulkhead.logs import request_id
 from bulkhead.mcp.limits import CallerLimits
 from bulkhead.mcp.message import read_message
@@ -35,12 +40,6 @@ class MethodNotAllowed(ApiError):
     def __init__(self) -> None:
         super().__init__("send a POST; this server has no sessions and no streams")
         self.headers = {"Allow": "POST"}
-
-
-class Misdirected(ApiError):
-    """421: the `Host` is none of this server's names; see DNS rebinding."""
-
-    status, type = 421, "misdirected_request"
 
 
 class Door:
@@ -69,8 +68,6 @@ class Door:
         self._check_names(headers)
         if scope["method"] != "POST":
             raise MethodNotAllowed
-        if len(headers.getlist("authorization")) > 1:
-            raise Unauthenticated("send one Authorization header")
         principal = self._verifier.verify(bearer_key(Request(scope)))
         _check_content_type(headers)
         with self._limits.admit(principal):

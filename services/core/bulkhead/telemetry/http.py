@@ -8,7 +8,9 @@ from opentelemetry.propagate import inject
 if TYPE_CHECKING:
     import httpx  # not every service asks others
 
-_NOT_TRACED = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/static-offline-docs")
+DOCUMENTATION: Final = ("/docs", "/openapi.json", "/static-offline-docs")
+"""How the paths of the API's description begin."""
+_NOT_TRACED = ("/healthz", "/readyz", "/metrics", *DOCUMENTATION)
 
 
 def is_untraced(scope: MutableMapping[str, Any]) -> bool:

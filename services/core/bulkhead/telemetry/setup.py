@@ -26,6 +26,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+# What a caller's traceparent says of sampling hides no request.
+EVERY_REQUEST = ParentBased(ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)
 _METRICS_SECONDS = 10  # between two exports: as often as Prometheus scrapes
 
 
@@ -58,9 +60,7 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
         {"service.name": service, "service.namespace": "bulkhead", "service.version": app.version}
     )
     exported = bool(settings.exporter_otlp_endpoint)
-    tracers = TracerProvider(
-        resource=resource, sampler=ParentBased(ALWAYS_ON) if exported else ALWAYS_OFF
-    )
+    tracers = TracerProvider(resource=resource, sampler=EVERY_REQUEST if exported else ALWAYS_OFF)
     if exported:
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(tracers)

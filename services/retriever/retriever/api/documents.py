@@ -1,6 +1,7 @@
 """`/v1/documents`: hand documents in, list them, read their text, delete them."""
 
 import json
+import unicodedata
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -279,6 +280,7 @@ async def _take_texts(
         raise _unusable(error) from error
     for document in documents:
         _may_share(principal, document)
+        _is_no_tools(document.source or document.title or "", "documents")
     kept = await stack.spool.write_texts([document.text for document in documents])
     for document, (name, digest) in zip(documents, kept, strict=True):
         items.append(
@@ -316,6 +318,7 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
     source = (file.filename or "").strip()
     if not source or len(source) > 1000 or "\x00" in source:
         raise InvalidValue("files: each needs a name of 1 to 1,000 characters, without NUL")
+    _is_no_tools(source, "files")
     name, digest = await stack.spool.write_upload(file)
     return NewItem(
         source=source,
@@ -326,6 +329,14 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
         spool=name,
         digest=digest,
     )
+
+
+def _is_no_tools(source: str, field: str) -> None:
+    """Raises `InvalidValue` for what reads `tool:…`: so citations name what a tool brought."""
+    shown = unicodedata.normalize("NFKC", source)
+    seen = "".join(c for c in shown if not c.isspace() and unicodedata.category(c)[0] != "C")
+    if seen.casefold().startswith("tool:"):
+        raise InvalidValue(f"{field}: no source begins with 'tool:', which names a tool's result")
 
 
 def _sharing(form: FormData) -> Sharing:
