@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[3]
 
 # What works for the process itself and shows nobody anything.
 OF_THE_PROCESS = {
-    Index: {"open"},
-    Jobs: {"waiting", "begin", "notify"},
+    Index: {"open", "sweep"},
+    Jobs: {"waiting", "begin", "hold", "notify"},
 }
 
 
