@@ -141,6 +141,21 @@ def test_what_would_change_the_answer_is_400_in_openais_words(client: openai.Ope
         assert error.type == "invalid_request_error"
 
 
+def test_an_answer_in_json_stays_json_and_is_cited(client: openai.OpenAI, llm: ScriptedLLM) -> None:
+    told = {"answer": ANSWER, "again": [ANSWER, ANSWER], "ports": [8080, 8081], "n": [1]}
+    llm.say(json.dumps(told, indent=1))
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    for wanted in (schema, {"type": "json_object"}):
+        body: Any = {"model": "", "messages": ASKED, "response_format": wanted}
+        reply = client.chat.completions.create(**body)
+        assert json.loads(reply.choices[0].message.content or "") == told
+        assert (reply.model_extra or {})["citations"][0]["quote"] == ANSWER
+        assert llm.requests[-1]["response_format"] == wanted
+        chunks = client.chat.completions.create(**body, stream=True)
+        words = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert json.loads(words) == told
+
+
 def test_tools_of_the_caller_are_never_called(client: openai.OpenAI, llm: ScriptedLLM) -> None:
     body: Any = {"model": "", "messages": ASKED, "tools": [TOOL], "tool_choice": "auto"}
     reply = client.chat.completions.create(**body)

@@ -1,7 +1,9 @@
 """What the model says, checked against all that was found while it streams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+
+import orjson
 
 from retriever.agent.links import LinkFilter
 from retriever.agent.steps import Step
@@ -22,11 +24,15 @@ class CheckedStream:
         language: str,
         threshold: float,
         report: Report,
+        marked: bool = True,
     ) -> None:
         """`shown` are the chunks that the model reads, of all that were `found`, best first.
 
-        `threshold` is the share of a sentence's weight that a quote must hold.
+        `threshold` is the share of a sentence's weight that a quote must hold. Unless `marked` the
+        answer is JSON: it stays as the model wrote it, but for links, and its texts are checked.
         """
+        self._marked = marked
+        self._json: list[str] = []
         self._question, self._language, self._threshold = question, language, threshold
         self._shown, self._found = list(shown), list(found)
         self._report = report
@@ -46,7 +52,10 @@ class CheckedStream:
         """What can be shown now."""
         self._speaking = self._speaking or bool(words)
         with self._report.stage("cite"):
-            return self._links.feed(self._stream.feed(words))
+            if self._marked:
+                return self._links.feed(self._stream.feed(words))
+            self._json.append(words)
+            return self._links.feed(words)
 
     def learn(self, step: Step) -> str:
         """Let what comes from here on rest on a tool's result too; the end of what came before."""
@@ -63,13 +72,15 @@ class CheckedStream:
     def end(self, finished: bool) -> str:
         """What is left to show; `finished` is false where the model was cut off."""
         with self._report.stage("cite"):
+            for text in _texts("".join(self._json)):
+                self._stream.feed(f"{text}\n\n")
             rest = self._stream.end(finished and not self.repeats)
-            return self._links.feed(rest) + self._links.end()
+            return self._links.feed(rest if self._marked else "") + self._links.end()
 
     @property
     def repeats(self) -> bool:
-        """The model loops, and should be stopped."""
-        return self._stream.repeats
+        """The model loops, and should be stopped; JSON may say a thing twice."""
+        return self._marked and self._stream.repeats
 
     @property
     def citations(self) -> list[Citation]:
@@ -86,6 +97,22 @@ class CheckedStream:
         grounding = self._stream.grounding()
         without_links = [self._links.without(sentence) for sentence in grounding.unsupported]
         return replace(grounding, unsupported=without_links)
+
+
+def _texts(answer: str) -> Iterator[str]:
+    """The texts of an answer in JSON; nothing where it is none, as one that was cut off."""
+    try:
+        left = [orjson.loads(answer)]
+    except orjson.JSONDecodeError:
+        return
+    while left:
+        value = left.pop(0)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            left[:0] = value
+        elif isinstance(value, dict):
+            left[:0] = value.values()
 
 
 def once(hits: Sequence[Hit]) -> list[Hit]:

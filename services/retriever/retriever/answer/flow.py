@@ -56,6 +56,8 @@ class Question:
     """The caller's own instructions to the model."""
     before: str = ""
     """What was said in the same turn before the question."""
+    marked: bool = True
+    """Whether the answer has our marks in it; one in JSON has not."""
 
 
 class Answerer:
@@ -89,7 +91,13 @@ class Answerer:
         hits = [to_hit(document) for document in found]
         shown = hits[: question.top_k]
         checked = CheckedStream(
-            question.text, shown, hits, settings.language, settings.support_threshold, report
+            question.text,
+            shown,
+            hits,
+            settings.language,
+            settings.support_threshold,
+            report,
+            question.marked,
         )
         worth = relevant(shown, checked.evidence, settings.relevance, settings.relevance_words)
         if not worth and gate is None:

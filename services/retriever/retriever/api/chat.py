@@ -281,6 +281,7 @@ def _question(body: ChatRequest, stack: Stack) -> Question:
         top_k=body.rag.top_k or stack.settings.top_k,
         rules=said.rules,
         before=said.before,
+        marked=not body.json_only,
     )
 
 
