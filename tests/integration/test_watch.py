@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +144,14 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def takewhile_included(wanted: Callable[[str], bool], lines: Iterable[str]) -> Iterator[str]:
+    """The lines as long as they are `wanted`, and the first that is not."""
+    for line in lines:
+        yield line
+        if not wanted(line):
+            return
+
+
 def test_the_command_follows_a_folder_and_ends_cleanly_at_ctrl_c(
     api: Api, folder: Path, tmp_path: Path
 ) -> None:
@@ -170,8 +178,11 @@ def test_the_command_follows_a_folder_and_ends_cleanly_at_ctrl_c(
         until(lambda: "team/c.md" in held(api))
         (folder / "c.md").unlink()
         until(lambda: "team/c.md" not in held(api))
+        # It is gone from the list before the command has its answer, and says so.
+        assert process.stdout is not None
+        said = list(takewhile_included(lambda line: "deleted" not in line, process.stdout))
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate()
+        output = "".join(said) + process.communicate()[0]
     finally:
         process.kill()
         guard.cancel()
