@@ -116,7 +116,7 @@ class TestRestart:
         embedding_server.stop()
         window.open(view="Documents").upload(("soup.txt", SOUP.encode()))
         row = window.page.locator("#uploads li")
-        expect(row).to_contain_text("It goes in once the embedding service is back")
+        expect(row).to_contain_text("waiting: the embedding service does not answer")
         retriever.stop()
         time.sleep(6)  # about as long as a retriever takes to start
         embedding_server.start()

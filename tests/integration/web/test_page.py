@@ -28,7 +28,8 @@ def test_markup_in_answer_document_title_and_file_name_stays_text(
     llm.say(f"The hostile harbour has port 6666. {HOSTILE} javascript:alert(3)")
     answer = window.open().ask("Which port does the hostile harbour have?")
     # The server takes tags that load something out of an answer; what is left shows as text.
-    expect(answer.locator(".said")).to_contain_text("alert(2)</script><b>bold</b>")
+    expect(answer.locator(".said")).to_contain_text("alert(2)")
+    expect(answer.locator(".said")).to_contain_text("<b>bold</b>")
     answer.get_by_text("What happened").click()
     answer.locator(".cite").first.click()
     expect(window.page.locator("#reader-title")).to_have_text(HOSTILE)
