@@ -10,7 +10,14 @@ from rich.console import Console
 from client.api import Busy, NotReachable, Retriever, RetrieverError
 from client.screen import ingestion_bar, show_problems
 
-KINDS = frozenset({".md", ".markdown", ".txt", ".html", ".htm", ".xhtml", ".pdf", ".docx"})
+# All that the parser reads (services/parser/parser/sniff.py) but pictures: in a folder they mostly
+# belong to a page. One that is a document is handed in by itself.
+KINDS = frozenset(
+    {
+        *(".md", ".markdown", ".txt", ".html", ".htm", ".xhtml", ".pdf", ".epub", ".eml"),
+        *(".docx", ".docm", ".xlsx", ".xlsm", ".pptx", ".pptm", ".csv", ".tsv", ".ipynb"),
+    }
+)
 # Below the retriever's limit of 64 MiB for a request body, with room for what frames the files.
 BATCH_BYTES = 48 * 2**20
 BATCH_FILES = 200

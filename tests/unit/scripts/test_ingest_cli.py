@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 import ingest
 from client import upload
 from client.api import NotReachable, Retriever
+from parser.sniff import _EXTENSIONS
 
 FINAL = {"succeeded", "partial", "failed"}
 
@@ -199,3 +200,8 @@ def test_a_file_that_is_gone_when_it_is_read_is_told(told: Told, at: str, folder
     assert result.exit_code == 1
     assert "✗ b.md: No such file or directory" in result.output
     assert "2 of 3 documents are in" in result.output
+
+
+def test_every_kind_that_a_folder_hands_in_is_one_that_the_parser_knows() -> None:
+    assert _EXTENSIONS.keys() >= upload.KINDS
+    assert {".xlsx", ".pptx", ".csv", ".eml", ".ipynb", ".epub"} <= upload.KINDS

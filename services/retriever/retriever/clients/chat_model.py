@@ -1,8 +1,8 @@
 """LangChain's chat model for a server that speaks OpenAI's protocol. It streams, and nothing else.
 
 `ChatOpenAI` makes each token into an object, that into a dictionary and that into a message, one
-event after the other. Here the words of one read from the network are one message: with 200 answers
-at once the retriever hands on 1.6 times as many words a second (docs/performance.md).
+event after the other. Here the words of one read from the network are one message, for hundreds of
+answers at once; docs/performance.md says what of that is measured and what is not.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
