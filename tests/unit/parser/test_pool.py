@@ -29,6 +29,7 @@ NewPool = Callable[..., ParserPool]
 @pytest.fixture
 def new_pool() -> Iterator[NewPool]:
     pools: list[ParserPool] = []
+    _others.update(children())
 
     def make(limits: ParseLimits | None = None, **settings: Any) -> ParserPool:
         pool = ParserPool(limits or ParseLimits(), **settings)
@@ -54,12 +55,17 @@ def endless(tmp_path: Path) -> Path:
     return path
 
 
+_others: set[int] = set()
+"""Workers that were there before this file's first test: of other files in the same run."""
+
+
+def children() -> set[int]:
+    named = (c for c in multiprocessing.active_children() if c.name == "pebble_pool_worker")
+    return {child.pid for child in named if child.pid is not None}
+
+
 def workers() -> list[psutil.Process]:
-    return [
-        psutil.Process(child.pid)
-        for child in multiprocessing.active_children()
-        if child.pid is not None and child.name == "pebble_pool_worker"
-    ]
+    return [psutil.Process(pid) for pid in children() - _others]
 
 
 async def reading(endless: Path) -> int:
@@ -141,10 +147,11 @@ async def test_a_document_that_needs_too_much_memory_is_contained(
     await works(pool, document)
 
 
+@pytest.mark.timeout(600)
 async def test_native_code_that_runs_out_of_memory_is_contained(
     new_pool: NewPool, document: Path, tmp_path: Path
 ) -> None:
-    pool = new_pool(memory_bytes=500 * MIB)
+    pool = new_pool(memory_bytes=500 * MIB, seconds=500)
     bomb = tmp_path / "bomb"
     bomb.write_bytes(b"<i></i>x" * 6_000_000)
     with pytest.raises(ParseError, match="500 MiB of memory") as caught:
