@@ -288,6 +288,9 @@ def cases(world: World) -> dict[tuple[str, str], Callable[..., list[str]]]:
     return {
         ("post", "/v1/search"): searches("/v1/search", {"query": QUESTION}, None),
         ("post", chat): chats,
+        ("post", "/v1/embeddings"): lambda person, others: [
+            told(person.api.post("/v1/embeddings", json={"input": [QUESTION]}))
+        ],
         ("get", "/v1/models"): lambda person, others: [told(person.api.get("/v1/models"))],
         ("get", "/v1/models/{name}"): lambda person, others: [
             told(person.api.get("/v1/models/scripted"))

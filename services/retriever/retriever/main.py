@@ -9,7 +9,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 from bulkhead.app import create_app
 from bulkhead.health import Readiness
-from retriever.api import approvals, chat, documents, feedback, jobs, keys, models, search
+from retriever.api import (
+    approvals,
+    chat,
+    documents,
+    embeddings,
+    feedback,
+    jobs,
+    keys,
+    models,
+    search,
+)
 from retriever.api.access import Access
 from retriever.api.hosts import Hosts
 from retriever.api.web import add_page
@@ -48,7 +58,18 @@ def create(settings: RetrieverSettings) -> FastAPI:
         version="0.1.0",
         settings=settings,
         routers=[
-            one.router for one in (chat, search, documents, jobs, models, feedback, keys, approvals)
+            one.router
+            for one in (
+                chat,
+                search,
+                embeddings,
+                documents,
+                jobs,
+                models,
+                feedback,
+                keys,
+                approvals,
+            )
         ],
         ready=ready,
         lifespan=lifespan,

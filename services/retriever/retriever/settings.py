@@ -81,6 +81,12 @@ class RetrieverSettings(ServiceSettings):
     concurrent_chats: int = Field(
         512, ge=1, description="Answers that are written at once, of all keys; beyond them 429."
     )
+    concurrent_embeddings: int = Field(
+        16,
+        ge=1,
+        description="Requests for embeddings that are served at once, of all keys; beyond them"
+        " 429.",
+    )
     concurrent_uploads: int = Field(
         32,
         ge=1,

@@ -19,7 +19,7 @@ from retriever.agent.audit import audited
 from retriever.agent.policy import PACKAGED, Policy
 from retriever.agent.toolbox import Toolbox
 from retriever.answer.flow import Answerer
-from retriever.clients.embedding import EmbeddingClient, EmbeddingModel
+from retriever.clients.embedding import IN_FLIGHT, EmbeddingClient, EmbeddingModel
 from retriever.clients.llm import LLMClient
 from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.clients.parser import ParserClient
@@ -236,6 +236,7 @@ async def open_stack(
                     limit=0,
                     limit_per_host=settings.concurrent_searches
                     + settings.concurrent_chats
+                    + settings.concurrent_embeddings * IN_FLIGHT
                     + _BESIDE,
                     keepalive_timeout=_IDLE_SECONDS,
                 )
@@ -305,6 +306,7 @@ def _assemble(
             {
                 "searches": settings.concurrent_searches,
                 "chats": settings.concurrent_chats,
+                "embeddings": settings.concurrent_embeddings,
                 "uploads": settings.concurrent_uploads,
             },
         ),

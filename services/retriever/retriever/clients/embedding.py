@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import aiohttp
 import numpy as np
@@ -18,9 +20,11 @@ from bulkhead.telemetry.spans import span
 from retriever.clients.query_cache import QueryCache
 
 PART = "embedding"
+Kind = Literal["query", "document"]
+T = TypeVar("T")
 _BATCH = 16
 """Texts of one request: few, so that a slow service answers each in time and none is done twice."""
-_IN_FLIGHT = 4
+IN_FLIGHT = 4
 """Requests of one call at a time: the service fills its batches from all that wait."""
 
 
@@ -32,6 +36,14 @@ class EmbeddingModel:
     revision: str
     dimension: int
     max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors as the service wrote them, a list of numbers or base64 each, and what they cost."""
+
+    vectors: list[list[float] | str]
+    tokens: int
 
 
 class Refused(Unavailable):
@@ -89,21 +101,40 @@ class EmbeddingClient(Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in order."""
-        limit = asyncio.Semaphore(_IN_FLIGHT)
 
-        async def embed(batch: list[str]) -> list[list[float]]:
-            async with limit:
-                return await self._embed(batch, "document", self._timeout)
+        async def embed(batch: list[str], _: int) -> list[list[float]]:
+            return await self._embed(batch, "document", self._timeout)
 
-        tasks = [
-            asyncio.create_task(embed(texts[first : first + _BATCH]))
-            for first in range(0, len(texts), _BATCH)
-        ]
-        try:
-            return [vector for vectors in await asyncio.gather(*tasks) for vector in vectors]
-        finally:
-            for task in tasks:  # one failed: the others' answers are of no use
-                task.cancel()
+        batches = await _batched(texts, embed, IN_FLIGHT)
+        return [vector for vectors in batches for vector in vectors]
+
+    async def embedded(
+        self, texts: list[str], kind: Kind, form: Literal["float", "base64"], truncate: bool | None
+    ) -> Embedded:
+        """The texts' vectors for a caller of ours, in order. Raises `Refused` with the reason.
+
+        Queries go one batch after another: they go before documents, and readers wait for theirs.
+        """
+        body: dict[str, Any] = {"encoding_format": form, "input_type": kind, "truncate": truncate}
+
+        async def embed(batch: list[str], first: int) -> dict[str, Any]:
+            try:
+                answer = await self._call(
+                    "POST", "/v1/embeddings", {**body, "input": batch}, self._timeout
+                )
+            except Refused as error:  # it counts from the batch's first
+                words = re.sub(
+                    r"^input\.(\d+)", lambda n: f"text {int(n[1]) + first}", error.message
+                )
+                raise Refused(PART, words) from error
+            told: dict[str, Any] = orjson.loads(answer)
+            return told
+
+        replies = await _batched(texts, embed, IN_FLIGHT if kind == "document" else 1)
+        return Embedded(
+            [item["embedding"] for reply in replies for item in reply["data"]],
+            sum(reply["usage"]["total_tokens"] for reply in replies),
+        )
 
     def embed_query(self, text: str) -> list[float]:
         """As `aembed_query`, for synchronous callers outside an event loop."""
@@ -125,9 +156,7 @@ class EmbeddingClient(Embeddings):
             scores[result["index"]] = result["relevance_score"]
         return scores
 
-    async def _embed(
-        self, texts: list[str], kind: Literal["query", "document"], seconds: float
-    ) -> list[list[float]]:
+    async def _embed(self, texts: list[str], kind: Kind, seconds: float) -> list[list[float]]:
         body = {"input": texts, "encoding_format": "base64", "input_type": kind}
         model = self._served.id if self._served else ""
         about = {names.OPERATION: names.EMBEDDINGS, names.REQUEST_MODEL: model}
@@ -157,10 +186,36 @@ class EmbeddingClient(Embeddings):
         if answer.status == 503 and path == "/v1/rerank":
             raise Unavailable("reranker", "the embedding service has no reranking model")
         if answer.status in (400, 413, 422):
-            raise Refused(PART, f"the embedding service refuses it ({answer.status})")
+            raise Refused(PART, _reason(content) or f"the service refuses it ({answer.status})")
         if answer.status >= 400:
             raise Unavailable(PART, f"the embedding service answered {answer.status}")
         return content
+
+
+async def _batched(
+    texts: list[str], embed: Callable[[list[str], int], Awaitable[T]], at_once: int
+) -> list[T]:
+    """What `embed` makes of each batch and the place of its first text, so many at a time."""
+    limit = asyncio.Semaphore(at_once)
+
+    async def one(first: int) -> T:
+        async with limit:
+            return await embed(texts[first : first + _BATCH], first)
+
+    tasks = [asyncio.create_task(one(first)) for first in range(0, len(texts), _BATCH)]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:  # one failed: the others' answers are of no use
+            task.cancel()
+
+
+def _reason(content: bytes) -> str:
+    """Why the service refuses, in its own words; empty where it gives none."""
+    try:
+        return str(orjson.loads(content)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def _floats(encoded: str) -> list[float]:
