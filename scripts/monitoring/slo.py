@@ -170,6 +170,6 @@ def _alerts(objective: Objective) -> Iterator[dict[str, Any]]:
                 else f"The error budget of {objective.name} will not last its 30 days.",
                 "description": f"{objective.says} The objective is {objective.share:.0%};"
                 " {{ $value | humanizePercentage }} of the last events were bad.",
-                "runbook": f"docs/operations.md#{objective.alert.lower()}",
+                "runbook": f"docs/alerts.md#{objective.alert.lower()}",
             },
         }
