@@ -7,9 +7,11 @@ picks for this machine, and in `--dtype` like all the others. The plain servers 
 `SentenceTransformer.encode` once a request: `threads` from a `def` endpoint, which FastAPI runs in
 its thread pool, `serial` from an `async def` one, which blocks the event loop. float32 is what
 `SentenceTransformer(name)` loads of the bundled model, so it is what a newcomer gets.
-infinity is measured where its command is named: it needs an environment of its own.
+infinity is measured where its command is named: it needs an environment of its own. With
+`--beside` the service of another checkout is measured too: what a change is worth.
 
     python -m bench.embedding_service [--infinity VENV/bin/infinity_emb] [--device cuda]
+    python -m bench.embedding_service --beside DIR
 """
 
 import asyncio
@@ -36,6 +38,7 @@ from rich.table import Table
 from bench.embedding import prose
 from embedding.settings import bundled_model
 
+ROOT = Path(__file__).parents[2]
 PORT = 19810
 LENGTHS = (4, 250)
 """Tokens of a text, about: drawn evenly by order of magnitude, questions and chunks mixed."""
@@ -150,6 +153,7 @@ def measure(
     device: str = "cpu",
     dtype: Annotated[str, typer.Option(help="Of all servers but bulkhead's first.")] = "float32",
     infinity: Annotated[Path | None, typer.Option(help="Its command, `infinity_emb`.")] = None,
+    beside: Annotated[list[Path] | None, typer.Option(help="Another checkout, too.")] = None,
 ) -> None:
     """Measure and print."""
     console = Console()
@@ -168,6 +172,9 @@ def measure(
             command += ["--no-bettertransformer", "--no-model-warmup", "--host", "127.0.0.1"]
             offline = {"DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
             other = serving("infinity", command, PORT + 3, "/embeddings", **offline)
+            servers.append(exits.enter_context(other))
+        for number, checkout in enumerate(beside or (), start=5):
+            other = _bulkhead(checkout.name, PORT + number, device, {}, checkout)
             servers.append(exits.enter_context(other))
         rates: dict[str, list[float]] = {server.name: [] for server in servers}
         costs: dict[str, list[float]] = {server.name: [] for server in servers}
@@ -199,9 +206,10 @@ def measure(
 
 
 def _bulkhead(
-    name: str, port: int, device: str, extra: dict[str, str]
+    name: str, port: int, device: str, extra: dict[str, str], checkout: Path = ROOT
 ) -> AbstractContextManager[Server]:
     env = {
+        "PYTHONPATH": f"{checkout}/services/embedding:{checkout}/services/core",
         "EMBEDDING_PORT": str(port),
         "EMBEDDING_DEVICE": device,
         "EMBEDDING_MODEL_ID": bundled_model(),

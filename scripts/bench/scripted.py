@@ -111,13 +111,13 @@ def stack(folder: Path, port: int, rate: float, checkout: Path = ROOT) -> Iterat
     with ExitStack() as exits:
         log = exits.enter_context((folder / "log").open("wb"))
 
-        def start(*command: str) -> subprocess.Popen[bytes]:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        def start(*command: str, env: dict[str, str] = environment) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
             exits.callback(process.wait, 30)
             exits.callback(process.terminate)
             return process
 
-        start(*model)
+        start(*model, env=dict(os.environ))  # this checkout's, whichever the services are of
         start(sys.executable, "-m", "embedding")
         process = start(sys.executable, "-m", "retriever")
         retriever, embedding, served = (f"http://127.0.0.1:{port + n}" for n in range(3))
