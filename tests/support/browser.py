@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from rig import KEY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-_PATIENCE_MS = 20_000  # a machine that has much else to do; a test that passes waits for none of it
+_PATIENCE_MS = 60_000  # a machine that has much else to do; a test that passes waits for none of it
 NO_BROWSER = "no Chromium is installed: apt-get install chromium"
 
 

@@ -1,15 +1,43 @@
-"""A window on the real retriever, in a real browser."""
+"""A window on the real retriever, in a real browser.
+
+One retriever serves all tests of this folder, and each finds it without documents. A test that
+names a neighbour, to stop it, has a retriever of its own.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from browser import CHROMIUM, NO_BROWSER, OpenWindow, Window, chromium
+from house import House, standing
 from playwright.sync_api import Browser
-from rig import Api
+from rig import Api, running
+from scripted_llm import ScriptedLLM
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with standing(tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@pytest.fixture
+def llm(house: House) -> ScriptedLLM:
+    house.llm = ScriptedLLM()
+    return house.llm
+
+
+@pytest.fixture
+def api(request: pytest.FixtureRequest, house: House) -> Iterator[Api]:
+    if {"embedding_server", "llm_server"} & set(request.fixturenames):
+        with running(request.getfixturevalue("settings")) as api:
+            yield api
+    else:
+        house.clear()
+        yield house.api
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip(NO_BROWSER)

@@ -1,11 +1,12 @@
 """Documents in the browser: files in, listed, found, opened, deleted; errors in words."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from browser import Window
 from playwright.sync_api import Route, expect
-from rig import SOUP, Api, Neighbour
+from rig import SOUP, Api, Neighbour, running
 
 from retriever.settings import RetrieverSettings
 
@@ -59,7 +60,7 @@ def test_an_upload_waits_for_the_embedding_service_and_says_so(
     row = window.page.locator("#uploads li")
     expect(row).to_have_attribute("data-state", "active")
     embedding_server.start()
-    expect(row).to_have_attribute("data-state", "done", timeout=20_000)
+    expect(row).to_have_attribute("data-state", "done")
 
 
 def test_a_limit_is_waited_for_as_long_as_the_server_asks(api: Api, window: Window) -> None:
@@ -85,6 +86,11 @@ class TestSmallLimit:
     @pytest.fixture
     def settings(self, settings: RetrieverSettings) -> RetrieverSettings:
         return settings.model_copy(update={"max_document_bytes": 1000})
+
+    @pytest.fixture
+    def api(self, settings: RetrieverSettings) -> Iterator[Api]:
+        with running(settings) as api:
+            yield api
 
     def test_a_file_that_is_too_large_is_not_even_sent(self, api: Api, window: Window) -> None:
         sent: list[str] = []

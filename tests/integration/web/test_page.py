@@ -7,7 +7,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import OpenWindow, Window
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from rig import KEY, PORTS, Api
 from scripted_llm import ScriptedLLM
 
@@ -111,10 +111,33 @@ def test_the_key_leaves_the_address_at_once_and_stays_in_the_tab(
     window.open()
     assert KEY not in window.page.url
     window.page.reload()
-    window.ask(QUESTION)
+    window.ask(QUESTION)  # as soon as the field takes it
     kept = window.page.evaluate("[Object.values(sessionStorage), localStorage.length]")
     assert kept == [[KEY], 0]
     assert window.page.evaluate("document.cookie") == ""
+
+
+def test_a_question_waits_neither_for_the_settings_nor_for_the_state(
+    filled: Api, llm: ScriptedLLM, window: Window
+) -> None:
+    llm.say(FACT)
+    held: list[Route] = []
+    for path in ("**/web/config.json", "**/readyz"):
+        window.page.route(path, lambda route: held.append(route))
+    window.page.goto(f"{window.url}/#key={KEY}")
+    expect(window.ask(QUESTION).locator(".said")).to_contain_text(FACT)
+    assert len(held) == 2
+    for route in held:
+        route.continue_()
+
+
+def test_until_the_page_listens_its_field_takes_no_question(window: Window) -> None:
+    held: list[Route] = []
+    window.page.route("**/web/chat.js", lambda route: held.append(route))
+    window.page.goto(f"{window.url}/#key={KEY}", wait_until="commit")
+    expect(window.page.locator("#question")).to_be_disabled()
+    held[0].continue_()
+    expect(window.page.locator("#question")).to_be_focused()
 
 
 def test_a_link_with_another_key_takes_the_place_of_the_one_at_hand_only_when_told_so(

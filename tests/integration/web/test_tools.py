@@ -7,7 +7,7 @@ import pytest
 from browser import Window
 from database import sample_database
 from playwright.sync_api import expect
-from rig import Api
+from rig import Api, running
 from scripted_llm import ScriptedLLM, Turn
 from serving import free_port
 from tool_http import tool_serving
@@ -52,6 +52,12 @@ def tool_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 def settings(settings: RetrieverSettings, tool_servers: dict[str, object]) -> RetrieverSettings:
     told = settings.model_dump() | {"tool_servers": tool_servers}
     return RetrieverSettings.model_validate(told)
+
+
+@pytest.fixture
+def api(settings: RetrieverSettings) -> Iterator[Api]:
+    with running(settings) as api:
+        yield api
 
 
 def call(tool: str, **arguments: str) -> tuple[str, str]:

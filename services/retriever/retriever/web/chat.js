@@ -37,6 +37,7 @@ export function setUpChat() {
   });
   addEventListener("scroll", noteScroll, { passive: true });
   byId("fresh").onclick = startOver;
+  question.disabled = byId("send").disabled = false; // until here nobody would have heard
 }
 
 export async function ask(question) {

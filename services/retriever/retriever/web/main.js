@@ -5,19 +5,19 @@ import { refresh, setUpDocuments } from "./documents.js";
 import { byId, el } from "./dom.js";
 import { askForKey, key, onKeyChange, takeFromAddress } from "./key.js";
 import { setUpReader } from "./reader.js";
-import { watchState } from "./status.js";
-import { setUpUpload } from "./upload.js";
+import { linkTo, watchState } from "./status.js";
+import { limitUploads, setUpUpload } from "./upload.js";
 
 let started = false;
 takeFromAddress(() => started && start());
-const config = await fetch("web/config.json").then((response) => response.json()).catch(() => ({}));
-
 setUpReader();
 setUpChat();
 setUpDocuments();
-setUpUpload(config);
+setUpUpload();
 onKeyChange(start);
-watchState(config);
+watchState();
+// Nothing waits for the settings: a question may be asked before they are here, or without them.
+fetch("web/config.json").then((response) => response.json()).then(settle, () => {});
 addEventListener("hashchange", () => {
   takeFromAddress(start);
   showView();
@@ -30,10 +30,15 @@ document.addEventListener("keydown", (event) => {
 });
 start();
 
+function settle({ examples, tools, grafana_url: grafana, max_document_bytes: largest }) {
+  byId("examples").replaceChildren(...examples.map((one) => el("li", el("button", { onclick: () => ask(one) }, one))));
+  byId("tools-field").hidden = !tools;
+  linkTo(grafana);
+  limitUploads(largest);
+}
+
 function start() {
   started = true;
-  const examples = config.examples ?? [];
-  byId("examples").replaceChildren(...examples.map((one) => el("li", el("button", { onclick: () => ask(one) }, one))));
   showView();
   if (!key()) return askForKey();
   // Where this call fails, the state at the top and the first question say what is wrong.

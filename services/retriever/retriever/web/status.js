@@ -10,9 +10,13 @@ let grafana = "";
 let known = { status: "checking", parts: {} };
 let timer = 0;
 
-export function watchState(config) {
-  grafana = /^https?:/.test(config.grafana_url) ? config.grafana_url.replace(/\/$/, "") : "";
-  byId("tools-field").hidden = !config.tools;
+/** Grafana's address, for links to it; `null` where none is known. */
+export function linkTo(address) {
+  grafana = /^https?:/.test(address) ? address.replace(/\/$/, "") : "";
+  show();
+}
+
+export function watchState() {
   document.addEventListener("visibilitychange", () => document.hidden || look());
   byId("parts").ontoggle = (event) => event.newState === "open" && look();
   look();

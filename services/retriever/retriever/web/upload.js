@@ -11,23 +11,29 @@ const TRIES = 5;
 const OUTCOMES = { added: "Added", replaced: "Replaced the older one", unchanged: "Already there, unchanged" };
 const lanes = Array(AT_ONCE).fill(Promise.resolve());
 let taken = 0;
+let largest = Infinity;
 
 const pause = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1000));
 
-export function setUpUpload({ max_document_bytes: largest = Infinity }) {
+/** The most bytes a file may have. */
+export function limitUploads(bytes) {
+  largest = bytes;
+  byId("largest").textContent = `, up to ${size(bytes)} each`;
+}
+
+export function setUpUpload() {
   const files = byId("files");
   const dragging = (is) => document.body.classList.toggle("dragging", is);
 
   function take(list) {
     const groups = byId("groups").value.split(/[\s,;]+/).filter(Boolean);
     for (const file of list) {
-      const upload = { file, groups, largest, say: line(file.name) };
+      const upload = { file, groups, say: line(file.name) };
       const lane = taken++ % AT_ONCE;
       lanes[lane] = lanes[lane].then(() => run(upload));
     }
   }
 
-  if (largest < Infinity) byId("largest").textContent = `, up to ${size(largest)} each`;
   byId("choose").onclick = () => files.click();
   files.onchange = () => {
     take(files.files);
@@ -76,7 +82,7 @@ async function run(upload) {
 }
 
 /** The job of the file, in its final state. A stream of events that breaks is taken up again. */
-async function send({ file, groups, largest, say }) {
+async function send({ file, groups, say }) {
   if (file.size > largest) {
     throw new Problem(`The file has ${size(file.size)}; the most is ${size(largest)}.`, "too_large");
   }
