@@ -11,7 +11,7 @@ def keep_private(folder: Path) -> None:
     """Make `folder`, and all that this process makes from now on, for its user alone.
 
     What earlier releases left open in it is closed. A folder that belongs to somebody else, as a
-    volume may, keeps its mode, which is logged.
+    volume may, or that is on a read-only disk, keeps its mode, which is logged.
     """
     os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
@@ -20,5 +20,7 @@ def keep_private(folder: Path) -> None:
             continue
         try:
             path.chmod(path.stat().st_mode & 0o700)
-        except PermissionError:
-            logger.warning("others may read a folder of another user", extra={"folder": path.name})
+        except OSError:
+            logger.warning(
+                "others may read a folder whose mode cannot be changed", extra={"folder": path.name}
+            )

@@ -10,6 +10,7 @@ from typing import Any
 import aiosqlite
 
 from bulkhead.errors import Unavailable
+from retriever.index.reaching import disk_fault
 
 SCHEMA_VERSION = 2
 
@@ -121,14 +122,16 @@ class Database:
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """A transaction of the writer: committed at the end, rolled back on any exception."""
         async with self._lock:
-            await self._writer.execute("BEGIN IMMEDIATE")
             try:
+                await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 await self._writer.commit()
                 self.refusal = None
             except sqlite3.OperationalError as error:  # a full disk, above all
                 await self._writer.rollback()
-                self.refusal = f"the document store cannot write ({error})"
+                self.refusal = disk_fault(str(error), "the document store's disk") or (
+                    f"the document store cannot write ({error})"
+                )
                 raise Unavailable("storage", self.refusal) from error
             except BaseException:
                 await self._writer.rollback()

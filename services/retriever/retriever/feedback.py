@@ -1,10 +1,13 @@
 """What readers say of answers: one vote a key and answer, the last one counts."""
 
+import logging
 from datetime import UTC, datetime
 
 from bulkhead.auth import Principal, Role
-from bulkhead.errors import NotFound
+from bulkhead.errors import NotFound, Unavailable
 from retriever.database import Database
+
+logger = logging.getLogger(__name__)
 
 
 class Feedback:
@@ -14,7 +17,16 @@ class Feedback:
         self._database = database
 
     async def note_answer(self, principal: Principal, answer_id: str) -> None:
-        """Remember to which key this answer was given, so that it can be voted on."""
+        """Remember to which key this answer was given, so that it can be voted on.
+
+        Where that cannot be written, a full disk above all, the answer is given without it.
+        """
+        try:
+            await self._note(principal, answer_id)
+        except Unavailable as error:
+            logger.warning("an answer cannot be voted on", extra={"reason": error.message})
+
+    async def _note(self, principal: Principal, answer_id: str) -> None:
         async with self._database.transaction() as connection:
             await connection.execute(
                 "INSERT INTO answers (id, tenant, key_id, created_at) VALUES (?, ?, ?, ?)",

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from retriever.feedback import Feedback
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
+from retriever.index.reaching import disk_fault
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Stamp, Vectors
 from retriever.ingest import measures
@@ -170,7 +172,7 @@ class Neighbours:
             (server and server.api_key) or "",
             *(one.decode() for one in tool_keys.values()),
         )
-        with ExitStack() as opened:
+        with ExitStack() as opened, _of_the_disk():
             audit = AuditLog(settings.data_dir / "audit.jsonl")
             opened.callback(audit.close)
             keys = Keys(
@@ -180,6 +182,17 @@ class Neighbours:
             qdrant = connect(server, settings.data_dir / "qdrant")
             opened.pop_all()  # from here on they are the stack's to close
         return cls(keys, audit, llm_key, quality_token, qdrant, policy, tool_servers, secrets)
+
+
+@contextmanager
+def _of_the_disk() -> Iterator[None]:
+    """What the data folder's disk does not allow, in words."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        told = disk_fault(reason, "the data folder's disk")
+        raise RuntimeError(told or f"the data folder cannot be used ({reason})") from error
 
 
 def _qdrant_server(settings: RetrieverSettings) -> Server | None:

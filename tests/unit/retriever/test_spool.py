@@ -83,3 +83,21 @@ async def test_a_full_disk_amid_them_keeps_none(
     with pytest.raises(Unavailable, match="No space left"):
         await Spool(tmp_path, 100).write_texts(["soup", "bread"])
     assert files(tmp_path) == []
+
+
+async def test_what_a_read_only_disk_does_not_let_go_is_left_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, 100)
+    ((soup, _),) = await spool.write_texts(["soup"])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, "unlink", refuse)
+        spool.remove([soup])
+        spool.keep_only(set())
+    assert len(files(tmp_path)) == 1
+    spool.keep_only(set())
+    assert files(tmp_path) == []

@@ -7,6 +7,7 @@ was a sixth of what a short text takes of the processors beside its embedding (d
 import asyncio
 import hashlib
 import io
+import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import BinaryIO
 from starlette.datastructures import UploadFile
 
 from bulkhead.errors import InvalidValue, TooLarge, Unavailable
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 
@@ -77,12 +80,16 @@ class Spool:
                     digest.update(block)
                     opened.write(block)
         except OSError as error:
-            target.unlink(missing_ok=True)
+            _unlink(target)
             raise Unavailable("storage", f"the upload cannot be kept: {error.strerror}") from error
         return digest.hexdigest()
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove uploads that are done with; one already gone is no error."""
+        """Remove uploads that are done with.
+
+        One already gone is no error, and one that cannot be removed, as of a read-only disk, is
+        left for `keep_only`.
+        """
         for name in names:
             path, part = self.place(name)
             if part is not None:
@@ -91,7 +98,7 @@ class Spool:
                 if others:
                     continue
                 self._parts.pop(path.name, None)
-            path.unlink(missing_ok=True)
+            _unlink(path)
 
     def keep_only(self, names: set[str]) -> None:
         """Remove every upload but these: what a process left that died before its job was noted."""
@@ -104,4 +111,11 @@ class Spool:
                 self._parts.setdefault(path.name, set()).add(name)
         for path in self._folder.iterdir():
             if path not in files:
-                path.unlink(missing_ok=True)
+                _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("an upload is left in the spool", extra={"reason": error.strerror})
