@@ -70,6 +70,17 @@ def test_with_a_stopped_server_every_call_that_needs_it_is_503_and_names_it(
         assert api.post("/v1/search", json={"query": QUESTION}).json()["results"]
 
 
+def test_recovery_mode_is_a_503_with_its_reason_until_it_is_over(api: Api, qdrant: Standin) -> None:
+    api.ingest({"text": PORTS, "title": "Ports", "source": "ports.md"})
+    qdrant.faults.everything = "Failed to Get Info,  Out of memory at the last start"
+    ready = api.get("/readyz")
+    assert ready.status_code == 503
+    told = "Qdrant fails: Failed to Get Info,  Out of memory at the last start"
+    assert ready.json()["parts"]["qdrant"] == {"state": "down", "detail": told}
+    qdrant.faults.everything = ""
+    assert api.get("/readyz").json()["status"] == "ready"
+
+
 def until(api: Api, wanted: Callable[[dict[str, Any]], bool], path: str) -> dict[str, Any]:
     """The answer as soon as it is as wanted."""
     while True:

@@ -83,7 +83,7 @@ class Stack:
     async def ready(self) -> Readiness:
         """What can be done now: without Qdrant nothing, without another part less."""
         parts = {
-            "qdrant": _part(self.vectors.exists()),
+            "qdrant": _part(self.vectors.check()),
             "embedding": _part(self.embedding.model()),
             "parser": _part(self.parser.check()),
             "llm": _part(self.llm.check()),

@@ -38,7 +38,7 @@ class Faults:
     writes: str = ""
     """What every write is refused with, as Qdrant words it: a full or read-only disk."""
     everything: str = ""
-    """What all but the list of collections is refused with: recovery mode."""
+    """What all is refused with but to say that the collection is there: recovery mode."""
     status: grpc.StatusCode = grpc.StatusCode.INTERNAL
     hangs: bool = False
     """Whether calls are taken and never answered, as by a paused process."""
@@ -87,7 +87,11 @@ class Standin:
         self._server.stop(None).wait()
 
     def answer(
-        self, context: grpc.ServicerContext, make: Callable[[QdrantClient], Any], write: bool
+        self,
+        context: grpc.ServicerContext,
+        make: Callable[[QdrantClient], Any],
+        write: bool,
+        in_recovery: bool = False,
     ) -> Any:
         """What `make` gives, or the error that Qdrant's server would answer with."""
         given = dict(context.invocation_metadata()).get("api-key", "")
@@ -95,7 +99,7 @@ class Standin:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "Must provide an API key")
         if self.faults.hangs:
             self.faults.released.wait()
-        if self.faults.everything:
+        if self.faults.everything and not in_recovery:
             self._refuse(context, self.faults.everything)
         if write and (self.faults.writes or self._free() < WAL_BYTES):
             self._refuse(context, self.faults.writes or DISK_FULL)
@@ -161,7 +165,10 @@ class _Collections(qdrant.CollectionsServicer):
         self, request: qdrant.CollectionExistsRequest, context: grpc.ServicerContext
     ) -> qdrant.CollectionExistsResponse:
         exists = self._standin.answer(
-            context, lambda client: client.collection_exists(request.collection_name), write=False
+            context,
+            lambda client: client.collection_exists(request.collection_name),
+            write=False,
+            in_recovery=True,
         )
         return qdrant.CollectionExistsResponse(result=qdrant.CollectionExists(exists=exists))
 

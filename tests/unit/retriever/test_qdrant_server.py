@@ -201,12 +201,16 @@ async def test_recovery_mode_is_told_with_its_reason() -> None:
     with serving_qdrant() as standin:
         async with vectors(reached(standin)) as chunks:
             await chunks.ensure(STAMP)
-            standin.faults.everything = "Collection is in recovery mode: out of memory"
-            _, search, upsert, delete = await calls(chunks)
-            for error in (search, upsert, delete):
+            await chunks.check()
+            standin.faults.everything = "Failed to Get Info,  Out of memory at the last start"
+            exists, search, upsert, delete = await calls(chunks)
+            assert exists is None
+            with pytest.raises(Unavailable) as check:
+                await chunks.check()
+            for error in (check.value, search, upsert, delete):
                 assert isinstance(error, Unavailable)
                 assert error.message == (
-                    "Qdrant fails: Collection is in recovery mode: out of memory"
+                    "Qdrant fails: Failed to Get Info,  Out of memory at the last start"
                 )
 
 

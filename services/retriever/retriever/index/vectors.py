@@ -101,6 +101,15 @@ class Vectors:
         with reaching():
             return await self._reads.collection_exists(self._collection)
 
+    async def check(self) -> None:
+        """Raise `Unavailable` while chunks cannot be read, as in Qdrant's recovery mode.
+
+        There a collection still exists, and nothing that is asked of it is answered.
+        """
+        if await self.exists():
+            with reaching():
+                await self._reads.get_collection(self._collection)
+
     async def ensure(self, stamp: Stamp) -> None:
         """Make what is missing of the collection, and check what is there against `stamp`.
 
