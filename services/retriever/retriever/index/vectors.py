@@ -155,8 +155,8 @@ class Vectors:
                 f"{key} {found.get(key)!r}, now {wanted[key]!r}" for key in differing
             )
             raise IndexMismatchError(
-                f"the collection {self._collection!r} was written with other settings "
-                f"({details}); ingest into another RETRIEVER_COLLECTION, "
+                f"the collection {self._collection!r} was written {_by(differing)} ({details}); "
+                "set RETRIEVER_COLLECTION to another name and ingest the documents again, "
                 "or go back to what it was written with"
             )
 
@@ -261,6 +261,10 @@ class Vectors:
             for using, answer in zip(vectors, answers, strict=True)
         }
         return [_hit(point, scores) for point in found.points]
+
+
+def _by(differing: Sequence[str]) -> str:
+    return "by another release" if differing == ["layout"] else "with other settings"
 
 
 def _check_version(version: str) -> None:
