@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from compose_disks import kept
 from compose_file import ROOT
 from compose_stack import PORT, Stack
 from rig import Api
 
 _HERE = Path(__file__).parent
-_FILES = ["-f", "compose.yaml", "-f", "tests/stack/compose.scripted.yaml"]
+_FILES = ["-f", "compose.yaml"]
+_FILES += ["-f", "tests/stack/compose.scripted.yaml", "-f", "tests/stack/compose.disks.yaml"]
 _STANDIN = ["-f", "tests/stack/compose.standin.yaml"]
 _START_SECONDS = 900
 
@@ -59,6 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.compose("up", "--detach", "--wait", seconds=_START_SECONDS)
         key = running.compose("exec", "-T", "retriever", "cat", "/run/secrets/api-key").strip()
         api.headers["Authorization"] = f"Bearer {key}"
-        yield running
+        with kept(running):
+            yield running
         if not os.environ.get("BULKHEAD_STACK_KEEP"):
             running.compose("down", "--volumes")

@@ -56,7 +56,7 @@ def questions(stack: Stack) -> None:
     for n in range(4):  # a rate needs two scrapes with something between them
         reply = stack.api.ask(f"{QUESTION} ({n})", max_tokens=24)
         assert reply.status_code == 200, reply.text
-        stack.until(partial(more_than, stack, queried(stack, SCRAPES)), 60)
+        stack.until(partial(more_than, stack, queried(stack, SCRAPES)), 300)
 
 
 @pytest.mark.usefixtures("questions")
@@ -65,7 +65,7 @@ def test_every_service_sends_its_metrics_by_the_collector_to_prometheus(stack: S
         told, tokens = queried(stack, 'target_info{job=~"bulkhead/.+"}', TOKENS)
         return bool(tokens) and {one["metric"]["job"] for one in told} >= SERVICES
 
-    stack.until(heard, 90)  # they send every ten seconds
+    stack.until(heard, 300)  # they send every ten seconds
 
 
 @pytest.mark.usefixtures("questions")
@@ -78,7 +78,7 @@ def test_every_service_sends_its_metrics_by_the_collector_to_prometheus(stack: S
     ],
 )
 def test_what_panels_ask_of_any_model_server_has_data(stack: Stack, expr: str) -> None:
-    stack.until(lambda: bool(queried(stack, expr)[0]), 90)
+    stack.until(lambda: bool(queried(stack, expr)[0]), 300)
 
 
 @pytest.mark.usefixtures("questions")

@@ -2,18 +2,19 @@
 
 import json
 import subprocess
-import time
 from typing import Any
 
 import pytest
 from compose_file import ROOT
-from compose_rules import violations
+from compose_rules import ONE_SHOTS, violations
 from compose_stack import GRAFANA_PORT, PORT, Stack
+from making import pdf, word
 from rig import PORTS
 
 from bench.image_sizes import BUDGETS, added
 
 PROJECT = "com.docker.compose.project=bulkhead"
+_KILLED = 128 + 9
 QUESTION = "Which port does the embedding service listen on?"
 BACKUPS = (
     "# Backups\n\nThe nightly backup starts at 02:15 and takes 40 minutes. "
@@ -70,6 +71,31 @@ def test_a_document_goes_in_is_found_and_is_quoted_in_a_streamed_answer(stack: S
     for citation in citations:
         text = stack.api.text(citation["document_id"])
         assert text[citation["start"] : citation["end"]] == citation["quote"]
+
+
+def test_files_are_read_by_the_parser_over_its_socket_and_a_broken_one_is_told(
+    stack: Stack,
+) -> None:
+    stack.until_ready()
+    cranes = "The crane at berth {} lifts 40 tonnes."
+    files = {
+        "cranes.pdf": pdf("The first page.", cranes.format("seven")),
+        "cranes.docx": word(lambda document: document.add_paragraph(cranes.format("nine"))),
+        "broken.pdf": b"%PDF-1.7 and nothing that a PDF has",
+    }
+    reply = stack.api.post("/v1/documents", files=[("files", one) for one in files.items()])
+    assert reply.status_code == 202, reply.text
+
+    job = stack.api.finished(reply.json()["id"])
+
+    assert (job["state"], job["counts"]["added"]) == ("partial", 2), job
+    assert [one["source"] for one in job["errors"]] == ["broken.pdf"]
+    asked = {"query": "Which crane lifts 40 tonnes?", "top_k": 2, "mode": "sparse"}
+    found = stack.api.post("/v1/search", json=asked).json()["results"]
+    assert {(one["source"], one["page"]) for one in found} == {
+        ("cranes.pdf", 2),
+        ("cranes.docx", None),
+    }
 
 
 def test_only_the_retriever_and_grafana_are_published_and_only_on_loopback(stack: Stack) -> None:
@@ -130,7 +156,7 @@ def test_a_killed_retriever_loses_no_document(stack: Stack) -> None:
 
 def test_a_killed_ingress_comes_back(stack: Stack) -> None:
     stack.kill("ingress")
-    stack.until_ready(60)
+    stack.until_ready()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +176,7 @@ def test_a_part_that_is_away_is_named_and_the_rest_works(
     stack.until_ready()
     stack.compose("stop", service)
     try:
-        stack.until(lambda: stack.readiness()["parts"][part]["state"] == "down", 30)
+        stack.until(lambda: stack.readiness()["parts"][part]["state"] == "down", 120)
         parts = stack.readiness()["parts"]
         assert [name for name, one in parts.items() if one["state"] == "down"] == [part]
         assert stack.api.get("/readyz").status_code == status
@@ -175,7 +201,7 @@ def test_a_killed_part_comes_back_by_itself_and_no_job_is_lost(stack: Stack, ser
 
     stack.kill(service)
 
-    stack.until(lambda: stack.inspect(service)["RestartCount"] > restarts, 30)
+    stack.until(lambda: stack.inspect(service)["RestartCount"] > restarts, 120)
     stack.until_ready()
     state = stack.api.finished(job["id"])["state"]
     assert state in ("succeeded", "failed"), "a job is never lost"
@@ -185,13 +211,15 @@ def test_data_and_secrets_survive_down_and_up_and_a_stop_loses_no_job(stack: Sta
     text = " ".join(f"Sentence {n} of a long document about cranes." for n in range(400))
     reply = stack.api.post("/v1/documents", json={"documents": [{"text": text, "title": "Cranes"}]})
     assert reply.status_code == 202
-    before = time.monotonic()
+    stack.compose("stop", "--timeout", "100", seconds=300)
+    asked = set(stack.compose("config", "--services").split()) - ONE_SHOTS
+    killed = [one for one in asked if stack.inspect(one)["State"]["ExitCode"] == _KILLED]
+    assert killed == [], "they did not end when they were asked to"
     stack.compose("down")
-    assert time.monotonic() - before < 25, "each container has ten seconds"
 
     stack.compose("up", "--detach", seconds=300)
     stack.until(lambda: stack.readiness()["parts"]["embedding"]["state"] == "up", 300)
-    stack.until(lambda: stack.api.get("/readyz").status_code == 200, 60)
+    stack.until(lambda: stack.api.get("/readyz").status_code == 200, 300)
 
     assert stack.api.finished(reply.json()["id"])["state"] == "succeeded"
     titles = {one["title"] for one in stack.api.get("/v1/documents").json()["data"]}

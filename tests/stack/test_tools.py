@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from compose_disks import full
 from compose_stack import Stack
 from rig import PORTS
 
@@ -26,7 +27,7 @@ def scripted(stack: Stack) -> Iterator[Stack]:
     subprocess.run(["docker", "network", "disconnect", NETWORK, vllm], check=True)
     try:
         stack.compose("up", "--detach", "--wait", "--no-deps", "llm-scripted")
-        stack.until(lambda: "scripted" in stack.api.get("/v1/models").text, 60)
+        stack.until(lambda: "scripted" in stack.api.get("/v1/models").text, 120)
         yield stack
     finally:
         stack.compose("rm", "--force", "--stop", "llm-scripted")
@@ -69,7 +70,7 @@ def test_without_a_tool_server_the_answer_goes_on_and_names_it(
 ) -> None:
     scripted.compose("stop", server)
     try:
-        scripted.until(lambda: scripted.readiness()["parts"][server]["state"] == "down", 30)
+        scripted.until(lambda: scripted.readiness()["parts"][server]["state"] == "down", 120)
         ready = scripted.api.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         reply = chat(scripted, down, other)
@@ -86,7 +87,7 @@ def test_without_postgresql_the_database_server_says_so_and_mends_itself(scripte
     scripted.compose("stop", "postgres")
     try:
         database = "mcp-database"
-        scripted.until(lambda: scripted.readiness()["parts"][database]["state"] == "down", 30)
+        scripted.until(lambda: scripted.readiness()["parts"][database]["state"] == "down", 120)
         (step,) = chat(scripted, QUERY)["steps"]
     finally:
         scripted.compose("start", "postgres")
@@ -127,3 +128,14 @@ print(sorted(os.listdir("/run/secrets")), asyncio.run(login("harbour_reader", ow
     said = stack.compose("exec", "-T", "mcp-database", "python", "-c", script)
     assert "'postgres'" not in said
     assert said.strip().endswith("denied refused refused"), said
+
+
+def test_rows_are_read_while_the_disk_under_postgres_is_full_and_it_starts_again_after(
+    scripted: Stack,
+) -> None:
+    scripted.until_ready()
+    with full("postgres-data"):
+        assert outcomes(chat(scripted, QUERY)) == [(QUERY[0], "done")]
+        scripted.kill("postgres")  # and whether or not it can start on a full disk:
+    scripted.until_ready()
+    assert outcomes(chat(scripted, QUERY)) == [(QUERY[0], "done")]

@@ -63,14 +63,14 @@ def vllm(stack: Stack) -> Iterator[Stack]:
             profile = ("--profile", "vllm-cpu")
             up = ("up", "--detach", "--wait", "llm-vllm-cpu")
             stack.compose(*profile, *up, seconds=900)
-            stack.until(lambda: "some/model" in stack.api.get("/v1/models").text, 60)
+            stack.until(lambda: "some/model" in stack.api.get("/v1/models").text, 300)
             stack.until_ready()
             stack.api.ingest({"text": PORTS, "title": "Ports", "source": "ports.md"})
             for n in range(4):  # a rate needs two scrapes with something between them
                 reply = stack.api.ask(f"{QUESTION} ({n})", max_tokens=24)
                 assert reply.status_code == 200, reply.text
                 seen = queried(stack, SCRAPES)
-                stack.until(lambda seen=seen: queried(stack, SCRAPES) != seen, 30)  # type: ignore[misc]
+                stack.until(lambda seen=seen: queried(stack, SCRAPES) != seen, 300)  # type: ignore[misc]
             yield stack
         finally:
             stack.compose(*profile, "rm", "--force", "--stop", "llm-vllm-cpu", "models-vllm-cpu")
@@ -117,4 +117,4 @@ def test_vllm_reads_a_call_with_the_parser_of_both_its_settings_files(vllm: Stac
     ],
 )
 def test_what_panels_and_rules_ask_of_vllm_has_data(vllm: Stack, expr: str) -> None:
-    vllm.until(lambda: bool(queried(vllm, expr)[0]), 30)
+    vllm.until(lambda: bool(queried(vllm, expr)[0]), 300)
