@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +181,35 @@ async def test_a_search_during_changes_sees_the_old_or_the_new(index: Index) -> 
     await changing
     assert versions == sorted(versions)
     assert len(set(versions)) > 5
+
+
+async def test_a_document_that_becomes_live_between_two_looks_is_not_missed(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = document("a", "Canary old."), document("a", "Canary new.")
+    await add(index, old)
+    written, searched = asyncio.Event(), asyncio.Event()
+
+    async def confirm(_: object, outcomes: Mapping[str, Outcome]) -> Collection[str]:
+        written.set()
+        await searched.wait()
+        return outcomes
+
+    adding = asyncio.create_task(index.add([addition(new)], confirm))
+    await written.wait()
+    unfinished = index._documents.unfinished
+
+    async def then_it_is_live(sources: Any = None) -> list[str]:
+        hidden = await unfinished(sources)
+        assert hidden == [new.id]
+        monkeypatch.undo()
+        searched.set()
+        await adding
+        return hidden
+
+    monkeypatch.setattr(index._documents, "unfinished", then_it_is_live)
+    (found,) = await index.search(ADMIN, legs("canary"), 5)
+    assert found.text == "Canary new."
 
 
 async def test_two_groups_may_each_have_a_document_of_the_same_name(index: Index) -> None:

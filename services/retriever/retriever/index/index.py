@@ -54,7 +54,9 @@ class Index:
         hidden: Sequence[str] = ()
         for _ in range(_ATTEMPTS):
             hits, live = await self._search(principal, legs, limit, filters, hidden)
-            if len(hits) == len(live):
+            # What was left out as it was not live may be so by now, in place of what it replaced.
+            late = hidden and await self._documents.live(principal, hidden)
+            if len(hits) == len(live) and not late:
                 return live
             hidden = await self._documents.unfinished()
         async with self._change:  # documents change faster than they are searched: hold them still
