@@ -6,7 +6,7 @@ RUN = .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test test-stack lint lock clean
+.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test test-stack lint lock gate clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,14 @@ lint: setup  ## ruff and mypy --strict
 
 lock: setup  ## Write the locks after a pyproject.toml changed
 	@scripts/lock.sh
+
+.supply/bin/trivy: deploy/supply/requirements.lock | setup
+	@.venv/bin/uv venv --quiet --clear .supply
+	@.venv/bin/uv pip install --quiet --python .supply/bin/python --require-hashes -r $<
+	@touch $@
+
+gate: setup .supply/bin/trivy  ## Ask of the tree whether it may be released (OFFLINE=1 asks no feed)
+	@$(RUN) scripts/gate.py $(if $(OFFLINE),--offline)
 
 clean:  ## Remove all state: documents, index, key and logs, not .venv
 	@[ ! -L .data/postgres ] || rm -rf "$$(dirname "$$(readlink .data/postgres)")"

@@ -35,3 +35,6 @@ for service in services/*/ mcp_tools/*/; do
     "${uv[@]}" --excludes "$excludes" --constraints requirements.lock \
         "${sources[@]}" --output-file "${service}requirements.lock"
 done
+
+# The scanners share nothing with what they look at.
+"${uv[@]}" deploy/supply/scanners.in --output-file deploy/supply/requirements.lock

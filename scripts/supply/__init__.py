@@ -1,0 +1,1 @@
+"""What is in a release, and whether it may be: pins, locks, licences, holes, secrets, SBOMs."""
