@@ -36,7 +36,7 @@ def extract(data: bytes, reading: Reading) -> Extracted:
         deck = Presentation(io.BytesIO(archive.copy().getvalue()))
         for number, slide in enumerate(deck.slides, 1):
             starts.append(length)
-            if slide._element.get("show") in ("0", "false"):
+            if slide.element.get("show") in ("0", "false"):
                 hidden.append(number)
                 continue
             parts.append(_slide(slide, number))
@@ -81,7 +81,7 @@ def _ordered(shapes: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _shape(shape: Any, part: Any) -> Iterator[str]:
-    element = shape._element
+    element = shape.element
     properties = element.find(".//{*}cNvPr")
     if properties is not None and properties.get("hidden") in ("1", "true"):
         return
@@ -89,11 +89,11 @@ def _shape(shape: Any, part: Any) -> Iterator[str]:
     if kind in _AROUND:
         return
     if getattr(shape, "has_table", False) and shape.has_table:
-        yield _table(shape.table, part)
+        yield _table(element, part)
     elif getattr(shape, "has_chart", False) and shape.has_chart:
         yield chart(parsed(shape.chart.part.blob))
     elif shape.has_text_frame:
-        yield _text(shape.text_frame._txBody, part, kind in _LISTING)
+        yield _text(element.txBody, part, kind in _LISTING)
     elif (diagram := element.find(f".//{DGM}relIds")) is not None:
         lines = _diagram(part.related_part(diagram.get(R + "dm")).blob)
         yield "\n".join(f"- {line}" for line in lines)
@@ -106,16 +106,16 @@ def _diagram(blob: bytes) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _table(told: Any, part: Any) -> str:
+def _table(frame: Element, part: Any) -> str:
     grid, heads = Grid(), 1
-    for row in told.rows:
+    for row in frame.iter(A + "tr"):
         cells = []
-        for cell in row.cells:
-            if cell.is_spanned:
-                continue
-            text = " ".join(_text(cell._tc.txBody, part, False).split())
-            wide, high = (cell.span_width, cell.span_height) if cell.is_merge_origin else (1, 1)
-            cells.append((text, wide, high))
+        for cell in row.findall(A + "tc"):
+            if {cell.get("hMerge"), cell.get("vMerge")} & {"1", "true"}:
+                continue  # another cell reaches over it
+            body = cell.find(A + "txBody")
+            text = "" if body is None else " ".join(_text(body, part, False).split())
+            cells.append((text, int(cell.get("gridSpan", "1")), int(cell.get("rowSpan", "1"))))
         grid.row(cells)
     return table(grid.rows(heads))
 

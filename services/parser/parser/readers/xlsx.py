@@ -4,12 +4,12 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from zipfile import BadZipFile
 
 from lxml import etree
 from openpyxl import load_workbook
 from openpyxl.utils.cell import range_boundaries
-from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 
 from parser.archive import Archive
 from parser.model import Extracted, Metadata, ParseError, Reading
@@ -60,8 +60,8 @@ def extract(data: bytes, reading: Reading) -> Extracted:
         if part is None or name not in workbook.sheetnames:
             continue
         own = workbook[name]
-        if not isinstance(own, ReadOnlyWorksheet):
-            continue
+        if own not in workbook.worksheets:
+            continue  # a sheet of a chart alone
         own.reset_dimensions()  # what it says of them would be filled with empty cells
         layout = _layout(part.root)
         try:
@@ -140,7 +140,7 @@ def _column(letters: str) -> int:
     return number
 
 
-def _cells(sheet: ReadOnlyWorksheet, layout: _Layout, most: int) -> Rows:
+def _cells(sheet: Any, layout: _Layout, most: int) -> Rows:
     rows: Rows = []
     count = 0
     for row in sheet.iter_rows():
