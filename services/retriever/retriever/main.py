@@ -23,8 +23,9 @@ from retriever.api import (
 from retriever.api.access import Access
 from retriever.api.hosts import Hosts
 from retriever.api.web import add_page
+from retriever.neighbours import Neighbours
 from retriever.settings import RetrieverSettings
-from retriever.stack import Neighbours, Stack, open_stack
+from retriever.stack import Stack, open_stack
 
 _DESCRIPTION = """
 Documents in; a grounded, cited, streamed answer out.

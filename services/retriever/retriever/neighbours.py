@@ -1,0 +1,127 @@
+"""What is opened before the event loop turns: secrets, keys, audit log, Qdrant, tool servers."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulkhead.audit import AuditLog
+from bulkhead.settings import read_secret
+from bulkhead.tool_tokens import read_signing_key
+from retriever.agent.policy import PACKAGED, Policy
+from retriever.clients.mcp import McpServer
+from retriever.database import check_version
+from retriever.index.connect import Connection, Server, connect
+from retriever.index.reaching import disk_fault
+from retriever.keys import Keys
+from retriever.limits import Limits
+from retriever.settings import RetrieverSettings
+
+_MOST_MCP_BYTES = 4 * 2**20  # of one HTTP response; the policy bounds results far below
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What can be opened before the event loop turns, so that a mistake is one line at start."""
+
+    keys: Keys
+    audit: AuditLog
+    llm_key: str
+    quality_token: str
+    qdrant: Connection
+    policy: Policy
+    tool_servers: tuple[McpServer, ...]
+    secrets: tuple[str, ...]
+    """What no tool may be told and no result may bring."""
+
+    @classmethod
+    def connect(cls, settings: RetrieverSettings) -> "Neighbours":
+        """Read the secrets and open Qdrant. Raises `ValueError` or `RuntimeError`, in words."""
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        key = read_secret(settings.api_key_file)
+        policy = Policy.load(settings.tool_policy_file or PACKAGED)
+        tool_keys = {
+            name: read_signing_key(one.signing_key_file)
+            for name, one in settings.tool_servers.items()
+        }
+        tool_servers = tuple(
+            McpServer(
+                name,
+                str(one.url),
+                tool_keys[name],
+                max_bytes=_MOST_MCP_BYTES,
+                uds=str(one.uds) if one.uds else None,
+            )
+            for name, one in settings.tool_servers.items()
+        )
+        llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
+        prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
+        quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
+        server = _qdrant_server(settings)
+        check_version(store_path(settings))
+        secrets = (
+            key,
+            llm_key,
+            prober_key,
+            quality_token,
+            (server and server.api_key) or "",
+            *(one.decode() for one in tool_keys.values()),
+        )
+        with ExitStack() as opened, _of_the_disk():
+            audit = AuditLog(settings.data_dir / "audit.jsonl")
+            opened.callback(audit.close)
+            keys = Keys(
+                settings.data_dir / "keys.sqlite3", key, _default_limits(settings), prober_key
+            )
+            opened.callback(keys.close)
+            qdrant = connect(server, settings.data_dir / "qdrant")
+            opened.pop_all()  # from here on they are the stack's to close
+        return cls(keys, audit, llm_key, quality_token, qdrant, policy, tool_servers, secrets)
+
+
+@contextmanager
+def _of_the_disk() -> Iterator[None]:
+    """What the data folder's disk does not allow, in words."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        told = disk_fault(reason, "the data folder's disk")
+        raise RuntimeError(told or f"the data folder cannot be used ({reason})") from error
+
+
+def _qdrant_server(settings: RetrieverSettings) -> Server | None:
+    """The Qdrant server to use, none for the embedded one; raises `ValueError`."""
+    if settings.qdrant_url is None:
+        return None
+    key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
+    return Server(
+        url=str(settings.qdrant_url),
+        api_key=key or None,
+        read_timeout=settings.qdrant_read_timeout,
+        write_timeout=settings.qdrant_write_timeout,
+        root_certificates=_certificates(settings.qdrant_ca_file),
+    )
+
+
+def _certificates(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _default_limits(settings: RetrieverSettings) -> Limits:
+    return Limits(
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        documents_per_minute=settings.documents_per_minute,
+    )
+
+
+def store_path(settings: RetrieverSettings) -> Path:
+    """The document store that belongs to the collection: one never says what the other lacks."""
+    return settings.data_dir / f"{settings.collection}.sqlite3"
