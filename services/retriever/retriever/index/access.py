@@ -16,7 +16,6 @@ from bulkhead.errors import InvalidValue
 EVERYONE = "*"
 """Stands in a point's groups when its document has none: open to the whole tenant."""
 
-Scalar = str | int | bool
 Filters = dict[str, Any]
 """Field to a value or a list of values; under `not`, what must not match."""
 
