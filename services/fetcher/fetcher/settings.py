@@ -43,15 +43,28 @@ class FetcherSettings(BaseSettings):
     reranker_revision: str | None = Field(None, description="Its commit, 40 hex digits.")
 
     def wanted(self) -> list[Model]:
-        """The models that are to be there. Raises `ValueError` for one without a revision."""
+        """The models that are to be there.
+
+        Raises `ValueError` for one without a revision, and for a file of one that has no digest.
+        """
         asked = (
             ("llm", self.llm_model, self.llm_revision, self.llm_gguf),
             ("embedding", self.embedding_model, self.embedding_revision, None),
             ("reranker", self.reranker_model, self.reranker_revision, None),
         )
-        return [
+        models = [
             Model.named(role, name, revision, file) for role, name, revision, file in asked if name
         ]
+        # In a container without such a file, it is /dev/null.
+        if self.llm_file and not self.llm_file.is_char_device():
+            for model in models:
+                if model.role == "llm" and model.known is None:
+                    raise ValueError(
+                        f"LLM_FILE holds a model that one word names ({', '.join(CATALOGUE)}), and"
+                        f" LLM_MODEL names {model.name} of the hub, which the file cannot be"
+                        " compared with: leave out one of the two"
+                    )
+        return models
 
     def token(self) -> str | None:
         """The hub's token, if there is one. Raises `OSError`."""

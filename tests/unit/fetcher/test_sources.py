@@ -137,6 +137,22 @@ def test_a_file_on_this_machine_is_used_where_it_lies(tmp_path: Path) -> None:
     assert brought(tmp_path) == CONTENT
 
 
+def test_a_file_beside_a_name_of_the_hub_is_refused_and_not_passed_over(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.gguf"
+    own.write_bytes(CONTENT)
+    by_name = {"llm_model": KNOWN.repository, "llm_revision": COMMIT, "llm_gguf": KNOWN.name}
+
+    with pytest.raises(
+        ValueError, match=r"LLM_FILE .* LLM_MODEL names owner/model-gguf of the hub"
+    ):
+        bring(settings(tmp_path, hub.address, llm_file=own, **by_name))
+    assert hub.fetched == []
+    bring(settings(tmp_path, hub.address, llm_file=Path(os.devnull), **by_name))
+    assert hub.fetched == [KNOWN.name]
+
+
 def test_a_file_that_went_away_is_no_model_any_more(hub: FakeHub, tmp_path: Path) -> None:
     own = tmp_path / "own.gguf"
     own.write_bytes(CONTENT)
