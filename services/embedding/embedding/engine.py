@@ -27,7 +27,7 @@ from embedding.queue import Item, Pair, Row, Work
 from embedding.tokens import Kind, Tokens
 
 LAUNCH_TOKENS = 64
-"""What a run of the model costs beside its tokens, about, on a core (docs/performance.md)."""
+"""What a run of the model costs beside its tokens, about, on a core."""
 _SHORT_CHARACTERS = 1_000
 """Texts that are tokenized at once: it takes .3 ms, and to have a thread do it takes as long."""
 BULK_NICE = 15

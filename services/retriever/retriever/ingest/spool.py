@@ -1,7 +1,7 @@
 """Uploads on disk until they are taken in, so that a job outlives the process that accepted it.
 
 An uploaded file is a file here. The texts of a request are parts of one: to make a file for each
-was a sixth of what a short text takes of the processors beside its embedding (docs/performance.md).
+was a sixth of what a short text takes of the processors beside its embedding.
 """
 
 import asyncio
