@@ -174,8 +174,8 @@ def measure(
             other = serving("infinity", command, PORT + 3, "/embeddings", **offline)
             servers.append(exits.enter_context(other))
         for number, checkout in enumerate(beside or (), start=5):
-            other = _bulkhead(checkout.name, PORT + number, device, {}, checkout)
-            servers.append(exits.enter_context(other))
+            theirs = _bulkhead(checkout.name, PORT + number, device, {}, checkout)
+            servers.append(exits.enter_context(theirs))
         rates: dict[str, list[float]] = {server.name: [] for server in servers}
         costs: dict[str, list[float]] = {server.name: [] for server in servers}
         for number in range(rounds):
@@ -200,8 +200,8 @@ def measure(
                 "{:.2f}, {:.2f}".format(*dearer),
             )
         console.print(table)
-        alone, beside = asyncio.run(under_bulk(ours, seconds))
-    console.print(_latencies(alone, beside))
+        latencies = _latencies(*asyncio.run(under_bulk(ours, seconds)))
+    console.print(latencies)
     console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
