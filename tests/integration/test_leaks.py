@@ -288,6 +288,7 @@ def cases(world: World) -> dict[tuple[str, str], Callable[..., list[str]]]:
     return {
         ("post", "/v1/search"): searches("/v1/search", {"query": QUESTION}, None),
         ("post", chat): chats,
+        ("post", "/v1/responses"): searches("/v1/responses", {"input": QUESTION}, "rag"),
         ("post", "/v1/embeddings"): lambda person, others: [
             told(person.api.post("/v1/embeddings", json={"input": [QUESTION]}))
         ],

@@ -9,6 +9,7 @@ import openai
 import pytest
 from fastapi import FastAPI
 from people import people
+from pydantic import BaseModel
 from rig import KEY, PORTS, Api, Neighbour, running
 from scripted_llm import ScriptedLLM
 
@@ -154,6 +155,31 @@ def test_an_answer_in_json_stays_json_and_is_cited(client: openai.OpenAI, llm: S
         chunks = client.chat.completions.create(**body, stream=True)
         words = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         assert json.loads(words) == told
+
+
+class Port(BaseModel):
+    """What an answer in JSON holds."""
+
+    port: int
+
+
+def test_where_json_is_asked_for_and_nothing_found_the_message_refuses(
+    filled: Api, client: openai.OpenAI, llm: ScriptedLLM
+) -> None:
+    """Words in place of JSON would end every client that parses them in an error."""
+    asked: Any = [{"role": "user", "content": "What do zebras eat in Namibia?"}]
+    parsed = client.chat.completions.parse(model="", messages=asked, response_format=Port)
+    message = parsed.choices[0].message
+    assert (message.parsed, message.content) == (None, None)
+    assert "could not find" in (message.refusal or "")
+    assert not llm.requests
+    with client.chat.completions.stream(model="", messages=asked, response_format=Port) as stream:
+        final = stream.get_final_completion().choices[0].message
+    assert (final.parsed, final.refusal) == (None, message.refusal)
+    for fields in ({}, {"response_format": {"type": "text"}}):
+        reply = filled.post("/v1/chat/completions", json={"messages": asked, **fields}).json()
+        said = reply["choices"][0]["message"]
+        assert (said["content"], said["refusal"]) == (message.refusal, None)
 
 
 def test_tools_of_the_caller_are_never_called(client: openai.OpenAI, llm: ScriptedLLM) -> None:

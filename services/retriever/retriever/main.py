@@ -18,6 +18,7 @@ from retriever.api import (
     jobs,
     keys,
     models,
+    responses,
     search,
 )
 from retriever.api.access import Access
@@ -62,6 +63,7 @@ def create(settings: RetrieverSettings) -> FastAPI:
             one.router
             for one in (
                 chat,
+                responses,
                 search,
                 embeddings,
                 documents,

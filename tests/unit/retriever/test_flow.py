@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.retrievers import BaseRetriever
 
-from retriever.answer.flow import Answered, Answerer, Question
+from retriever.answer.flow import Answered, Answerer, Declined, Question
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
 
@@ -49,6 +49,8 @@ async def answer(model: BaseChatModel, question: str) -> tuple[str, Answered, Re
     async for event in answerer.answer(asked, Shelf(), model, 2000, {}, report):
         if isinstance(event, str):
             words += event
+        elif isinstance(event, Declined):
+            words += event.text
         elif isinstance(event, Answered):
             end = event
     assert end is not None

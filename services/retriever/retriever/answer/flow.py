@@ -46,6 +46,13 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """Words of the server's own in place of an answer, which the model did not give."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is asked: the question, the turns before it, and how many chunks to show the model."""
 
@@ -58,6 +65,10 @@ class Question:
     """What was said in the same turn before the question."""
     marked: bool = True
     """Whether the answer has our marks in it; one in JSON has not."""
+
+
+Event = str | Step | Declined | Answered
+"""What an answer is made of, as it comes."""
 
 
 class Answerer:
@@ -76,8 +87,8 @@ class Answerer:
         parameters: Mapping[str, Any],
         report: Report,
         gate: Gate | None = None,
-    ) -> AsyncGenerator[str | Step | Answered, None]:
-        """The answer's words as they come, then one `Answered`.
+    ) -> AsyncGenerator[Event, None]:
+        """The answer's words as they come, or one `Declined`, then one `Answered`.
 
         `prompt_tokens` is the most the prompt may have; `parameters` go to the model as they are,
         with stops of our own added to theirs. With a `gate` the model may call its tools, also
@@ -101,7 +112,7 @@ class Answerer:
         )
         worth = relevant(shown, checked.evidence, settings.relevance, settings.relevance_words)
         if not worth and gate is None:
-            yield NOTHING_FOUND
+            yield Declined(NOTHING_FOUND)
             yield Answered([], _ABSTAINED, shown, searched=searched)
             return
 
@@ -141,7 +152,7 @@ class Answerer:
         if rest := checked.end(finished=finish_reason == "stop"):
             yield rest
         elif not heard.words:  # a model that only ever called tools
-            yield NO_ANSWER
+            yield Declined(NO_ANSWER)
         read = [hit for step in steps for hit in step.found]
         yield Answered(
             checked.citations,

@@ -32,6 +32,7 @@ from retriever.stack import Stack
 _PLACES = {
     ("POST", "/v1/search"): "searches",
     ("POST", "/v1/chat/completions"): "chats",
+    ("POST", "/v1/responses"): "chats",
     ("POST", "/v1/embeddings"): "embeddings",
 }
 """The calls of which only so many are served at once, and what they are called. They take their

@@ -123,7 +123,10 @@ class AnswerMessage(BaseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    refusal: str | None = Field(
+        None, description="Why there is none, where JSON was asked for and nothing was found."
+    )
 
 
 class Choice(BaseModel):

@@ -58,13 +58,13 @@ class Message(BaseModel):
     function_call: Called | None = None
     name: str | None = Field(None, max_length=256)
 
-    def words(self) -> str:
+    def words(self, field: str) -> str:
         """The content as one string. Raises `Unsupported` for pictures, sound and files."""
         if not isinstance(self.content, list):
             return self.content or self.refusal or ""
         for part in self.content:
             if part.type not in _TEXTS:
-                raise Unsupported(f"only text is read here, not {part.type!r}", "messages")
+                raise Unsupported(f"only text is read here, not {part.type!r}", field)
         return "\n".join(part.text or part.refusal or "" for part in self.content)
 
     def calls(self) -> list[Called]:
@@ -85,22 +85,22 @@ class Conversation:
     """What the user said last before the question, unanswered: part of the same turn."""
 
 
-def conversation(messages: Sequence[Message]) -> Conversation:
-    """What the messages say. The last user's turn is the question.
+def conversation(messages: Sequence[Message], field: str = "messages") -> Conversation:
+    """What the messages say, which the caller calls `field`. The last user's turn is the question.
 
     Only results of tools may stand after it: agent frameworks ask again with them. Raises
     `InvalidValue` where there is no question, `Unsupported` where it is not made of words.
     """
-    rules = [turn.words() for turn in messages if turn.role in _RULES]
+    rules = [turn.words(field) for turn in messages if turn.role in _RULES]
     turns = [turn for turn in messages if turn.role not in _RULES]
     asked = max((n for n, turn in enumerate(turns) if turn.role == "user"), default=None)
     if asked is None:
-        raise InvalidValue("messages: there is no user's turn to answer")
+        raise InvalidValue(f"{field}: there is no user's turn to answer")
     if any(turn.role == "assistant" and not turn.calls() for turn in turns[asked + 1 :]):
-        raise InvalidValue("messages: the last one must be the user's question")
+        raise InvalidValue(f"{field}: the last one must be the user's question")
     history: list[BaseMessage] = []
     for turn in [*turns[:asked], *turns[asked + 1 :]]:
-        words = _told(turn)
+        words = _told(turn, field)
         kind = HumanMessage if turn.role == "user" else AIMessage
         if not words.strip():
             continue
@@ -114,14 +114,14 @@ def conversation(messages: Sequence[Message]) -> Conversation:
     return Conversation(
         rules="\n\n".join(rule for rule in rules if rule.strip()),
         history=history,
-        question=turns[asked].words(),
+        question=turns[asked].words(field),
         before=before,
     )
 
 
-def _told(turn: Message) -> str:
+def _told(turn: Message, field: str) -> str:
     """A turn in words. Calls and results are the assistant's side of the conversation."""
     if turn.role in _RESULTS:
-        return f"Result of {turn.name or 'a tool'}: {turn.words()}"
+        return f"Result of {turn.name or 'a tool'}: {turn.words(field)}"
     called = [f"Called {call.name} with {call.arguments}" for call in turn.calls()]
-    return "\n".join(part for part in (turn.words(), *called) if part)
+    return "\n".join(part for part in (turn.words(field), *called) if part)
