@@ -4,7 +4,7 @@
 
 Chunks are made up: random vectors of the bundled model's size, terms as frequent as words are.
 Searches go through the retriever's own code and client: their times are what its stage `search`
-says.
+says. Memory is this process's: with a server, its client's.
 """
 
 import asyncio
