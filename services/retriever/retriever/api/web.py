@@ -35,7 +35,10 @@ _HEADERS = {
 _EARLY = ", ".join(
     [
         "<web/style.css>; rel=preload; as=style",
-        *(f"<web/{module.name}>; rel=modulepreload" for module in sorted(FOLDER.glob("*.js"))),
+        *(
+            f"<web/{module.relative_to(FOLDER).as_posix()}>; rel=modulepreload"
+            for module in sorted(FOLDER.rglob("*.js"))
+        ),
     ]
 )
 

@@ -2,21 +2,28 @@
 import { announce, count, dotted, duration, el } from "./dom.js";
 import { feedback } from "./feedback.js";
 import { happened, stepItem } from "./happened.js";
+import { Markdown } from "./markdown.js";
 import { PARTS, problemBox } from "./problem.js";
 import { nameOf, open, opening } from "./reader.js";
+import { underline } from "./unsupported.js";
 
-const MARKER = /\[(\d{1,3})\]/;
-const HALF_MARKER = /\[\d{0,3}$/;
 const TELL_EVERY = 3000; // ms between two announcements of a streaming answer
 
 export const unmarked = (text) => text.replaceAll(/ ?\[\d{1,3}\]/g, "");
 
 export class Answer {
-  constructor(again) {
-    Object.assign(this, { again, text: "", held: "", chips: [], told: 0, toldAt: performance.now() });
+  #told = 0;
+  #toldAt = performance.now();
+  #frame = 0;
+  text = "";
+  extras = null; // what came in the last chunk
+
+  constructor(question, again) {
+    Object.assign(this, { question, again });
     this.state = el("p.state", "Searching the documents…");
     this.steps = el("ol.steps");
-    this.said = el("p.said");
+    this.words = new Markdown();
+    this.said = this.words.element;
     this.element = el("article.answer", this.state, this.steps, this.said);
   }
 
@@ -24,29 +31,29 @@ export class Answer {
     this.steps.append(stepItem(step));
   }
 
-  /** Show more words. A marker becomes a chip; half of one waits for the rest. */
+  /** Take more words, and show them with the next frame. */
   feed(words) {
     this.state.textContent = "Answering…";
     this.text += words;
-    const text = this.held + words;
-    this.held = HALF_MARKER.exec(text)?.[0] ?? "";
-    const pieces = text.slice(0, text.length - this.held.length).split(MARKER);
-    pieces.forEach((piece, n) => (n % 2 ? this.#mark(piece) : this.#show(piece)));
+    this.#frame ||= requestAnimationFrame(() => this.#show());
     this.#tell();
   }
 
   /** The whole answer is here; `extras` is what came in the last chunk. */
   end(extras) {
-    this.#show(this.held);
-    const { grounding, steps = [] } = extras;
+    this.extras = extras;
+    this.#show(true);
+    const { grounding, retrieval = {}, steps = [] } = extras;
     const citations = (extras.citations ?? []).map((one) => ({ ...one, text: steps.find(({ id }) => id === one.document_id)?.text }));
-    for (const chip of this.chips) enable(chip, citations.find(({ marker }) => String(marker) === chip.textContent));
-    markUnsupported(this.said, grounding?.unsupported ?? []);
+    for (const chip of this.said.querySelectorAll(".cite")) enable(chip, citations.find(({ marker }) => String(marker) === chip.textContent));
+    this.words.link(new Set([...citations, ...(retrieval.results ?? [])].map(({ source }) => source)));
+    underline(this.said, grounding?.unsupported ?? []);
     this.element.classList.toggle("abstained", Boolean(grounding?.abstained));
     this.state.textContent = stateOf(extras);
+    this.state.after(searched(retrieval.queries, this.question));
     const copy = el("button.quiet", { onclick: () => this.#copy(copy, citations) }, "Copy");
     this.element.append(...notices(extras), sources(citations), el("div.actions", copy, feedback(extras.id)), happened(extras));
-    announce(`${unmarked(this.text.slice(this.told))} ${this.state.textContent}. ${count(citations.length, "source")}.`);
+    announce(`${unmarked(this.text.slice(this.#told))} ${this.state.textContent}. ${count(citations.length, "source")}.`);
   }
 
   /** The person stopped it. What came stays. */
@@ -63,27 +70,23 @@ export class Answer {
   }
 
   #brokenOff(state, empty) {
-    this.#show(this.held);
+    this.#show(true);
     this.state.textContent = this.text ? `${state} What came so far is not checked.` : empty;
   }
 
-  #show(words) {
-    if (this.said.lastChild?.nodeType === Node.TEXT_NODE) this.said.lastChild.appendData(words);
-    else this.said.append(words);
-  }
-
-  #mark(number) {
-    const chip = el("button.cite", { disabled: true }, number);
-    this.chips.push(chip);
-    this.said.append(chip);
+  #show(whole) {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    this.words.show(this.text, whole);
   }
 
   /** Whole sentences, and not too often: a screen reader would never come to an end. */
   #tell() {
     const end = Math.max(this.text.lastIndexOf(". "), this.text.lastIndexOf("\n")) + 1;
-    if (performance.now() - this.toldAt < TELL_EVERY || end <= this.told) return;
-    announce(unmarked(this.text.slice(this.told, end)));
-    Object.assign(this, { told: end, toldAt: performance.now() });
+    if (performance.now() - this.#toldAt < TELL_EVERY || end <= this.#told) return;
+    announce(unmarked(this.text.slice(this.#told, end)));
+    this.#told = end;
+    this.#toldAt = performance.now();
   }
 
   async #copy(button, citations) {
@@ -130,16 +133,8 @@ function sources(citations) {
     el("span.number", String(one.marker)), el("span.where", nameOf(one)), el("span.muted", one.quote)))));
 }
 
-/** Underline the sentences that nothing bears out; each stands whole in one text node, in order. */
-function markUnsupported(said, sentences) {
-  let node = said.firstChild;
-  for (const sentence of sentences) {
-    while (node && !(node.nodeType === Node.TEXT_NODE && node.data.includes(sentence))) node = node.nextSibling;
-    if (!node) return;
-    const found = node.splitText(node.data.indexOf(sentence));
-    node = found.splitText(sentence.length);
-    const mark = el("span.unsupported", { title: "No source bears this out" });
-    found.replaceWith(mark);
-    mark.append(found, el("span.unseen", " (no source bears this out)"));
-  }
+/** What was searched for, where that is more than the words that were asked. */
+function searched(queries = [], question) {
+  const others = queries.filter((one) => one !== question);
+  return others.length ? el("p.muted.searched", "Searched for ", others.map((one) => el("q", one))) : "";
 }

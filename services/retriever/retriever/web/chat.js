@@ -45,7 +45,7 @@ export async function ask(question) {
   stop = new AbortController();
   busy(true);
   const asked = el("article.asked", el("h2.unseen", "Question"), el("p", question));
-  const answer = new Answer(() => {
+  const answer = new Answer(question, () => {
     if (stop) return;
     asked.remove();
     answer.element.remove();
