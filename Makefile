@@ -6,7 +6,7 @@ RUN = .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test test-stack lint lock gate clean
+.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test test-stack lint lock gate sbom verify clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,12 @@ lock: setup  ## Write the locks after a pyproject.toml changed
 
 gate: setup .supply/bin/trivy  ## Ask of the tree whether it may be released (OFFLINE=1 asks no feed)
 	@$(RUN) scripts/gate.py $(if $(OFFLINE),--offline)
+
+sbom: setup .supply/bin/trivy  ## Write what each part is made of: make sbom OUT=… (RELEASE=… its images too)
+	@$(RUN) scripts/sbom.py make
+
+verify: setup  ## Verify a release's images before they run: make verify RELEASE=… (KEY=… a public key)
+	@$(RUN) -m release.verify
 
 clean:  ## Remove all state: documents, index, key and logs, not .venv
 	@[ ! -L .data/postgres ] || rm -rf "$$(dirname "$$(readlink .data/postgres)")"

@@ -33,6 +33,7 @@ def main(
         "pins": lambda: pins.floating(ROOT),
         "licences": lambda: licences.refused((one.name for one in ours), allowed),
         "secrets and configuration": lambda: scan.scan(ROOT),
+        "workflows": lambda: scan.workflows(ROOT),
     }
     if not offline:
         statements = vex.statements(ROOT / "deploy/vex")

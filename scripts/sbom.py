@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from client.screen import one_line, terminal
-from sandbox.engine import EngineError, docker
+from release.manifest import ManifestError, Release
 from supply import sbom
 from supply.tools import ToolMissing
 
@@ -17,14 +17,17 @@ app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 
 @app.command()
 def make(
-    folder: Annotated[Path, typer.Argument(help="Where to write them; made if it is not there.")],
-    images: Annotated[
-        bool, typer.Option(help="Those of the images too, which the engine has.")
-    ] = False,
+    folder: Annotated[
+        Path, typer.Argument(help="Where to write; made if it is not there.", envvar="OUT")
+    ],
+    release: Annotated[
+        Path | None,
+        typer.Option(help="A release.json: those of its images too, as pushed.", envvar="RELEASE"),
+    ] = None,
 ) -> None:
-    """Write PART.lock.cdx.json, models.cdx.json and, with --images, PART.image.cdx.json.
+    """Write PART.lock.cdx.json, models.cdx.json and, of a release, PART.image.cdx.json.
 
-    Exit code 2: a tool, the engine or an image is not there.
+    Exit code 2: a tool, the release or an image is not there.
     """
     console = terminal()
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,9 +36,10 @@ def make(
         for name, bom in boms.items():
             _write(folder / f"{name}.lock.cdx.json", bom)
         _write(folder / "models.cdx.json", sbom.of_models())
-        for image in _built() if images else []:
-            _write(folder / f"{image.rpartition('/')[2]}.image.cdx.json", sbom.of_image(image))
-    except (ToolMissing, EngineError, RuntimeError) as error:
+        images = Release.load(release).images if release else {}
+        for part, reference in images.items():
+            _write(folder / f"{part}.image.cdx.json", sbom.of_image(reference))
+    except (ToolMissing, ManifestError, sbom.SbomError) as error:
         console.print(Text(one_line(str(error), 300)))
         raise typer.Exit(2) from error
     console.print(f"  {len(list(folder.glob('*.cdx.json')))} SBOMs in {folder}")
@@ -55,14 +59,6 @@ def diff(before: Path, after: Path) -> None:
         mark = "+" if not was else "-" if not became else "~"
         console.print(Text(f"  {mark} {name}  {' → '.join(filter(None, (was, became)))}"))
     raise typer.Exit(int(bool(found)))
-
-
-def _built() -> list[str]:
-    """The images of this project that the engine has."""
-    listed = docker("images", "--filter=reference=bulkhead/*", "--format={{.Repository}}").output
-    if not listed.split():
-        raise EngineError("no image of ours is here: build them first")
-    return sorted(set(listed.split()))
 
 
 def _write(path: Path, bom: sbom.Bom) -> None:

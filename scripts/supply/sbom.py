@@ -18,6 +18,10 @@ from supply.tools import tool
 Bom = dict[str, Any]
 
 
+class SbomError(Exception):
+    """A tool could not make one."""
+
+
 class Change(NamedTuple):
     """A component that differs between two SBOMs; a side that lacks it is empty."""
 
@@ -27,20 +31,21 @@ class Change(NamedTuple):
 
 
 def of_locks(root: Path = ROOT) -> Iterator[tuple[str, Bom]]:
-    """Each part's name and the SBOM of its lock."""
+    """Each part's name and the SBOM of its lock. Raises `SbomError`."""
     for lock in tracked(root):
         folder = lock.parent.relative_to(root)
         if lock.name == LOCK and folder.parts[:1] in {("services",), ("mcp_tools",)}:
             command = [tool("cyclonedx-py"), "requirements", "--spec-version", "1.6"]
             command += ["--output-reproducible", "--output-format", "JSON", str(lock)]
-            yield folder.name, json.loads(_output(command))
+            part = f"mcp-{folder.name}" if folder.parts[0] == "mcp_tools" else folder.name
+            yield part, json.loads(_output(command))
 
 
 def of_image(reference: str) -> Bom:
-    """The SBOM of an image that the engine has, or of a `.tar` that it saved."""
+    """The SBOM of an image in a registry or of the engine. Raises `SbomError`."""
     command = [tool("trivy"), "image", "--quiet", "--offline-scan", "--format", "cyclonedx"]
-    command += ["--skip-version-check", *(["--input"] if reference.endswith(".tar") else [])]
-    return dict(json.loads(_output([*command, reference])))
+    command += ["--skip-version-check", reference]
+    return dict(json.loads(_output(command)))
 
 
 def of_models() -> Bom:
@@ -86,5 +91,5 @@ def _known(bom: Bom) -> dict[str, str]:
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{Path(command[0]).name}: {done.stderr.strip()[-300:]}")
+        raise SbomError(f"{Path(command[0]).name}: {done.stderr.strip()[-300:]}")
     return done.stdout

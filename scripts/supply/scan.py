@@ -1,4 +1,7 @@
-"""Secrets and misconfiguration in the files of the tree, by Trivy, without a network."""
+"""Secrets and faults of configuration in the files of the tree, without a network.
+
+Trivy reads Dockerfiles and looks for secrets, zizmor reads the workflows.
+"""
 
 import json
 import shutil
@@ -16,7 +19,7 @@ IGNORES = "deploy/supply/trivyignore.yaml"
 
 
 class ScanError(Exception):
-    """Trivy did not end its work."""
+    """A scanner did not end its work."""
 
 
 def scan(root: Path) -> Iterator[Finding]:
@@ -50,3 +53,18 @@ def scan(root: Path) -> Iterator[Finding]:
         for fault in result.get("Misconfigurations") or []:
             if fault["Severity"] in {"HIGH", "CRITICAL"}:
                 yield Finding(result["Target"], f"{fault['ID']} {fault['Title']}")
+
+
+def workflows(root: Path) -> Iterator[Finding]:
+    """Faults of the workflows that zizmor is sure of. Raises `ScanError`."""
+    command = [tool("zizmor"), "--offline", "--no-progress", "--format=json"]
+    command += [str(root / ".github")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError as error:
+        said = done.stderr.strip().splitlines() or ["zizmor said nothing"]
+        raise ScanError(said[-1]) from error
+    for one in found:
+        place = one["locations"][0]["symbolic"]["key"]["Local"]["verbatim_path"]
+        yield Finding(str(Path(place).relative_to(root)), f"{one['ident']}: {one['desc']}")

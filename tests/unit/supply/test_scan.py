@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supply.scan import scan
+from supply.scan import scan, workflows
 from supply.tools import ENVIRONMENT
 
 pytestmark = pytest.mark.skipif(
@@ -28,3 +28,16 @@ def test_what_git_would_commit_is_scanned_and_nothing_else(tmp_path: Path) -> No
     assert [one.split(":")[0] for one in said] == ["Dockerfile", "notes.md"]
     assert "root" in said[0]
     assert planted not in "".join(said)
+
+
+def test_a_workflow_that_runs_what_a_stranger_writes_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / ".github/workflows"
+    folder.mkdir(parents=True)
+    head = "name: a\non: issues\npermissions: {}\nconcurrency: a\njobs:\n  a:\n    name: a\n"
+    step = "    runs-on: ubuntu-24.04\n    steps:\n      - run: echo "
+    (folder / "a.yml").write_text(f"{head}{step}hello\n")
+    assert list(workflows(tmp_path)) == []
+    (folder / "a.yml").write_text(f"{head}{step}${{{{ github.event.issue.title }}}}\n")
+    (found,) = workflows(tmp_path)
+    assert found.place == ".github/workflows/a.yml"
+    assert "template-injection" in found.problem
