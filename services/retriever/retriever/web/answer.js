@@ -27,6 +27,14 @@ export class Answer {
     this.element = el("article.answer", this.state, this.steps, this.said);
   }
 
+  /** What was answered before; without `extras` it did not come to its end. */
+  restore(text, extras) {
+    this.text = text;
+    for (const step of extras?.steps ?? []) this.step(step);
+    if (extras) this.end(extras, true);
+    else this.stopped(true);
+  }
+
   step(step) {
     this.steps.append(stepItem(step));
   }
@@ -40,7 +48,7 @@ export class Answer {
   }
 
   /** The whole answer is here; `extras` is what came in the last chunk. */
-  end(extras) {
+  end(extras, quiet) {
     this.extras = extras;
     this.#show(true);
     const { grounding, retrieval = {}, steps = [] } = extras;
@@ -53,14 +61,14 @@ export class Answer {
     this.state.after(searched(retrieval.queries, this.question));
     const copy = el("button.quiet", { onclick: () => this.#copy(copy, citations) }, "Copy");
     this.element.append(...notices(extras), sources(citations), el("div.actions", copy, feedback(extras.id)), happened(extras));
-    announce(`${unmarked(this.text.slice(this.#told))} ${this.state.textContent}. ${count(citations.length, "source")}.`);
+    if (!quiet) announce(`${unmarked(this.text.slice(this.#told))} ${this.state.textContent}. ${count(citations.length, "source")}.`);
   }
 
   /** The person stopped it. What came stays. */
-  stopped() {
+  stopped(quiet) {
     this.#brokenOff("Stopped.", "Stopped.");
     this.element.append(el("div.actions", el("button.quiet", { onclick: this.again }, "Ask again")));
-    announce("Stopped.");
+    if (!quiet) announce("Stopped.");
   }
 
   /** It failed. What came stays. */

@@ -1,13 +1,19 @@
 // The conversation: ask, stream, stop, go on.
 import { Answer, unmarked } from "./answer.js";
 import { call } from "./api.js";
-import { announce, byId, el } from "./dom.js";
+import { byId, el } from "./dom.js";
+import { follow, followAgain } from "./follow.js";
+import { recount, setUpHistory } from "./history.js";
+import { countTurns, drop, find, has, keep, keepFor, move, named, newId, onOtherTab } from "./kept.js";
 import { Problem } from "./problem.js";
 import { events } from "./sse.js";
 import { look } from "./status.js";
 
 const MOST_TURNS = 99; // the API takes 200 messages; the retriever drops the oldest that do not fit
-let turns = [];
+const AT_HAND = "bulkhead-conversation"; // in this tab, so that a reload finds it
+let talk = { name: named(), turns: [] }; // of `{ id, question, answer, kept }`
+let owner = ""; // the key it belongs to
+let room = ""; // where what belongs to that is kept
 let stop = null;
 
 export function setUpChat() {
@@ -35,28 +41,47 @@ export function setUpChat() {
     if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog:modal, :popover-open")) return;
     stop?.abort();
   });
-  addEventListener("scroll", noteScroll, { passive: true });
-  byId("fresh").onclick = startOver;
+  setUpHistory(takeUp, () => talk.name);
+  onOtherTab((name) => {
+    if (!stop && (name === talk.name || !name)) takeUp(find(talk.name));
+    recount();
+  });
+  addEventListener("pagehide", () => {
+    if (!stop) return;
+    talk.turns.at(-1).kept = false; // what came so far is there after a reload
+    note(talk);
+  });
   question.disabled = byId("send").disabled = false; // until here nobody would have heard
+}
+
+/** Turn to what was kept for `key`. What another one was told leaves the page, or is taken along. */
+export async function belongTo(key, along) {
+  if (key === owner) return;
+  owner = key;
+  const before = room;
+  room = await keepFor(key);
+  if (along && before && room) move(before, room);
+  if (along || !talk.turns.some(({ answer }) => answer.text)) {
+    talk.name = named(talk.name);
+    for (const turn of talk.turns) turn.kept = false;
+  } else takeUp();
+  if (talk.turns.length) note(talk);
+  else takeUp(find(sessionStorage.getItem(AT_HAND)));
+  recount();
 }
 
 export async function ask(question) {
   if (stop) return;
-  stop = new AbortController();
+  const mine = talk;
+  const turn = begin({ id: newId(), question });
+  const { answer } = turn;
+  const { signal } = (stop = new AbortController());
   busy(true);
-  const asked = el("article.asked", el("h2.unseen", "Question"), el("p", question));
-  const answer = new Answer(question, () => {
-    if (stop) return;
-    asked.remove();
-    answer.element.remove();
-    turns = turns.filter((one) => one.answer !== answer);
-    ask(question);
-  });
-  bundle().append(asked, answer.element);
+  note(mine);
   byId("greeting").hidden = true;
-  following = true;
+  followAgain();
   try {
-    answer.end(await stream(question, answer));
+    answer.end(await stream(question, answer, signal));
   } catch (error) {
     if (error.name === "AbortError") answer.stopped();
     else {
@@ -64,13 +89,60 @@ export async function ask(question) {
       look();
     }
   }
-  if (answer.text && answer.element.isConnected) {
-    turns.push({ question, answer });
-    byId("fresh").hidden = false;
-  }
-  stop = null;
-  busy(false);
+  if (stop?.signal === signal) stop = null;
+  busy(Boolean(stop));
+  turn.kept &&= !has(mine.name, turn.id); // what was deleted meanwhile stays so
+  note(mine);
+  if (mine !== talk) return;
+  if (countTurns(mine.name) > mine.turns.length) takeUp(find(mine.name)); // another tab went on with it, too
   follow();
+}
+
+/** Show a question, and the answer that is to come. */
+function begin({ id, question }, kept = false) {
+  const mine = talk;
+  const asked = el("article.asked", el("h2.unseen", "Question"), el("p", question));
+  const answer = new Answer(question, () => {
+    if (stop) return;
+    asked.remove();
+    answer.element.remove();
+    mine.turns = mine.turns.filter((one) => one.id !== id);
+    drop(mine.name, id);
+    ask(question);
+  });
+  bundle().append(asked, answer.element);
+  const turn = { id, question, answer, kept };
+  mine.turns.push(turn);
+  return turn;
+}
+
+/** Keep what is new in a conversation; where the browser has no room for it, say so. */
+function note({ name, turns }) {
+  try {
+    for (const turn of turns.filter((one) => !one.kept)) {
+      keep(name, turn);
+      turn.kept = true;
+    }
+    byId("full").hidden = true;
+  } catch {
+    byId("full").hidden = false; // and nothing that was kept is given up for it
+  }
+  sessionStorage.setItem(AT_HAND, talk.name);
+  byId("fresh").hidden = !talk.turns.length;
+  recount();
+}
+
+/** Show a conversation that was kept, or begin a new one. */
+function takeUp(kept) {
+  stop?.abort();
+  stop = null;
+  talk = { name: kept?.name ?? named(), turns: [] };
+  byId("conversation").replaceChildren();
+  for (const { text, extras, ...turn } of kept?.turns ?? []) begin(turn, true).answer.restore(text, extras);
+  byId("greeting").hidden = Boolean(kept);
+  byId("fresh").hidden = !kept;
+  sessionStorage.setItem(AT_HAND, talk.name);
+  if (kept) follow();
 }
 
 /** Where the next messages go. A browser passes over a whole bundle that is out of sight. */
@@ -83,10 +155,11 @@ function bundle() {
 }
 
 /** The answer's words and steps go into `answer`; what else the chunks say is returned. */
-async function stream(question, answer) {
-  const messages = [...turns.slice(-MOST_TURNS).flatMap(said), { role: "user", content: question }];
+async function stream(question, answer, signal) {
+  const before = talk.turns.filter((one) => one.answer !== answer && one.answer.text);
+  const messages = [...before.slice(-MOST_TURNS).flatMap(said), { role: "user", content: question }];
   const json = { messages, stream: true, rag: options() };
-  const response = await call("v1/chat/completions", { json, signal: stop.signal });
+  const response = await call("v1/chat/completions", { json, signal });
   const extras = {};
   for await (const data of events(response)) {
     if (data === "[DONE]") return extras;
@@ -116,36 +189,7 @@ const said = ({ question, answer }) => [
   { role: "assistant", content: unmarked(answer.text) },
 ];
 
-function startOver() {
-  stop?.abort();
-  turns = [];
-  byId("conversation").replaceChildren();
-  byId("greeting").hidden = false;
-  byId("fresh").hidden = true;
-  byId("question").focus();
-  announce("A new conversation.");
-}
-
 function busy(answering) {
   byId("send").textContent = answering ? "Stop" : "Ask";
   byId("conversation").ariaBusy = String(answering);
-}
-
-const room = document.documentElement;
-let following = true;
-let frame = 0;
-let lastTop = 0;
-
-/** Keep the end in sight, once a frame, unless the person has scrolled up to read. */
-function follow() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    if (following) room.scrollTop = room.scrollHeight;
-  });
-}
-
-function noteScroll() {
-  if (room.scrollTop < lastTop) following = false;
-  if (room.scrollHeight - room.clientHeight - room.scrollTop < 40) following = true;
-  lastTop = room.scrollTop;
 }

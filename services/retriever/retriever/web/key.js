@@ -10,9 +10,11 @@ export const key = () => sessionStorage.getItem(NAME) ?? "";
  *
  * Anyone can write a link: where another key is at hand the page asks. `changed` runs when there is a new key. */
 export async function takeFromAddress(changed) {
-  const offered = new URLSearchParams(location.hash.slice(1)).get("key");
+  const named = new URLSearchParams(location.hash.slice(1));
+  const offered = named.get("key");
   if (offered === null) return;
-  history.replaceState(null, "", location.pathname + location.search);
+  named.delete("key");
+  history.replaceState(null, "", location.pathname + location.search + (named.size ? `#${named}` : ""));
   const other = offered.trim();
   if (!other || other === key()) return;
   if (key() && !(await confirmed(SWITCH, "Use the link's key", "Keep mine"))) return;
@@ -24,17 +26,19 @@ export async function takeFromAddress(changed) {
 export function askForKey(problem = "") {
   byId("key-problem").textContent = problem;
   byId("key-problem").hidden = !problem;
+  byId("along").closest("label").hidden = !key();
   if (!byId("key-dialog").open) byId("key-dialog").showModal();
 }
 
-/** Wire the dialog up; `changed` runs when there is a new key. */
+/** Wire the dialog up; `changed` runs when there is a new key, told whether it is the same person's. */
 export function onKeyChange(changed) {
   const dialog = byId("key-dialog");
   closable(dialog);
   dialog.querySelector("form").onsubmit = () => {
     sessionStorage.setItem(NAME, byId("key").value.trim());
     byId("key").value = "";
-    changed();
+    changed(byId("along").checked);
+    byId("along").checked = false;
   };
   byId("change-key").onclick = () => askForKey();
 }

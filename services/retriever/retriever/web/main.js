@@ -1,19 +1,25 @@
 // The page: takes the key, wires the views up, shows the one that the address names.
 import { fetchJson } from "./api.js";
-import { ask, setUpChat } from "./chat.js";
+import { ask, belongTo, setUpChat } from "./chat.js";
 import { refresh, setUpDocuments } from "./documents.js";
 import { byId, el } from "./dom.js";
 import { askForKey, key, onKeyChange, takeFromAddress } from "./key.js";
-import { setUpReader } from "./reader.js";
+import { setUpJobs } from "./jobs.js";
+import { setUpKeys } from "./keys.js";
+import { linked, open, setUpReader } from "./reader.js";
 import { linkTo, watchState } from "./status.js";
 import { limitUploads, setUpUpload } from "./upload.js";
 
+const VIEWS = ["ask", "documents", "admin"];
+const FIELDS = { ask: "question", documents: "sought" };
 let started = false;
+let slash = false; // the key before was one that only led to the field
 takeFromAddress(() => started && start());
 setUpReader();
 setUpChat();
 setUpDocuments();
 setUpUpload();
+const showAdmin = [setUpKeys(), setUpJobs()];
 onKeyChange(start);
 watchState();
 // Nothing waits for the settings: a question may be asked before they are here, or without them.
@@ -23,10 +29,15 @@ addEventListener("hashchange", () => {
   showView();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
-  if (event.target.matches("input, textarea, select") || document.querySelector("dialog:modal")) return;
+  const again = slash;
+  slash = false;
+  const field = byId(FIELDS[view()]);
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || !field || document.querySelector("dialog:modal")) return;
+  // In the empty field, too, the first one leads there; the next one is a slash.
+  if (event.target === field ? field.value || again : event.target.matches("input, textarea, select")) return;
   event.preventDefault();
-  byId(byId("ask-view").hidden ? "sought" : "question").focus();
+  slash = true;
+  field.focus();
 });
 start();
 
@@ -37,21 +48,28 @@ function settle({ examples, tools, grafana_url: grafana, max_document_bytes: lar
   limitUploads(largest);
 }
 
-function start() {
+function start(along) {
   started = true;
   showView();
+  belongTo(key(), along);
   if (!key()) return askForKey();
   // Where this call fails, the state at the top and the first question say what is wrong.
   fetchJson("v1/documents?limit=1").then(({ data }) => { byId("empty").hidden = data.length > 0; }, () => {});
 }
 
+function view() {
+  const name = location.hash.slice(1);
+  return VIEWS.includes(name) ? name : "ask";
+}
+
 function showView() {
-  const documents = location.hash === "#documents";
-  byId("documents-view").hidden = !documents;
-  byId("ask-view").hidden = documents;
-  for (const link of document.querySelectorAll("nav a")) {
-    link.ariaCurrent = (link.hash === "#documents") === documents ? "page" : null;
-  }
-  if (!documents) byId("question").focus({ preventScroll: true });
-  else if (key()) refresh();
+  const shown = view();
+  for (const name of VIEWS) byId(`${name}-view`).hidden = name !== shown;
+  for (const link of document.querySelectorAll("nav a")) link.ariaCurrent = link.hash === `#${shown}` ? "page" : null;
+  if (shown === "ask") byId("question").focus({ preventScroll: true });
+  if (!key()) return;
+  if (shown === "documents") refresh();
+  if (shown === "admin") showAdmin.forEach((show) => show());
+  const place = linked();
+  if (place) open(place, byId("question"));
 }

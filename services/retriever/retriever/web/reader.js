@@ -1,18 +1,22 @@
 // A document's text, opened at the words that were quoted.
 import { call, fetchJson } from "./api.js";
-import { byId, closable, dotted, el } from "./dom.js";
+import { announce, byId, closable, dotted, el } from "./dom.js";
 import { problemBox } from "./problem.js";
 import { blocks, exactText, utf16 } from "./text.js";
 
 const WIDE = matchMedia("(min-width: 70rem)"); // there the answer stays in sight beside the text
 let latest = 0;
+const LONGEST = 400; // characters of a quote in a link
 let opener = null;
+let link = "";
 
 export function setUpReader() {
   const dialog = byId("reader");
   closable(dialog);
+  byId("reader-link").onclick = copyLink;
   dialog.addEventListener("close", () => {
     latest += 1;
+    if (linked()) history.replaceState(null, "", "#ask");
     document.body.classList.remove("reading");
     if (opener?.isConnected) opener.focus({ preventScroll: true });
   });
@@ -28,6 +32,29 @@ export function opening(name, place, ...content) {
   return button;
 }
 
+/** The place that the address names, as a copied link does: `#document=…&quote=…`. It holds no key. */
+export function linked() {
+  const named = new URLSearchParams(location.hash.slice(1));
+  return named.has("document") && { document_id: named.get("document"), quote: named.get("quote") ?? "" };
+}
+
+async function copyLink() {
+  const button = byId("reader-link");
+  try {
+    await navigator.clipboard.writeText(link);
+    button.textContent = "Copied";
+  } catch {
+    byId("reader-text").prepend(el("p.notice", link)); // a browser may allow no copy
+  }
+  announce("The link is copied. It holds no key.");
+  setTimeout(() => { button.textContent = "Copy link"; }, 2500);
+}
+
+function linkTo(id, quote) {
+  const named = new URLSearchParams({ document: id, ...(quote && { quote: [...quote].slice(0, LONGEST).join("") }) });
+  return `${location.origin}${location.pathname}#${named}`;
+}
+
 /** Open `place`; `from` gets the focus back. */
 export async function open(place, from) {
   opener = from;
@@ -40,14 +67,26 @@ export async function open(place, from) {
     const [about, text] = await Promise.all([fetchJson(path), call(`${path}/text`).then(exactText)]);
     if (mine !== latest) return;
     show(about.title || about.source, described(about, place));
-    lay(text, place);
+    const [start, end] = placeIn(text, place);
+    link = linkTo(place.document_id, text.slice(start, end));
+    byId("reader-link").hidden = false;
+    lay(text, start, end);
+    if (place.quote && start === end) byId("reader-text").prepend(el("p.notice", `The document does not hold these words any more: “${place.quote}”`));
   } catch (error) {
     if (mine === latest) showProblem(error, place.quote);
   }
 }
 
+/** Where the quoted words are, in UTF-16 units: by their offsets, or where they come first. */
+function placeIn(text, { start, end, quote }) {
+  if (end !== undefined) return [utf16(text, start), utf16(text, end)];
+  const at = quote ? text.indexOf(quote) : -1;
+  return at < 0 ? [0, 0] : [at, at + quote.length];
+}
+
 function show(title, about) {
   const dialog = byId("reader");
+  byId("reader-link").hidden = true;
   byId("reader-title").textContent = title;
   byId("reader-about").textContent = about;
   if (dialog.open) return;
@@ -62,8 +101,8 @@ const say = (...content) => byId("reader-text").replaceChildren(...content);
 /** A tool's result, where the call's step brought it; else the quoted words alone. */
 function showResult({ tool, text, quote, ...place }) {
   show(nameOf({ tool }), JSON.stringify(tool.arguments));
-  if (text) lay(text, place);
-  else lay(quote, { start: 0, end: Infinity });
+  if (text) lay(text, ...placeIn(text, place));
+  else lay(quote, 0, quote.length);
 }
 
 function showProblem(problem, quote) {
@@ -80,8 +119,7 @@ function described(about, { page }) {
 }
 
 /** The text block by block: the browser lays out only those in sight. */
-function lay(text, place) {
-  const [start, end] = place.end === undefined ? [0, 0] : [utf16(text, place.start), utf16(text, place.end)];
+function lay(text, start, end) {
   let at = 0;
   const made = blocks(text).map((block) => {
     const [from, to] = [start - at, end - at].map((index) => Math.min(Math.max(index, 0), block.length));
