@@ -240,9 +240,14 @@ def test_what_a_clone_brings_into_an_image_can_be_read_by_its_user() -> None:
 def test_every_image_is_built_from_a_lock_and_runs_without_an_installer() -> None:
     for dockerfile in DOCKERFILES:
         text = dockerfile.read_text(encoding="utf-8")
-        last = text.rsplit("\nFROM ", 1)[1]
-        assert "pip install" not in last and " install -r" not in last, dockerfile
-        assert "rm -rf" in last and "/pip*" in last, dockerfile
+        _, base, last = text.rsplit("\nFROM ", 2)
+        assert base.startswith("${PYTHON_IMAGE} AS runtime\n"), dockerfile
+        assert "rm -rf" in base and "/pip*" in base, dockerfile
+        # A base without a shell can stand in its place, so nothing is run on it.
+        assert last.startswith("${RUNTIME_IMAGE}\n"), dockerfile
+        assert not re.search(r"^(RUN|SHELL|CMD [^\[]|ENTRYPOINT [^\[])", last, re.MULTILINE), (
+            dockerfile
+        )
         for line in re.findall(r"install .*-r .*", text):
             assert "--require-hashes" in line, dockerfile
         assert re.search(r"^USER \d+:\d+$", last, re.MULTILINE), dockerfile
