@@ -19,7 +19,8 @@ OLDEST_COMPOSE = (2, 20, 2)  # depends_on with `required: false`
 OLDEST_DRIVER = (570, 0)  # CUDA 12.8
 _NETWORKS = 8
 _POOL = 31  # networks that an engine has addresses for by default
-# Measured: what the containers take together once a question was answered, and images with volumes.
+# Estimates, rounded up: what the containers take together once a question was answered, and images
+# with volumes, of the default models.
 _MEMORY = {"cpu": 4 * GIB, "vllm-cpu": 7 * GIB, "gpu": 12 * GIB, "gpu-embedding": 14 * GIB}
 _DISK = {"cpu": 12 * GIB, "vllm-cpu": 18 * GIB, "gpu": 40 * GIB, "gpu-embedding": 48 * GIB}
 
@@ -138,7 +139,16 @@ def machine(
         f"{free / GIB:.0f} GiB of disk free for the engine, {needed / GIB:.0f} are used at first",
         "make room (docker system prune shows what can go), or move data-root in daemon.json",
     )
+    yield from _other_models(environment)
     yield port(int(environment.get("BULKHEAD_PORT") or 8080))
+
+
+def _other_models(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Memory and disk above are estimates for the models that a stack has by default."""
+    names = ("LLM_MODEL", "EMBEDDING_MODEL", "RERANKER_MODEL")
+    if chosen := [f"{name}={environment[name]}" for name in names if environment.get(name)]:
+        words = f"memory and disk are estimated for the default models, not for {', '.join(chosen)}"
+        yield Finding(Level.NOTE, words, "add the size of a model's files to both")
 
 
 def port(number: int) -> Finding:

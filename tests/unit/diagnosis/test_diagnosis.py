@@ -197,3 +197,11 @@ def test_vllm_without_a_gpu_is_for_one_kind_of_processor(
     assert (Level.STOPS in found) is stops
 
     assert not [finding for finding in checks.machine("cpu", {}) if kind in str(finding)]
+
+
+def test_what_is_estimated_for_other_models_than_those_named_says_so() -> None:
+    named = {"LLM_MODEL": "owner/large", "RERANKER_MODEL": "owner/orders", "EMBEDDING_MODEL": ""}
+    (note,) = [one for one in checks.machine("cpu", named) if one.level is Level.NOTE]
+    assert "not for LLM_MODEL=owner/large, RERANKER_MODEL=owner/orders" in note.what
+
+    assert not [one for one in checks.machine("cpu", {}) if one.level is Level.NOTE]
