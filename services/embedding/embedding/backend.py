@@ -58,7 +58,6 @@ class SentenceTransformerBackend:
         import torch
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
-        from embedding.packed import pack
         from embedding.rows import take_rows
 
         torch.set_num_threads(1)  # of one batch: the engine computes several at once
@@ -71,7 +70,6 @@ class SentenceTransformerBackend:
             device=settings.device,
             model_kwargs=precision,
         ).eval()
-        pack(self._model)
         self._reranker = (
             CrossEncoder(settings.reranker, device=settings.device, model_kwargs=precision)
             if settings.reranker

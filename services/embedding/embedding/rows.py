@@ -2,7 +2,8 @@
 
 FlashAttention takes such rows on a GPU; transformers has the names for what goes along
 (`cu_seq_lens_q`, where texts end) and sentence-transformers pools a row. What is missing for a CPU
-is here: attention that keeps each text of a row to itself.
+is here: attention that keeps each text of a row to itself. Padded, a text of many callers takes the
+processors 1.27 times as long (docs/performance.md).
 """
 
 import logging
