@@ -1,6 +1,5 @@
 """What goes wrong in a person's hands, and around them: it ends in words that say what to do."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -118,7 +117,6 @@ class TestRestart:
         row = window.page.locator("#uploads li")
         expect(row).to_contain_text("waiting: the embedding service does not answer")
         retriever.stop()
-        time.sleep(6)  # about as long as a retriever takes to start
         embedding_server.start()
         retriever.start()
         expect(row).to_have_attribute("data-state", "done")

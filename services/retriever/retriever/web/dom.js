@@ -33,8 +33,14 @@ export function closable(dialog) {
   });
 }
 
-/** Ask before something that matters; whether the answer was yes. */
-export function confirmed(text, yes = "Delete", no = "Keep it") {
+let asked = Promise.resolve();
+
+/** Ask before something that matters, one question after the other; whether the answer was yes. */
+export function confirmed(...question) {
+  return (asked = asked.catch(() => {}).then(() => ask(...question)));
+}
+
+function ask(text, yes = "Delete", no = "Keep it") {
   const dialog = byId("confirm");
   byId("confirm-text").textContent = text;
   dialog.querySelector("[value=yes]").textContent = yes;

@@ -75,5 +75,7 @@ async function forgetAll() {
 function left(gone) {
   if (gone.includes(open())) go();
   recount();
-  if (names().length) byId("kept").showPopover(); // the question before it was a dialog, which closes it
+  if (!names().length) return byId("question").focus();
+  byId("kept").showPopover(); // the question before it was a dialog, which closes it
+  byId("past").focus();
 }
