@@ -9,13 +9,17 @@ the container from starting processes for a moment. Exit codes: 0 no wall is ope
 2 there is nothing to check.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from client.screen import terminal
+from release.manifest import ManifestError, Release
+from release.override import built
 from sandbox.check import check
-from sandbox.engine import EngineError
+from sandbox.engine import EngineError, containers
+from sandbox.released import released
 from sandbox.scorecard import Verdict, show
 
 # On the one network from which the host's gateway answers: a published port needs that.
@@ -24,13 +28,19 @@ EXPECTED_OPEN = {("ingress", "host")}
 
 def main(
     project: Annotated[str, typer.Option(help="The Compose project.")] = "bulkhead",
+    release: Annotated[
+        Path | None,
+        typer.Option(help="A release.json: is what runs what it names?", envvar="RELEASE"),
+    ] = None,
     evidence: Annotated[bool, typer.Option(help="Show what was seen for every wall.")] = False,
 ) -> None:
     """Check the walls of the running stack."""
     console = terminal()
     try:
         findings = check(project)
-    except EngineError as error:
+        if release:
+            findings += released(containers(project), Release.load(release), built())
+    except (EngineError, ManifestError) as error:
         console.print(f"sandbox: {error}", style="bold red", markup=False)
         raise typer.Exit(2) from error
     show(findings, console, evidence)
