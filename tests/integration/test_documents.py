@@ -210,6 +210,52 @@ def test_pages_of_documents_follow_their_cursor(api: Api) -> None:
     assert api.get("/v1/documents?limit=0").status_code == 422
 
 
+def test_filters_by_metadata_reach_searches_answers_and_the_list(api: Api) -> None:
+    api.ingest(
+        {"text": PORTS, "source": "old", "metadata": {"at": "2023-05-01", "team": ["ops", "dev"]}},
+        {"text": PORTS + " ", "source": "new", "metadata": {"at": "2024-05-01", "team": None}},
+        {"text": SOUP, "source": "none"},
+    )
+    asked: list[tuple[dict[str, Any], set[str]]] = [
+        ({"at": {"gte": "2024-01-01"}}, {"new"}),
+        ({"at": {"lt": "2024-01-01"}, "team": "dev"}, {"old"}),
+        ({"at": {"exists": True}, "not": {"team": {"exists": True}}}, {"new"}),
+        ({"at": {"exists": False}}, {"none"}),
+    ]
+    for filters, wanted in asked:
+        found = api.post("/v1/search", json={"query": "port", "filters": filters}).json()
+        assert {one["source"] for one in found["results"]} == wanted, filters
+        listed = api.get("/v1/documents", params={"filters": json.dumps(filters)}).json()
+        assert {one["source"] for one in listed["data"]} == wanted, filters
+        reply = api.ask("Which port does the retriever listen on?", rag={"filters": filters})
+        assert {one["source"] for one in reply.json()["citations"]} <= wanted, filters
+    wrong = {"at": {"gte": "soon"}}
+    for reply in (
+        api.post("/v1/search", json={"query": "port", "filters": wrong}),
+        api.get("/v1/documents", params={"filters": json.dumps(wrong)}),
+        api.ask("Which port?", rag={"filters": wrong}),
+    ):
+        assert reply.status_code == 422
+        assert "filters.at.gte: 'soon'" in reply.json()["error"]["message"]
+    for text in ("[]", "{", '"x"', '{"a": NaN}', '{"a": "\\ud800"}', "[" * 5000):
+        reply = api.get("/v1/documents", params={"filters": text})
+        assert (reply.status_code, "filters: " in reply.text) == (422, True), text[:20]
+
+
+def test_an_empty_title_or_source_is_none(api: Api) -> None:
+    api.ingest(
+        {"text": "Soup at noon.", "title": "", "source": "a"},
+        {"text": "Soup at one.", "title": " \n", "source": ""},
+        {"text": "Soup at two.", "title": "Soup", "source": " "},
+    )
+    listed = {one["source"]: one["title"] for one in api.get("/v1/documents").json()["data"]}
+    assert listed.pop("a").strip()
+    assert listed.pop("Soup") == "Soup"
+    ((source, title),) = listed.items()
+    assert source.startswith("text:")
+    assert title.strip()
+
+
 @pytest.mark.parametrize(
     "body",
     [

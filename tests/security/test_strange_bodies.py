@@ -54,8 +54,20 @@ SEARCHES: list[tuple[Any, int]] = [
     ({"not": {"not": {"source": "x"}}}, 422),
     ({"a" * 500_000: 1}, 422),
     ({"a" * 500_000: []}, 422),
+    ({"a": {"gte": 1, "lt": 5, "any_of": [1, 2], "none_of": [3], "exists": True}}, 200),
+    ({"a": {"any_of": ["x"] * 501}, "b": {"none_of": ["x"] * 500}}, 422),
+    ({"a": {"gt": "x" * 1001}}, 422),
+    ({"a": {"gt": "0" * 900_000}}, 422),
+    ({"a": {"x" * 900_000: 1}}, 422),
+    ({"a": {str(n): n for n in range(10_000)}}, 422),
+    ({"a": {"any_of": {"any_of": [1]}}}, 422),
+    ({"a": [[[[1]]]]}, 422),
+    ({"a": {"gt": -1e308}}, 422),
     ({"a": 2**64}, 422),
     ({"a": 2**70}, 422),
+    ({"a": -(2**63)}, 200),
+    ({"a": -(2**63) - 1}, 422),
+    ({"a": {"none_of": [-(2**63) - 1]}}, 422),
 ]
 
 METADATA: list[tuple[str, int, str]] = [
@@ -74,7 +86,24 @@ METADATA: list[tuple[str, int, str]] = [
     (json.dumps({str(n): "x" * 1000 for n in range(17)}), 422, "metadata: it has at most 16384"),
     (json.dumps({str(n): "é" * 1000 for n in range(9)}), 422, "metadata: it has at most 16384"),
     (json.dumps({str(n): "x" * 1000 for n in range(16)}), 202, ""),
+    ('{"a": {"b": 1}}', 422, "metadata.a: a value is text, a number,"),
+    ('{"a": [[1]]}', 422, "metadata.a: a list holds texts, numbers, true and false"),
+    ('{"a": [null]}', 422, "metadata.a: a list holds"),
+    ('{"a": [1, {"b": 1}]}', 422, "metadata.a: a list holds"),
+    (json.dumps({"a": ["x", "x" * 1001]}), 422, "metadata.a: a text has at most 1000"),
+    (json.dumps({"a": [2**70]}), 422, "metadata.a: a number"),
+    (json.dumps({"a": 1e300}), 422, "metadata.a: a number"),
+    (json.dumps({"a": list(range(9000))}), 422, "metadata: it has at most 16384"),
+    ("[]", 422, "metadata"),
+    ('"x"', 422, "metadata"),
+    ("null", 422, "metadata"),
     (json.dumps({"a": 2**63 - 1, "b": -(2**63), "c": 1.5, "d": True, "e": "😀"}), 202, ""),
+    (
+        json.dumps({"a": None, "b": [], "c": ["x", 2**53 + 1, 1.5, False], "d": 5.0, "e": ""}),
+        202,
+        "",
+    ),
+    ('{"a": -0.0, "b": 1e17, "c": "2024-05-01"}', 202, ""),
 ]
 
 
@@ -143,9 +172,13 @@ def test_metadata_is_bounded_in_files_and_in_texts(api: Api) -> None:
             assert reply.status_code in (400, 422), (metadata[:40], reply.text[:300])
             told(reply)
     listed = api.get("/v1/documents").json()["data"]
-    assert {"a": 2**63 - 1, "b": -(2**63), "c": 1.5, "d": True, "e": "😀"} in [
-        one["metadata"] for one in listed
-    ]
+    kept = [json.dumps(one["metadata"], sort_keys=True) for one in listed]
+    for metadata in (
+        {"a": 2**63 - 1, "b": -(2**63), "c": 1.5, "d": True, "e": "😀"},
+        {"a": None, "b": [], "c": ["x", 2**53 + 1, 1.5, False], "d": 5, "e": ""},
+        {"a": 0, "b": 10**17, "c": "2024-05-01"},
+    ):
+        assert json.dumps(metadata, sort_keys=True) in kept
 
 
 def test_only_uploads_may_be_large(api: Api) -> None:

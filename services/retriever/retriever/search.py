@@ -11,7 +11,7 @@ from bulkhead.errors import Unavailable
 from bulkhead.telemetry import names
 from bulkhead.telemetry.spans import Attributes, span
 from retriever.clients.embedding import EmbeddingClient
-from retriever.index.access import Filters
+from retriever.index.filters import Filters
 from retriever.index.identifiers import Wanted
 from retriever.index.index import Index
 from retriever.index.model import Hit, Mode
@@ -30,7 +30,7 @@ class SearchOptions:
 
     mode: Mode = Mode.HYBRID
     rerank: bool = False
-    filters: Filters | None = None
+    filters: Filters = ()
 
 
 def fusion(settings: RetrieverSettings) -> models.Query:

@@ -2,12 +2,13 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from bulkhead.settings import ServiceSettings
+from retriever.index.filters import Kind
 from retriever.index.sparse import stemmer
 
 
@@ -149,6 +150,13 @@ class RetrieverSettings(ServiceSettings):
         "chunks",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="Name of the Qdrant collection, and of the document store beside it.",
+    )
+
+    metadata_indexes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], Kind] = Field(
+        {},
+        max_length=64,
+        description="JSON: metadata keys that a Qdrant server keeps an index of, with the kind of "
+        "their values: `keyword`, `number`, `datetime` or `bool`. Filters by other keys work too.",
     )
 
     chunk_tokens: int = Field(

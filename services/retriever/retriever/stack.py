@@ -195,7 +195,7 @@ def _assemble(
         settings.llm_model_aliases,
     )
     bm25 = BM25(settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms)
-    vectors = Vectors(neighbours.qdrant, settings.collection)
+    vectors = Vectors(neighbours.qdrant, settings.collection, settings.metadata_indexes)
     index = Index(Documents(database), vectors)
     return Stack(
         settings=settings,

@@ -133,7 +133,7 @@ class Standin:
         """A collection, with the payload indexes that were asked for: local mode keeps none."""
         indexes = {
             key: models.PayloadIndexInfo(
-                data_type=models.PayloadSchemaType.KEYWORD, params=params, points=0
+                data_type=models.PayloadSchemaType(params.type.value), params=params, points=0
             )
             for key, params in self._indexes.get(name, {}).items()
         }
@@ -148,6 +148,11 @@ class Standin:
             else models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD)
         )
         self._indexes.setdefault(asked.collection_name, {})[asked.field_name] = params
+
+    def unindex(self, asked: qdrant.DeleteFieldIndexCollection) -> None:
+        """Forget a payload index."""
+        self._client.get_collection(asked.collection_name)
+        self._indexes.get(asked.collection_name, {}).pop(asked.field_name, None)
 
     def health(self) -> qdrant.HealthCheckReply:
         """Title and version."""
@@ -198,6 +203,12 @@ class _Points(qdrant.PointsServicer):
         self, request: qdrant.CreateFieldIndexCollection, context: grpc.ServicerContext
     ) -> qdrant.PointsOperationResponse:
         self._standin.answer(context, lambda _: self._standin.index(request), write=True)
+        return _done()
+
+    def DeleteFieldIndex(
+        self, request: qdrant.DeleteFieldIndexCollection, context: grpc.ServicerContext
+    ) -> qdrant.PointsOperationResponse:
+        self._standin.answer(context, lambda _: self._standin.unindex(request), write=True)
         return _done()
 
     def Upsert(

@@ -77,6 +77,7 @@ class Answering:
         """Check the request and start the flow; nothing is asked of the model yet."""
         body, stack = self._body, self._stack
         await stack.limits.tokens(self._principal)
+        options = body.rag.options(stack.settings)
         question = _question(body, conversation(body.messages, self._field), stack, self._field)
         self._asked = question.text
         with failures_counted(self._report):
@@ -89,7 +90,7 @@ class Answering:
             searcher=stack.searcher,
             principal=self._principal,
             limit=max(question.top_k, BACKGROUND),
-            options=body.rag.options(),
+            options=options,
             report=self._report,
         )
         parameters = {**body.sampling(served.extended), "max_tokens": answer_tokens}
@@ -99,7 +100,7 @@ class Answering:
             parameters["extra_body"] = {**more, "cache_salt": salt}
         gate = None
         if body.rag.tools:
-            search = Search(stack.searcher, body.rag.options(), self._report)
+            search = Search(stack.searcher, options, self._report)
             gate = stack.toolbox.gate(self._principal, body.rag.tools, search)
         # Beside the answer, not after it: a commit takes as long as all checks together.
         self._noted = asyncio.create_task(stack.feedback.note_answer(self._principal, self.id))

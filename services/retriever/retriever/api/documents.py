@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -24,6 +31,7 @@ from bulkhead.errors import (
 from retriever.api.body import parsed, refuse_charset
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
 from retriever.api.jobs import Job, shown
+from retriever.index.filters import fits, read, whole
 from retriever.index.model import Deletion
 from retriever.ingest.jobs import NewItem
 from retriever.ingest.prepare import EXTRACTED
@@ -43,14 +51,22 @@ _MOST_METADATA = 16 * 2**10
 Group = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
-def _value(value: str | int | float | bool) -> str | int | float | bool:
+def _value(value: object) -> object:
+    if isinstance(value, list):
+        if any(one is None or isinstance(one, list | dict) for one in value):
+            raise _unfit("a list holds texts, numbers, true and false")
+        return [_value(one) for one in value]
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, str):
         if len(value) > _LONGEST_VALUE:
             raise _unfit(f"a text has at most {_LONGEST_VALUE} characters, here are {len(value)}")
-    elif not abs(value) < 2**63 and not (isinstance(value, int) and value == -(2**63)):
-        # NaN is here, and what was a longer whole number: a float by now, its last digits lost.
+        return value
+    if not isinstance(value, int | float):
+        raise _unfit("a value is text, a number, true, false, null or a list of such")
+    if not fits(value):
         raise _unfit("a number has at most 64 bits; send it as text")
-    return value
+    return whole(value)
 
 
 def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +81,20 @@ def _unfit(reason: str) -> PydanticCustomError:
 
 
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-_Value = Annotated[str | int | float | bool, AfterValidator(_value)]
+_SCALARS = [{"type": kind} for kind in ("string", "number", "boolean")]
+_Value = Annotated[
+    Any,
+    AfterValidator(_value),
+    WithJsonSchema(
+        {"anyOf": [*_SCALARS, {"type": "null"}, {"type": "array", "items": {"anyOf": _SCALARS}}]}
+    ),
+]
+_Line = Annotated[
+    str | None,
+    Field(max_length=1000),
+    AfterValidator(lambda line: line if line and line.strip() else None),
+]
+"""A text of one line, or none where it is empty."""
 
 
 class Sharing(BaseModel):
@@ -79,8 +108,9 @@ class Sharing(BaseModel):
     metadata: Annotated[dict[_Key, _Value], AfterValidator(_metadata)] = Field(
         {},
         max_length=64,
-        description="Your own fields; searches can filter by them. A text has at most 1,000 "
-        "characters, a number 64 bits, all together 16 KiB as JSON.",
+        description="Your own fields; searches can filter by them. A value is text, a number, "
+        "true, false, null or a list; a date is text, as 2024-05-01T09:30:00+02:00. A text has "
+        "at most 1,000 characters, a number 64 bits, all together 16 KiB as JSON.",
     )
 
 
@@ -88,11 +118,9 @@ class TextDocument(Sharing):
     """A document as text. It is kept as it is: every offset points into exactly this text."""
 
     text: str = Field(min_length=1, examples=["# Ports\n\nThe retriever listens on port 8080."])
-    title: str | None = Field(None, min_length=1, max_length=1000, examples=["Ports"])
-    source: str | None = Field(
+    title: _Line = Field(None, examples=["Ports"])
+    source: _Line = Field(
         None,
-        min_length=1,
-        max_length=1000,
         description="Where it is from. A changed document with the same source replaces the old "
         "one. Left out, the title stands for it.",
         examples=["wiki/ports"],
@@ -216,9 +244,19 @@ async def list_documents(
     stack: StackDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
+    filters: Annotated[
+        str | None,
+        Query(
+            max_length=8000,
+            description="A JSON object: the filters of a search. A page may then hold fewer than "
+            "`limit`, and none, though there is a `next_cursor`.",
+            examples=['{"team": "ops", "published": {"gte": "2024-01-01"}}'],
+        ),
+    ] = None,
 ) -> DocumentPage:
     """The documents that the key may see, oldest first, a page at a time."""
-    documents, following = await stack.index.page(principal, limit, cursor)
+    wanted = read(_object(filters), stack.settings.metadata_indexes)
+    documents, following = await stack.index.page(principal, limit, cursor, wanted)
     return DocumentPage(
         data=[Document.model_validate(one, from_attributes=True) for one in documents],
         next_cursor=following,
@@ -347,6 +385,16 @@ def _sharing(form: FormData) -> Sharing:
         raise InvalidValue("metadata: it is not valid JSON") from error
     except ValidationError as error:
         raise _unusable(error) from error
+
+
+def _object(filters: str | None) -> dict[str, Any]:
+    try:
+        value = parsed(filters or "{}")
+    except json.JSONDecodeError as error:
+        raise InvalidValue("filters: it is not valid JSON") from error
+    if not isinstance(value, dict):
+        raise InvalidValue("filters: a JSON object of field to condition")
+    return value
 
 
 def _unusable(error: ValidationError) -> InvalidValue:

@@ -1,6 +1,6 @@
 """`POST /v1/search`: the chunks that fit a query best."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bulkhead.errors import InvalidValue
 from retriever.api.body import JsonRoute
 from retriever.api.deps import EventDep, Reader, StackDep
+from retriever.api.filter_schema import Filter
+from retriever.index.filters import read
 from retriever.index.model import Hit, Mode
 from retriever.report import Report
 from retriever.search import SearchOptions
@@ -25,16 +27,12 @@ class RetrievalFields(BaseModel):
 
     mode: Mode = Field(Mode.HYBRID, description="Both legs fused, or one alone.")
     rerank: bool = Field(False, description="Let the reranking model order what was found.")
-    filters: dict[str, Any] | None = Field(
-        None,
-        description="Field (`document_id`, `source`, `title`, `media_type`, or a metadata key) to "
-        "a value or a list of values; under `not`, what must not match.",
-        examples=[{"source": ["handbook.pdf", "faq.html"], "not": {"team": "archive"}}],
-    )
+    filters: Filter | None = None
 
-    def options(self) -> SearchOptions:
-        """As the search takes it."""
-        return SearchOptions(self.mode, self.rerank, self.filters)
+    def options(self, settings: RetrieverSettings) -> SearchOptions:
+        """As the search takes it. Raises `InvalidValue` for filters that make no sense."""
+        filters = read(self.filters, settings.metadata_indexes)
+        return SearchOptions(self.mode, self.rerank, filters)
 
 
 class SearchRequest(RetrievalFields):
@@ -85,8 +83,9 @@ async def search(
 ) -> SearchResponse:
     """The chunks that fit the query best, among the documents that the key may see."""
     query = usable_text(body.query, "query", stack.settings)
+    options = body.options(stack.settings)
     report = Report()
-    hits = await stack.searcher.search(principal, query, body.top_k, body.options(), report)
+    hits = await stack.searcher.search(principal, query, body.top_k, options, report)
     report.finish()
     event.documents += [hit.document_id for hit in hits]
     return SearchResponse(

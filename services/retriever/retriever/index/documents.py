@@ -15,12 +15,15 @@ from bulkhead.auth import Principal
 from bulkhead.errors import InvalidValue
 from retriever.database import Database
 from retriever.index.access import visible_documents
+from retriever.index.filters import Filters, matches
 from retriever.index.model import Addition, Document, Outcome
 
 Confirm = Callable[[aiosqlite.Connection, Mapping[str, Outcome]], Awaitable[Collection[str]]]
 """Told of changes, by the document's id, before they are committed, to note them in the same
 transaction; gives the ids of those that are to be made, and calls the others off."""
 
+_LOOK, _MOST_LOOKS = 1000, 10
+"""Documents that are looked at in one go for those that meet a filter, and how often in a page."""
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: no JSON can be made of it."""
 _COLUMNS = "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at"
@@ -64,9 +67,31 @@ class Documents:
         return str(row["text"]) if row else None
 
     async def page(
+        self, principal: Principal, limit: int, cursor: str | None, filters: Filters = ()
+    ) -> tuple[list[Document], str | None]:
+        """Up to `limit` documents, oldest first, after `cursor`; and the next cursor, if any.
+
+        Of those after `cursor` only so many are looked at that a page of `limit` may not be full.
+        """
+        found: list[Document] = []
+        for _ in range(_MOST_LOOKS if filters else 1):
+            looked, cursor = await self._slice(
+                principal, max(limit, _LOOK) if filters else limit, cursor
+            )
+            for n, document in enumerate(looked):
+                if not matches(filters, _fields(document)):
+                    continue
+                found.append(document)
+                if len(found) == limit:
+                    more = n + 1 < len(looked) or cursor
+                    return found, _cursor(document) if more else None
+            if cursor is None:
+                break
+        return found, cursor
+
+    async def _slice(
         self, principal: Principal, limit: int, cursor: str | None
     ) -> tuple[list[Document], str | None]:
-        """Up to `limit` documents, oldest first, after `cursor`; and the next cursor, if any."""
         condition, parameters = visible_documents(principal)
         if cursor:
             created_at, _, document_id = cursor.rpartition("~")
@@ -80,8 +105,7 @@ class Documents:
             [*parameters, limit + 1],
         )
         documents = [_document(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return documents, f"{documents[-1].created_at}~{documents[-1].id}" if more else None
+        return documents, _cursor(documents[-1]) if len(rows) > limit else None
 
     async def live(self, principal: Principal, document_ids: Sequence[str]) -> set[str]:
         """Which of these ids are live documents that the principal may see."""
@@ -267,3 +291,18 @@ def _document(row: Any) -> Document:
         characters=row["characters"],
         created_at=row["created_at"],
     )
+
+
+def _cursor(document: Document) -> str:
+    return f"{document.created_at}~{document.id}"
+
+
+def _fields(document: Document) -> dict[str, Any]:
+    """What filters ask of: the document's own fields before a metadata key of the same name."""
+    own = {
+        "document_id": document.id,
+        "source": document.source,
+        "title": document.title,
+        "media_type": document.media_type,
+    }
+    return document.metadata | own

@@ -8,9 +8,10 @@ from weakref import WeakValueDictionary
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
-from retriever.index.access import Filters, visible_points
+from retriever.index.access import visible_points
 from retriever.index.corpus import corpus
 from retriever.index.documents import Confirm, Documents
+from retriever.index.filters import Filters
 from retriever.index.model import Addition, Deletion, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
 
@@ -44,7 +45,7 @@ class Index:
         await self._purge(await self._documents.unfinished())
 
     async def search(
-        self, principal: Principal, legs: Legs, limit: int, filters: Filters | None = None
+        self, principal: Principal, legs: Legs, limit: int, filters: Filters = ()
     ) -> list[Hit]:
         """The best `limit` chunks of live documents that the principal may see."""
         # Before the first start with an embedding service there is no collection, and no document.
@@ -69,7 +70,7 @@ class Index:
         principal: Principal,
         legs: Legs,
         limit: int,
-        filters: Filters | None,
+        filters: Filters,
         hidden: Sequence[str],
     ) -> tuple[list[Hit], list[Hit]]:
         """What was found, and what of it is live now that it was found."""
@@ -137,10 +138,13 @@ class Index:
         return await self._documents.text(principal, document_id)
 
     async def page(
-        self, principal: Principal, limit: int, cursor: str | None
+        self, principal: Principal, limit: int, cursor: str | None, filters: Filters = ()
     ) -> tuple[list[Document], str | None]:
-        """A page of the documents that the principal may see, and the cursor of the next."""
-        return await self._documents.page(principal, limit, cursor)
+        """A page of the documents that the principal may see, and the cursor of the next.
+
+        With filters a page may hold fewer than `limit`, though there are more.
+        """
+        return await self._documents.page(principal, limit, cursor, filters)
 
     async def delete(self, principal: Principal, document_id: str) -> Deletion | None:
         """Remove a document and every point of it; none when it is not there.

@@ -11,17 +11,22 @@ import hashlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from qdrant_client import QdrantClient, models
+from qdrant_client.local import datetime_utils
 from qdrant_client.local.local_collection import LocalCollection
 from qdrant_client.local.payload_filters import calculate_payload_mask
 from qdrant_client.local.sparse import sort_sparse_vector, validate_sparse_vector
 
 _MOST_FILTERS = 64
 """Filters whose rows are remembered, one byte a chunk each: those of the principals who search."""
+
+datetime_utils.parse = lru_cache(maxsize=2**14)(datetime_utils.parse)
+"""It tries 15 forms, 175 µs for a date without a time, which each chunk of a document has."""
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]

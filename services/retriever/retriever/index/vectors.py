@@ -14,6 +14,7 @@ from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index import corpus
 from retriever.index.access import EVERYONE
 from retriever.index.connect import Connection
+from retriever.index.filters import Kind
 from retriever.index.model import Addition, Hit, Mode, Scores
 from retriever.index.reaching import reaching
 
@@ -29,6 +30,14 @@ _INDEXES = {
     "source": _KEYWORD,
     corpus.FIELD: _KEYWORD,
 }
+_OF_KIND: dict[Kind, models.PayloadSchemaParams] = {
+    Kind.KEYWORD: _KEYWORD,
+    # Of integers alone it would hold no 1.5, and then find none.
+    Kind.NUMBER: models.FloatIndexParams(type=models.FloatIndexType.FLOAT),
+    Kind.DATETIME: models.DatetimeIndexParams(type=models.DatetimeIndexType.DATETIME),
+    Kind.BOOL: models.BoolIndexParams(type=models.BoolIndexType.BOOL),
+}
+_METADATA = "metadata."
 _OLDEST_SERVER = (1, 19)
 """The first that counts a word's frequency in what the caller may see, and not in all there is."""
 _BATCH = 16
@@ -78,9 +87,15 @@ class Legs:
 class Vectors:
     """The collection in Qdrant. Access filters are the caller's to give."""
 
-    def __init__(self, connection: Connection, collection: str) -> None:
+    def __init__(
+        self, connection: Connection, collection: str, kinds: Mapping[str, Kind] | None = None
+    ) -> None:
+        """`kinds` are of the metadata keys that are to have an index of their own."""
         self._reads, self._writes = connection.reads, connection.writes
         self._collection = collection
+        self._indexes = _INDEXES | {
+            _METADATA + key: _OF_KIND[kind] for key, kind in (kinds or {}).items()
+        }
         self.refusal: str | None = None
         """Why the last write was refused, until one is taken again."""
 
@@ -123,11 +138,24 @@ class Vectors:
         with reaching():
             info = await self._reads.get_collection(self._collection)
         self._check(info.config.metadata or {}, stamp.metadata())
-        for field, params in _INDEXES.items():
-            if field not in info.payload_schema:
+        await self._index(info.payload_schema)
+        INDEX_REFUSES.set(0)
+
+    async def _index(self, there: Mapping[str, models.PayloadIndexInfo]) -> None:
+        """Make the payload indexes that are missing, once those of earlier settings are gone."""
+        kinds = {field: info.data_type for field, info in there.items()}
+        wanted = {
+            field: models.PayloadSchemaType(params.type.value)
+            for field, params in self._indexes.items()
+        }
+        for field in kinds:
+            if field.startswith(_METADATA) and wanted.get(field) != kinds[field]:
+                with self._writing():
+                    await self._writes.delete_payload_index(self._collection, field, wait=True)
+        for field, params in self._indexes.items():
+            if kinds.get(field) != wanted[field]:
                 with self._writing():
                     await self._writes.create_payload_index(self._collection, field, params)
-        INDEX_REFUSES.set(0)
 
     async def _create(self, stamp: Stamp) -> None:
         try:
