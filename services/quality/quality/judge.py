@@ -39,7 +39,7 @@ _MOST_TOKENS = 32
 class Judge:
     """Asks an OpenAI-compatible server. Its score is 0 or 1: a model's own confidence is no score.
 
-    The judge is as good as the model: docs/performance.md says how good the bundled one is.
+    The judge is as good as the model: `evaluation.evaluators --judge` measures it.
     """
 
     name = "judge"

@@ -21,7 +21,7 @@ EVALUATOR = "lexical-v1"
 
 REPEATED = 0.25
 """What a word that only repeats the question counts; chosen by how far support parts right answers
-from wrong (docs/performance.md)."""
+from wrong (`evaluation.sweep_answers grounding`)."""
 _MOST_JOINTS = 16  # of a sentence, at which it may be taken apart
 _WIDEST = 3  # sentences of a source that one quote may span
 _NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
