@@ -44,7 +44,7 @@ def _measure(gate: Gate, statements: Sequence[str], seconds: float) -> list[floa
     """Microseconds of each check; whole rounds, so that each statement counts the same."""
     took: list[float] = []
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while len(took) < 2 or time.monotonic() < until:
         for sql in statements:
             started = time.perf_counter()
             with suppress(Refused):
