@@ -129,7 +129,7 @@ async def open_stack(
         await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
         # By aiohttp, whose parser is C: a call takes a fifth of the processor time of httpx's, and
-        # a read of a stream holds all that has come (docs/performance.md).
+        # a read of a stream holds all that has come.
         http = await exits.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(

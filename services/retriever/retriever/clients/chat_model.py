@@ -2,7 +2,7 @@
 
 `ChatOpenAI` makes each token into an object, that into a dictionary and that into a message, one
 event after the other. Here the words of one read from the network are one message, for hundreds of
-answers at once; docs/performance.md says what of that is measured and what is not.
+answers at once (docs/performance.md, "Streams").
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
