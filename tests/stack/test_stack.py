@@ -90,10 +90,9 @@ def test_files_are_read_by_the_parser_over_its_socket_and_a_broken_one_is_told(
     assert [one["source"] for one in job["errors"]] == ["broken.pdf"]
     asked = {"query": "Which crane lifts 40 tonnes?", "top_k": 2, "mode": "sparse"}
     found = stack.api.post("/v1/search", json=asked).json()["results"]
-    assert {(one["source"], one["page"]) for one in found} == {
-        ("cranes.pdf", 2),
-        ("cranes.docx", None),
-    }
+    texts = {one["source"]: one["text"] for one in found}
+    assert cranes.format("seven") in texts["cranes.pdf"]
+    assert cranes.format("nine") in texts["cranes.docx"]
 
 
 def test_only_the_retriever_and_grafana_are_published_and_only_on_loopback(stack: Stack) -> None:
