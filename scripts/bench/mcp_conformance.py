@@ -1,4 +1,4 @@
-"""Run MCP's conformance suite and the MCP Inspector against one of the tool servers.
+"""Run MCP's conformance suite and the MCP Inspector against a tool server, or the retriever.
 
 Of the suite's scenarios those are run that a server with tools of its own can pass. The others call
 tools, resources and prompts that only the suite's own example server has.
@@ -10,6 +10,8 @@ came. The server must allow its own address as an origin, which it does not by i
 
     npm install @modelcontextprotocol/conformance @modelcontextprotocol/inspector
     python -m bench.mcp_conformance node_modules/.bin http://127.0.0.1:8090 TOKEN_FILE
+
+Of the retriever the token is a key, and the setting `RETRIEVER_CORS_ORIGINS=http://127.0.0.1:8080`.
 """
 
 import argparse

@@ -23,6 +23,7 @@ from retriever.api import (
 )
 from retriever.api.access import Access
 from retriever.api.hosts import Hosts
+from retriever.api.mcp import Refusals, add_mcp, serving
 from retriever.api.web import add_page
 from retriever.neighbours import Neighbours
 from retriever.settings import RetrieverSettings
@@ -32,6 +33,8 @@ _DESCRIPTION = """
 Documents in; a grounded, cited, streamed answer out.
 
 `POST /v1/chat/completions` is OpenAI's call: point any OpenAI client at `/v1` with your key.
+`POST /mcp` is the same for agents that speak MCP, with the tools `search_documents`, `ask` and
+`read_document`.
 """
 
 
@@ -47,7 +50,8 @@ def create(settings: RetrieverSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_stack(settings, neighbours, app.state.fail) as stack:
             app.state.stack = stack
-            yield
+            async with serving(stack) as app.state.mcp:
+                yield
 
     async def ready() -> Readiness:
         stack: Stack = app.state.stack
@@ -76,8 +80,14 @@ def create(settings: RetrieverSettings) -> FastAPI:
         ],
         ready=ready,
         lifespan=lifespan,
-        middleware=[*_hosts(settings), *_cross_origin(settings), Middleware(Access)],
+        middleware=[
+            *_hosts(settings),
+            *_cross_origin(settings),
+            Middleware(Refusals),
+            Middleware(Access),
+        ],
     )
+    add_mcp(app)
     add_page(app, settings)
     return app
 
@@ -89,7 +99,7 @@ def _hosts(settings: RetrieverSettings) -> list[Middleware]:
 
 def _cross_origin(settings: RetrieverSettings) -> list[Middleware]:
     """Lets pages of the origins named call the API. Keys travel in a header, never in a cookie."""
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    origins = settings.allowed_origins()
     if not origins:
         return []
     return [
@@ -97,7 +107,16 @@ def _cross_origin(settings: RetrieverSettings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Api-Key", "Content-Type", "Idempotency-Key"],
+            allow_headers=[
+                "Authorization",
+                "Api-Key",
+                "Content-Type",
+                "Idempotency-Key",
+                "MCP-Protocol-Version",
+                "Mcp-Method",
+                "Mcp-Name",
+                "Mcp-Session-Id",
+            ],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
     ]

@@ -290,6 +290,10 @@ class RetrieverSettings(ServiceSettings):
         own = f"[{self.host}]" if ":" in self.host else self.host.lower()
         return frozenset(named or {"127.0.0.1", "localhost", "[::1]", own})
 
+    def allowed_origins(self) -> list[str]:
+        """The values of `Origin` whose pages may call."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
     @field_validator("language")
     @classmethod
     def _known(cls, language: str) -> str:

@@ -8,8 +8,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from starlette.routing import Route
 
 from bulkhead.app import create_app, serve, unix_socket
+from bulkhead.auth import bearer_key
 from bulkhead.health import Readiness
 from bulkhead.mcp.door import Door
+from bulkhead.mcp.limits import CallerLimits
 from bulkhead.mcp.server import create_server
 from bulkhead.mcp.settings import ToolServerSettings
 from bulkhead.mcp.tools import AnyTool
@@ -65,7 +67,19 @@ def create_tool_app(
         lifespan=lifespan,
         documented=False,
     )
-    door = Door(StreamableHTTPASGIApp(manager), verifier, settings)
+    limits = CallerLimits(
+        per_second=settings.requests_per_second,
+        burst=settings.request_burst,
+        concurrent=settings.concurrent_requests,
+    )
+    door = Door(
+        StreamableHTTPASGIApp(manager),
+        principal=lambda request: verifier.verify(bearer_key(request)),
+        admit=limits.admit,
+        hosts=settings.hosts(),
+        origins=settings.origins(),
+        call_seconds=settings.call_seconds,
+    )
     app.router.routes.append(Route("/mcp", endpoint=door))
     return app
 

@@ -1,4 +1,4 @@
-"""The HTTP door of a tool server: who may come in, with what, how often and for how long.
+"""The HTTP door of an MCP server: who may come in, with what, how often and for how long.
 
 Everything that HTTP can get wrong is decided here, before the SDK sees the request. A refusal is
 the project's error body and a JSON-RPC error at once, so that any MCP client shows its message.
@@ -7,13 +7,14 @@ the project's error body and a JSON-RPC error at once, so that any MCP client sh
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 
 import mcp_types
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bulkhead.auth import bearer_key
+from bulkhead.auth import Principal
 from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import (
     ApiError,
@@ -22,11 +23,8 @@ from bulkhead.errors import (
     UnsupportedMediaType,
 )
 from bulkhead.logs import request_id
-from bulkhead.mcp.limits import CallerLimits
 from bulkhead.mcp.message import read_message
 from bulkhead.mcp.server import PRINCIPAL
-from bulkhead.mcp.settings import ToolServerSettings
-from bulkhead.tool_tokens import TokenVerifier
 
 _GRACE_SECONDS = 5
 """What a request may take beyond its tool: reading a reply is the client's to do in time."""
@@ -45,32 +43,42 @@ class MethodNotAllowed(ApiError):
 class Door:
     """Wraps the SDK's app. A request that passes carries its principal in the scope."""
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier, settings: ToolServerSettings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        principal: Callable[[Request], Principal],
+        admit: Callable[[Principal], AbstractContextManager[None]],
+        hosts: frozenset[str] | None,
+        origins: frozenset[str],
+        call_seconds: float,
+    ) -> None:
+        """`principal` says who asks and `admit` bounds how often; both raise `ApiError`.
+
+        `hosts` and `origins` are the values of these headers that are served; with None as `hosts`
+        somebody before this door has looked. A tool may take `call_seconds`.
+        """
         self._app = app
-        self._verifier = verifier
-        self._hosts = settings.hosts()
-        self._origins = settings.origins()
-        self._request_seconds = settings.call_seconds + _GRACE_SECONDS
-        self._limits = CallerLimits(
-            per_second=settings.requests_per_second,
-            burst=settings.request_burst,
-            concurrent=settings.concurrent_requests,
-        )
+        self._principal = principal
+        self._admit = admit
+        self._hosts = hosts
+        self._origins = origins
+        self._request_seconds = call_seconds + _GRACE_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._serve(scope, receive, send)
         except ApiError as error:
-            await _refuse(error, send)
+            await refuse(error, scope, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         self._check_names(headers)
         if scope["method"] != "POST":
             raise MethodNotAllowed
-        principal = self._verifier.verify(bearer_key(Request(scope)))
+        principal = self._principal(Request(scope))
         _check_content_type(headers)
-        with self._limits.admit(principal):
+        with self._admit(principal):
             body = await self._body(receive)
             read_message(body)
             inner = {**scope, PRINCIPAL: principal}
@@ -79,7 +87,7 @@ class Door:
 
     def _check_names(self, headers: Headers) -> None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
+        if self._hosts is not None and (len(hosts) != 1 or hosts[0] not in self._hosts):
             raise Misdirected("this server does not answer to that Host")
         if not self._origins.issuperset(headers.getlist("origin")):
             raise Forbidden("web pages of that Origin may not call this server")
@@ -126,8 +134,9 @@ def _replay(body: bytes) -> Callable[[], Awaitable[Message]]:
     return receive
 
 
-async def _refuse(error: ApiError, send: Send) -> None:
+async def refuse(error: ApiError, scope: Scope, send: Send) -> None:
     """Answer with `error` as the project's error body that is a JSON-RPC error, too."""
+    Request(scope).state.error_type = error.type
     detail = error.body(request_id.get())["error"]
     data = {"type": detail["type"], "status": error.status, "request_id": detail["request_id"]}
     if "Retry-After" in error.headers:

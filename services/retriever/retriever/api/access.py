@@ -1,7 +1,7 @@
 """The one gate: who asks is known before a byte of the body is read, and the outcome is audited.
 
-Pure ASGI around every route under `/v1`, those to come included. A route adds what it knows to the
-`Event` of its request; its name is the action in the audit log.
+Pure ASGI around `/mcp` and every route under `/v1`, those to come included. A route adds what it
+knows to the `Event` of its request; its name is the action in the audit log.
 
 A key that ends while its request is under way ends the request: it is looked at again when the body
 is here, before the first byte goes out, and with every piece of a stream.
@@ -44,13 +44,16 @@ _ID = re.compile(r"(key_|approval_)?[0-9a-f]{32}")
 
 
 class Access:
-    """Authenticates, limits and audits every request under `/v1`."""
+    """Authenticates, limits and audits every request under `/v1` and to `/mcp`, whose tools take
+    the places of the calls that they stand for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+        if scope["type"] == "http" and (
+            scope["path"].startswith("/v1/") or scope["path"] == "/mcp"
+        ):
             await _Audited(self.app, scope, receive, send).run()
         else:
             await self.app(scope, receive, send)
