@@ -103,7 +103,7 @@ async def _heard(model: Any, **options: Any) -> AIMessageChunk:
 @pytest.mark.parametrize("with_tools", [False, True])
 async def test_the_request_is_the_one_that_langchains_own_sends(with_tools: bool) -> None:
     wire = Wire([_bytes([_delta(content="word"), END])])
-    options = {"stop": ["\n"], "max_tokens": 9, "seed": 1, "temperature": 0.5}
+    options = {"stop": ["\n"], "max_completion_tokens": 9, "seed": 1, "temperature": 0.5}
     for model in (wire.ours(), wire.theirs()):
         asked = model.bind_tools([look]) if with_tools else model
         assert (await _heard(asked, **options)).text == "word"

@@ -93,7 +93,7 @@ class Answering:
             options=options,
             report=self._report,
         )
-        parameters = {**body.sampling(served.extended), "max_tokens": answer_tokens}
+        parameters = {**body.sampling(served.extended), served.bound: answer_tokens}
         if served.salted:
             salt = stack.keys.cache_salt(self._principal.tenant)
             more = parameters.get("extra_body", {})

@@ -78,8 +78,6 @@ class ServedChatModel(BaseChatModel):
         }
         if stop is not None:
             body["stop"] = stop
-        if "max_tokens" in body:  # OpenAI's newer models refuse the old name
-            body["max_completion_tokens"] = body.pop("max_tokens")
         events = Events()
         async with aclosing(self.ask(body)) as reads:
             async for read in reads:

@@ -19,6 +19,8 @@ _QUICK = aiohttp.ClientTimeout(total=5.0)  # for what a server knows without thi
 
 _EXTENDED = ("vllm", "llamacpp")
 """What these servers call themselves in `owned_by`."""
+_OPENAI = ("openai", "system")
+"""What OpenAI's own models, and gateways to them, have in `owned_by`; some with more after it."""
 _NO_CHAT = re.compile(r"embed|rerank|\b(?:bge|gte|e5)\b|minilm|whisper|\btts\b", re.IGNORECASE)
 """Models that do not chat, by their names: a list says nothing else of what a model is for."""
 
@@ -33,6 +35,9 @@ class ServedModel:
     """Whether it is served by vLLM or llama.cpp, which know more parameters than OpenAI's API."""
     salted: bool = False
     """Whether it is served by vLLM, which shares its prompt cache only under the same salt."""
+    bound: str = "max_tokens"
+    """What the most tokens of an answer are called. OpenAI's newer models refuse this name; Ollama
+    and others ignore the newer one, `max_completion_tokens`, and would write on and on."""
 
 
 class LLMClient:
@@ -65,15 +70,10 @@ class LLMClient:
         status, answer = await self._call("GET", f"{self._base_url}/models")
         if status >= 400:
             raise Unavailable(PART, f"the model server answered {status}")
-        self._served = [
-            ServedModel(
-                model["id"],
-                model.get("max_model_len") or _n_ctx(model),
-                model.get("owned_by") in _EXTENDED,
-                model.get("owned_by") == "vllm",
-            )
-            for model in orjson.loads(answer)["data"]
-        ]
+        try:
+            self._served = [_model(told) for told in orjson.loads(answer)["data"] or ()]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise Unavailable(PART, "what the model server lists cannot be read") from error
         if not self._served:
             raise Unavailable(PART, "the model server has no model loaded")
         return self._served
@@ -119,11 +119,12 @@ class LLMClient:
         root = self._base_url.removesuffix("/v1")
         body = {"model": (await self.served()).id, "prompt": text, "content": text}
         status, answer = await self._call("POST", f"{root}/tokenize", body)
-        if status in (404, 405):
-            return len(text.encode())
-        if status >= 400:
+        if status >= 500:
             raise Unavailable(PART, f"the model server answered {status}")
-        return len(orjson.loads(answer)["tokens"])
+        try:
+            return len(orjson.loads(answer)["tokens"])
+        except (ValueError, LookupError, TypeError):  # another's call of this name, or none
+            return len(text.encode())
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the server answers within two seconds."""
@@ -175,11 +176,25 @@ def _silent(error: Exception) -> Unavailable:
 
 
 def _message(body: bytes) -> str:
-    """The words of an error in OpenAI's shape, or of any other, the beginning."""
+    """The words of an error in OpenAI's shape, in older servers' flat one, or of any other, the
+    beginning."""
     try:
-        return str(orjson.loads(body)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
+        told = orjson.loads(body)
+        return str(told.get("error", told)["message"])
+    except (ValueError, LookupError, TypeError, AttributeError):
         return body[:200].decode(errors="replace")
+
+
+def _model(told: dict[str, Any]) -> ServedModel:
+    """A model as a server lists it. Raises `LookupError` and the like for what is none."""
+    owner = str(told.get("owned_by"))
+    return ServedModel(
+        id=str(told["id"]),
+        context_tokens=told.get("max_model_len") or _n_ctx(told),
+        extended=owner in _EXTENDED,
+        salted=owner == "vllm",
+        bound="max_completion_tokens" if owner.startswith(_OPENAI) else "max_tokens",
+    )
 
 
 def _n_ctx(model: dict[str, object]) -> int | None:
