@@ -60,11 +60,8 @@ class Agent:
         `messages` is the prompt as it is without tools. `bind` gives the model with tools.
         """
         mark = new_mark()
-        turns = [
-            messages[0],
-            SystemMessage(_INSTRUCTION.format(mark=mark)),
-            *messages[1:],
-        ]
+        rules = f"{messages[0].text}\n\n{_INSTRUCTION.format(mark=mark)}"
+        turns = [SystemMessage(rules), *messages[1:]]  # one, for templates that take no second
         spent = 0
         for turn in range(self.gate.budget.steps + 1):
             offered = self.gate.offered()
