@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,9 +51,16 @@ def call(api: Api, tool: str, **arguments: Any) -> tuple[bool, Any]:
     return asyncio.run(made())
 
 
-def lines(settings: RetrieverSettings) -> list[dict[str, Any]]:
-    text = (settings.data_dir / "audit.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
+def line(settings: RetrieverSettings, **fields: Any) -> dict[str, Any]:
+    """The audit log's line with these fields. It is written after the reply, so wait for it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for text in (settings.data_dir / "audit.jsonl").read_text().splitlines():
+            told: dict[str, Any] = json.loads(text)
+            if fields.items() <= told.items():
+                return told
+        time.sleep(0.05)
+    raise AssertionError(f"no line with {fields}")
 
 
 def test_an_agent_searches_reads_and_asks(
@@ -84,11 +92,10 @@ def test_an_agent_searches_reads_and_asks(
     assert (beyond["start"], beyond["end"]) == (len(text), len(text))
     vote = {"response_id": told["id"], "vote": "up"}
     assert filled.post("/v1/feedback", json=vote).status_code == 201
-    told_of = {line["tool"]: line for line in lines(settings) if line["action"] == "mcp"}
     for tool in ("search_documents", "ask", "read_document"):
-        assert passage["document_id"] in told_of[tool]["documents"]
-        assert told_of[tool]["key_id"] == "admin"
-    assert told_of["ask"]["target"] == told["id"]
+        noted = line(settings, action="mcp", tool=tool, key_id="admin")
+        assert passage["document_id"] in noted["documents"]
+        assert noted["target"] == (told["id"] if tool == "ask" else None)
 
 
 def test_what_goes_wrong_is_a_tool_error_that_says_what(
@@ -112,7 +119,7 @@ def test_what_goes_wrong_is_a_tool_error_that_says_what(
     llm.status = 500
     failed, told = call(filled, "ask", question=QUESTION)
     assert failed and "the model server answered 500" in told
-    assert lines(settings)[-1]["error"] == "unavailable"
+    assert line(settings, tool="ask", error="unavailable")["decision"] == "failed"
 
 
 def test_each_key_sees_its_own_tenants_and_groups_documents(filled: Api, llm: ScriptedLLM) -> None:
