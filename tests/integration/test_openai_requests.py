@@ -200,6 +200,107 @@ def test_an_answer_takes_at_most_half_of_what_the_model_holds(
         assert sent.get("max_tokens", sent.get("max_completion_tokens")) == got
 
 
+WHOLE: dict[str, dict[str, Any]] = {
+    "Open WebUI": {
+        "stream": True,
+        "model": "scripted",
+        "messages": [
+            {"role": "system", "content": "User Context:\n\nToday is Monday."},
+            {"role": "user", "content": [{"type": "text", "text": QUESTION}]},
+        ],
+        "stream_options": {"include_usage": True},
+        "temperature": 0.8,
+        "max_tokens": 128,
+        "top_k": 40,
+        "top_p": 0.9,
+        "frequency_penalty": 0,
+        "stop": ["<|end|>"],
+    },
+    "LibreChat": {
+        "model": "scripted",
+        "user": "66f0c0ffee",
+        "stream": True,
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello! How can I assist you today?"},
+            {"role": "user", "content": QUESTION},
+        ],
+        "temperature": 1,
+        "top_p": 1,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "stream_options": {"include_usage": True},
+        "stop": ["||>", "\nUser:"],
+    },
+    "AnythingLLM": {
+        "model": "scripted",
+        "stream": True,
+        "messages": [
+            {"role": "system", "content": "Given the following conversation, reply."},
+            {"role": "user", "content": QUESTION},
+        ],
+        "temperature": 0.7,
+        "max_tokens": 1024,
+    },
+    "Continue": {
+        "model": "scripted",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}],
+        "max_tokens": 4096,
+        "stream": True,
+        "tools": [{"type": "function", "function": {"name": "read_file", "parameters": {}}}],
+        "parallel_tool_calls": False,
+        "prediction": None,
+    },
+    "an agent's second turn": {
+        "model": "scripted",
+        "stream": True,
+        "messages": [
+            {"role": "developer", "content": "Use tools."},
+            {"role": "user", "content": QUESTION},
+            {
+                "role": "assistant",
+                "content": None,
+                "refusal": None,
+                "audio": None,
+                "annotations": [],
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "now", "arguments": "{}"},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "9"}]},
+        ],
+        "tools": [TOOL],
+        "tool_choice": "auto",
+        "n": 1,
+        "store": False,
+        "reasoning_effort": "medium",
+        "response_format": {"type": "text"},
+    },
+}
+
+
+def test_whole_requests_of_chat_programs_and_agents_are_answered(
+    filled: Api, llm: ScriptedLLM
+) -> None:
+    llm.say(ANSWER)
+    for program, body in WHOLE.items():
+        reply = filled.post(
+            "/v1/chat/completions", json=body, headers={"Accept": "text/event-stream"}
+        )
+        assert reply.status_code == 200, (program, reply.text)
+        told = [json.loads(line[6:]) for line in reply.text.split("\n\n") if line[6:7] == "{"]
+        words = "".join(
+            choice["delta"].get("content") or "" for one in told for choice in one["choices"]
+        )
+        assert words == f"{ANSWER} [1]", program
+        asked = bool(body.get("stream_options"))
+        assert (told[-1]["choices"] == []) == asked, program
+
+
 class Several:
     """A model server that lists several models, one of which embeds."""
 
