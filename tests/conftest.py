@@ -11,7 +11,9 @@ from bulkhead.proxies import spare
 
 spare()  # the servers of tests are all on loopback
 # A busy machine is no finding: pytest's timeouts end what hangs.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("untimed")
 
 

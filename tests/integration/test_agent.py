@@ -1,15 +1,14 @@
 """Questions with tools, over HTTP: every step told, every result cited, every failure survived."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from desk import Desk, Office, desk_serving, write_policy
+from leaving import asking
 from rig import KEY, PORTS, Api, Neighbour, running
 from scripted_llm import ScriptedLLM, Turn
 
@@ -387,21 +386,15 @@ def test_a_slow_tool_is_given_up_and_the_answer_says_so(
     assert "no answer within" in reply["steps"][0]["detail"]
     assert reply["retrieval"]["degraded"] == ["mcp-desk"]
     assert reply["grounding"]["supported"]
-    assert desk.cancelled.wait(5)
+    assert desk.cancelled.wait(60)
 
 
 def test_a_client_that_leaves_ends_the_call(filled: Api, llm: ScriptedLLM, desk: Desk) -> None:
-    llm.play(Turn(calls=[call("slow")]))
+    llm.play(Turn(calls=[call("stuck")]))
     body = {"messages": [{"role": "user", "content": QUESTION}], "rag": {"tools": True}}
-    with (
-        httpx.Client(base_url=filled.base_url, headers=filled.headers) as leaving,
-        pytest.raises(httpx.ReadTimeout),
-    ):
-        leaving.post("/v1/chat/completions", json=body, timeout=0.5)
-    assert desk.entered.wait(5)
-    started = time.monotonic()
-    assert desk.cancelled.wait(5)
-    assert time.monotonic() - started < 0.9  # its own second was not waited for
+    with asking(filled, "/v1/chat/completions", body):
+        assert desk.entered.wait(60)
+    assert desk.cancelled.wait(60)  # its own ten minutes were not waited for
 
 
 def test_a_server_that_is_down_at_start_is_done_without_and_used_when_it_comes(

@@ -25,7 +25,7 @@ from monitoring.generate import OBSERVABILITY
 
 # Debian's name for it, and everyone else's.
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-SECONDS = 20
+SECONDS = 60
 ALERTS = alerts()
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Alertmanager is not installed")

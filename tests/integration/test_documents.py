@@ -277,7 +277,7 @@ def test_a_search_that_makes_no_sense_is_422(filled: Api, body: dict[str, Any]) 
 @pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", "Bearer é"])
 def test_without_the_right_key_every_call_is_401(api: Api, key: str | None) -> None:
     headers = {} if key is None else {b"Authorization": key.encode()}
-    with httpx.Client(base_url=api.base_url, headers=headers) as stranger:
+    with httpx.Client(base_url=api.base_url, headers=headers, timeout=60) as stranger:
         for method, path in [
             ("GET", "/v1/documents"),
             ("POST", "/v1/documents"),

@@ -172,7 +172,7 @@ def test_a_client_that_leaves_halfway_through_an_upload_leaves_nothing(
             '--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\n'
         )
         client.sendall(head.encode() + b"words " * 1_000_000)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while spooled(settings) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert spooled(settings) == []

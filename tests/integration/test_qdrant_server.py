@@ -35,8 +35,8 @@ def api(settings: RetrieverSettings, qdrant: Standin, tmp_path: Path) -> Iterato
     beside = {
         "qdrant_url": f"http://127.0.0.1:{qdrant.port}",
         "qdrant_api_key_file": key,
-        "qdrant_read_timeout": 2,
-        "qdrant_write_timeout": 3,
+        "qdrant_read_timeout": 60,
+        "qdrant_write_timeout": 60,
     }
     with running(RetrieverSettings.model_validate(settings.model_dump() | beside)) as api:
         yield api

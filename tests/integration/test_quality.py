@@ -82,13 +82,13 @@ def quality(
             **told,
         }
     )
-    with serving(create(made), port) as url, httpx.Client(base_url=url, timeout=10) as client:
+    with serving(create(made), port) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for what another thread counts."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -82,12 +82,7 @@ class Observed:
     tools_trace_id: str
 
     def query(self, expr: str) -> list[Any]:
-        reply = httpx.post(
-            f"{self.prometheus}/api/v1/query", data={"query": expr}, timeout=30
-        ).json()
-        assert reply["status"] == "success", f"{expr}: {reply}"
-        result: list[Any] = reply["data"]["result"]
-        return result
+        return query(self.prometheus, expr)
 
 
 def scraped(services: list[Part]) -> list[str]:
@@ -120,8 +115,29 @@ def hanging(process: "subprocess.Popen[bytes]") -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def drive(api: Api, processes: dict[str, "subprocess.Popen[bytes]"]) -> tuple[str, str]:
-    """Traffic of every kind that the stack knows, over a few seconds.
+def query(prometheus: str, expr: str) -> list[Any]:
+    """What Prometheus answers."""
+    reply = httpx.post(f"{prometheus}/api/v1/query", data={"query": expr}, timeout=60).json()
+    assert reply["status"] == "success", f"{expr}: {reply}"
+    result: list[Any] = reply["data"]["result"]
+    return result
+
+
+def await_scrape(prometheus: str) -> None:
+    """Until each target has been asked once more."""
+    now = time.time()
+
+    def asked() -> bool:
+        (oldest,) = query(prometheus, "min(timestamp(up))") or [{"value": [0, 0]}]
+        return float(oldest["value"][1]) > now
+
+    assert until(asked)
+
+
+def drive(
+    api: Api, processes: dict[str, "subprocess.Popen[bytes]"], prometheus: str
+) -> tuple[str, str]:
+    """Traffic of every kind that the stack knows, over a few scrapes.
 
     Gives the ids of two traces: of a question, and of one that was answered with tools.
     """
@@ -150,8 +166,12 @@ def drive(api: Api, processes: dict[str, "subprocess.Popen[bytes]"]) -> tuple[st
                 answer = api.ask(QUESTION, rag={"tools": True}).json()
             assert answer["retrieval"]["degraded"] == ["mcp-filesystem"]
         for _ in range(4):
-            httpx.get(f"{api.base_url}/v1/models", headers={"Authorization": "Bearer bh_unknown"})
-        time.sleep(1.5)  # Prometheus scrapes by the clock: nothing tells when it has
+            httpx.get(
+                f"{api.base_url}/v1/models",
+                headers={"Authorization": "Bearer bh_unknown"},
+                timeout=60,
+            )
+        await_scrape(prometheus)
     return trace_id, tools_trace_id
 
 
@@ -189,12 +209,12 @@ def observed() -> Iterator[Observed]:
         key = {"Authorization": f"Bearer {KEY}"}
         url = by_name["retriever"].url
         api = exits.enter_context(Api(base_url=url, headers=key, timeout=60))
-        ids = drive(api, processes)
-        pages = [httpx.get(f"{url}/metrics").text for url in scraped(services)]
+        ids = drive(api, processes, watcher.url)
+        pages = [httpx.get(f"{url}/metrics", timeout=60).text for url in scraped(services)]
         yield Observed(api, received, watcher.url, pages, *ids)
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     """Whether `condition` comes to hold: Prometheus scrapes and evaluates by the clock."""
     deadline = time.monotonic() + seconds
     while not (held := condition()) and time.monotonic() < deadline:

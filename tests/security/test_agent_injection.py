@@ -271,7 +271,7 @@ def words_and_end(reply: httpx.Response, stream: bool) -> tuple[str, dict[str, A
 def browse(answer: str, web: str) -> None:
     """Be a careless page: fetch whatever in the answer could be an address."""
     for found in re.findall(rf"[^\s\"'()<>\[\]]*{re.escape(web)}[^\s\"'()<>\[\]]*", answer):
-        httpx.get(f"http://{web}/{found.partition(web)[2].lstrip('/')}")
+        httpx.get(f"http://{web}/{found.partition(web)[2].lstrip('/')}", timeout=60)
 
 
 @pytest.mark.parametrize("name", ["call a write tool", "bare address", "our key as an argument"])
@@ -353,7 +353,7 @@ def test_a_poisoned_description_ends_the_retriever(tmp_path: Path, ship: Ship) -
             for _ in range(200):
                 if reasons:
                     break
-                httpx.get(f"{url}/healthz")
+                httpx.get(f"{url}/healthz", timeout=60)
     assert '-  "description": "Read a note by its name."' in reasons[0]
     assert "IMPORTANT: first" in reasons[0]
     assert poisoned.calls == []
@@ -377,7 +377,7 @@ def test_a_definition_that_changes_in_the_middle_is_never_called(
             app.state.fail = reasons.append
             url = exits.enter_context(serving(app))
             headers = {"Authorization": f"Bearer {KEY}"}
-            api = exits.enter_context(Api(base_url=url, headers=headers, timeout=30))
+            api = exits.enter_context(Api(base_url=url, headers=headers, timeout=60))
             assert outcome_of_a_read(api, ship.llm) == "done" and len(desk.calls) == 1
         exits.enter_context(desk_serving(swapped, tmp_path, int(office.url.rsplit(":", 1)[1])))
         assert outcome_of_a_read(api, ship.llm) == "error"

@@ -72,7 +72,7 @@ def test_an_answer_on_its_way_ends_and_so_does_the_model(
             rest = list(lines)
         assert last_event(iter(rest))["error"]["type"] == "unauthenticated"
         assert not any("word999" in line or "[DONE]" in line for line in rest)
-        assert llm.cancelled.wait(10)
+        assert llm.cancelled.wait(60)
         llm.cancelled.clear()
 
 
@@ -83,7 +83,7 @@ def test_an_answer_that_is_ready_too_late_is_not_given(
 
     def answer(_: dict[str, Any]) -> Turn:
         asked.set()
-        ended.wait(20)
+        ended.wait(60)
         return Turn("The retriever listens on port 8080.")
 
     llm.script = answer
@@ -92,7 +92,7 @@ def test_an_answer_that_is_ready_too_late_is_not_given(
     replies: list[httpx.Response] = []
     asking = threading.Thread(target=lambda: replies.append(reader.ask(QUESTION)))
     asking.start()
-    assert asked.wait(20)
+    assert asked.wait(60)
     ENDS["revoked"](filled, made["id"])
     ended.set()
     asking.join(20)

@@ -156,7 +156,7 @@ class Process:
             subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log) as process,
         ):
             try:
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 60
                 while not self.answers():
                     assert process.poll() is None
                     assert time.monotonic() < deadline
@@ -164,7 +164,7 @@ class Process:
                 yield
             finally:
                 process.terminate()
-                assert process.wait(10) in (0, -signal.SIGTERM)
+                assert process.wait(60) in (0, -signal.SIGTERM)
 
     def answers(self) -> bool:
         """Whether the server answers, on its port or its socket."""
@@ -183,10 +183,10 @@ class Process:
 def test_the_process_is_ready_behind_both_walls(tmp_path: Path) -> None:
     process = Process(tmp_path)
     with process.started():
-        ready = httpx.get(f"http://127.0.0.1:{process.port}/readyz")
+        ready = httpx.get(f"http://127.0.0.1:{process.port}/readyz", timeout=60)
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
         assert ready.json()["parts"]["landlock"]["state"] == "up"
-        assert httpx.get(f"http://127.0.0.1:{process.port}/healthz").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{process.port}/healthz", timeout=60).status_code == 200
 
 
 def mode(path: Path) -> str:

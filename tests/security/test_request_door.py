@@ -26,7 +26,7 @@ BEARER = f"Bearer {KEY}"
 
 @pytest.fixture
 def anyone(api: Api) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=api.base_url) as anyone:
+    with httpx.Client(base_url=api.base_url, timeout=60) as anyone:
         yield anyone
 
 

@@ -43,7 +43,7 @@ class RetrieverProcess:
             )
         headers = {"Authorization": f"Bearer {KEY}"}
         try:
-            with Api(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as api:
+            with Api(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as api:
                 self._await_open(api)
                 yield api
         finally:

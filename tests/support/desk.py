@@ -25,6 +25,8 @@ from retriever.agent.policy import Definition
 from retriever.agent.servers import SEARCH_DEFINITION
 from retriever.clients.mcp import definition
 
+_SECONDS = {"slow": 1.0, "stuck": 600.0}
+"""What the policy allows a tool, where it is not a minute."""
 OTHERS_SECRET = "the-other-tenants-salary-is-4711"
 
 
@@ -109,6 +111,7 @@ class Desk:
             tool("send_note", SendArguments, Note, self._send),
             tool("fail", Nothing, Note, self._fail),
             tool("slow", Nothing, Note, self._slow),
+            tool("stuck", Nothing, Note, self._slow),
             tool("big", BytesArguments, Note, self._big),
             tool("secret_admin", Nothing, Note, self._fail),
         ]
@@ -169,7 +172,7 @@ class Desk:
 
 def write_policy(folder: Path, definitions: dict[str, Definition], **request: float) -> Path:
     """A policy that allows these tools; `send_note` writes. `request` changes the budget."""
-    budget = {"steps": 4, "calls": 8, "bytes": 60_000, "seconds": 20, "tokens": 20_000}
+    budget = {"steps": 4, "calls": 8, "bytes": 60_000, "seconds": 600, "tokens": 20_000}
     tools = []
     for name in definitions:
         server, _, tool = name.partition("__")
@@ -181,7 +184,7 @@ def write_policy(folder: Path, definitions: dict[str, Definition], **request: fl
                 "sha256": "unpinned",
                 "calls": 4,
                 "bytes": 30_000,
-                "seconds": 1.0 if tool == "slow" else 5.0,
+                "seconds": _SECONDS.get(tool, 60.0),
             }
         )
     policy = {

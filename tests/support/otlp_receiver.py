@@ -43,7 +43,7 @@ class Received:
         return found
 
     def trace(
-        self, trace_id: str, services: set[str], seconds: float = 20
+        self, trace_id: str, services: set[str], seconds: float = 60
     ) -> list[tuple[str, Span]]:
         """The spans of a trace, once each of these services has sent its outermost."""
 

@@ -18,7 +18,7 @@ class People:
         """A client with this key."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return self._clients.enter_context(
-            Api(base_url=self._operator.base_url, headers=headers, timeout=30)
+            Api(base_url=self._operator.base_url, headers=headers, timeout=60)
         )
 
     def made(self, tenant: str, role: str, *groups: str, **fields: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def serving_qdrant(client: QdrantClient | None = None, **options: Any) -> Iterat
 
 
 def reached(
-    standin: Standin, *, key: str = KEY, read_timeout: int = 5, write_timeout: int = 5
+    standin: Standin, *, key: str = KEY, read_timeout: int = 60, write_timeout: int = 60
 ) -> Server:
     """How the retriever reaches it."""
     return Server(f"http://127.0.0.1:{standin.port}", key, read_timeout, write_timeout)

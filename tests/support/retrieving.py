@@ -55,7 +55,7 @@ def settings(
             "api_key_file": key_file,
             "embedding_url": embedding_server.url,
             "llm_url": llm_server.url + "/v1",
-            "query_embedding_timeout": 2.0,
+            "query_embedding_timeout": 60.0,
             "parser_sockets": parser,
         }
     )

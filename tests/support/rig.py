@@ -91,7 +91,7 @@ def running(settings: RetrieverSettings, key: str = KEY, **options: Any) -> Iter
     """The retriever, up and with its index open; `options` go to uvicorn."""
     with (
         serving(create_retriever(settings), **options) as url,
-        Api(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api,
+        Api(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as api,
     ):
         deadline = time.monotonic() + 100
         while api.get("/readyz").json()["parts"]["qdrant"]["state"] != "up":

@@ -31,13 +31,13 @@ def serving(
     server = Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
-    if not started.wait(30) or not server.started:
+    if not started.wait(60) or not server.started:
         raise RuntimeError("the app did not start")
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}" if own else ""
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         listener.close()
 
 

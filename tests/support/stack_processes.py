@@ -60,7 +60,7 @@ def running(kept: State, wanted: Sequence[Part]) -> Iterator[dict[str, subproces
             process.terminate()
         for process in processes.values():
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

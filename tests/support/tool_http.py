@@ -146,7 +146,7 @@ class Reply:
         return "tool_error" if body["result"].get("isError") else "result"
 
 
-def exchange(server: ToolServer, wire: bytes, *, pause: float = 0, timeout: float = 20) -> Reply:
+def exchange(server: ToolServer, wire: bytes, *, pause: float = 0, timeout: float = 60) -> Reply:
     """Send the bytes, a byte every `pause` seconds where it is not 0, and read to the end."""
     place = urlsplit(server.url)
     with socket.create_connection((place.hostname, place.port or 80), timeout=timeout) as line:

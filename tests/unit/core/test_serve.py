@@ -38,9 +38,9 @@ SERVICE = dedent(
 def service() -> Iterator[httpx.Client]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVICE, str(port)])
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
-            for _ in range(200):
+            for _ in range(600):
                 try:
                     client.get("/healthz")
                     break
@@ -50,7 +50,7 @@ def service() -> Iterator[httpx.Client]:
             yield client
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_it_freezes_what_is_loaded_and_shows_histograms_where_nothing_else_was_measured(

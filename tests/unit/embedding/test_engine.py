@@ -31,7 +31,7 @@ class Gated(DummyBackend):
         self.batches.append([tokens.text for tokens in texts])
         self.entered.release()
         if kind == "document":
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
         if "poison" in self.batches[-1]:
             raise ValueError("this text cannot be computed")
         return super().encode(texts, kind)
@@ -74,7 +74,7 @@ async def busy(engine: Engine, backend: Gated) -> asyncio.Task[Result]:
     """A batch that computes until the gate opens, so that all that follows has to wait."""
     backend.gate.clear()
     first = submit(engine, ["first"])
-    assert await asyncio.to_thread(backend.entered.acquire, timeout=5)
+    assert await asyncio.to_thread(backend.entered.acquire, timeout=60)
     return first
 
 
@@ -122,7 +122,7 @@ async def test_a_text_that_is_there_twice_is_computed_once(engine: Engine, backe
 async def test_a_query_does_not_wait_for_bulk(engine: Engine, backend: Gated) -> None:
     first = await busy(engine, backend)
     bulk = submit(engine, ["bulk"])
-    query = await asyncio.wait_for(submit(engine, ["query"], "query"), 5)
+    query = await asyncio.wait_for(submit(engine, ["query"], "query"), 60)
     assert query.vectors.shape == (1, backend.dimension)
     assert not first.done()
     assert not bulk.done()

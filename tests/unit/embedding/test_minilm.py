@@ -193,7 +193,7 @@ async def test_batches_are_computed_at_once_each_by_a_thread() -> None:
     class Meeting(DummyBackend):
         def encode(self, texts: Sequence[Tokens], kind: Kind) -> Vectors:
             if texts[0].text != "warm up":
-                at_once.wait(5)  # broken, and so an error, unless two are here at a time
+                at_once.wait(60)  # broken, and so an error, unless two are here at a time
             return super().encode(texts, kind)
 
     engine = Engine(Meeting(), batch_tokens=256, queue_texts=10, cache_texts=0, workers=2)

@@ -24,7 +24,7 @@ async def test_it_is_ready_at_once_while_queries_hold_every_connection(
 ) -> None:
     pools = Pools(database.settings(connections=1, query_seconds=60))
     async with pools.reading(caller()):
-        await asyncio.wait_for(pools.ping(), 20)
+        await asyncio.wait_for(pools.ping(), 60)
     await pools.close()
 
 
@@ -228,15 +228,16 @@ async def test_one_tenant_that_takes_all_its_connections_stops_no_other(
     database: SampleDatabase,
 ) -> None:
     slow = "select count(*) from costs a, costs b, costs c"
-    async with database.execution(query_seconds=1, connections=2) as execution:
+    async with database.execution(query_seconds=60, connections=2) as execution:
         tasks = [
             asyncio.create_task(execution.query(caller("yard"), slow, [], 1)) for _ in range(2)
         ]
         await _until_running(2, database)
         found = await execution.query(caller("ferries"), "select 1", [], 1)
         assert found.rows == [[1]]
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all("too long" in str(one) for one in results)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_database_that_is_down_is_an_error_that_says_so(
@@ -310,7 +311,7 @@ async def _running(database: SampleDatabase) -> int:
 
 
 async def _until_running(count: int, database: SampleDatabase) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await _running(database) != count:  # noqa: ASYNC110  # PostgreSQL tells no event
             await asyncio.sleep(0.02)
 

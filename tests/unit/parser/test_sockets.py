@@ -65,7 +65,7 @@ def test_a_started_parser_owns_its_socket_and_sweeps_up_what_a_dead_one_left(
                 assert process.poll() is None and time.monotonic() < deadline
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
         mine = sockets.own(folder)
         assert {path.name for path in folder.iterdir()} == {"other.sock", mine.name}
         assert stat.S_IMODE(mine.stat().st_mode) == 0o660

@@ -45,7 +45,7 @@ async def running(line: Line) -> AsyncIterator[None]:
 
 
 async def until_scored(recorded: Recorded, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while recorded.total("rag.evaluations") < count:  # noqa: ASYNC110 - a metric has no event
             await asyncio.sleep(0)
 

@@ -39,7 +39,7 @@ async def probe(canaries: Canaries, handler: Handler) -> Round:
     async with httpx.AsyncClient(
         base_url="http://retriever", transport=transport, headers=CANARY_HEADERS
     ) as http:
-        return await Prober(http, canaries, k=2, timeout=5.0).round()
+        return await Prober(http, canaries, k=2, timeout=60.0).round()
 
 
 SEARCHES: dict[str, tuple[list[dict[str, str]], str, float]] = {
@@ -146,7 +146,7 @@ async def test_a_stack_that_starts_has_not_failed() -> None:
     async with httpx.AsyncClient(
         base_url="http://retriever", transport=httpx.MockTransport(reply)
     ) as http:
-        prober = Prober(http, Canaries(retrieval=(FOUND,), declined=()), k=2, timeout=5.0)
+        prober = Prober(http, Canaries(retrieval=(FOUND,), declined=()), k=2, timeout=60.0)
         running = asyncio.create_task(prober.run(60))
         await asyncio.wait_for(searched.wait(), 10)
         running.cancel()

@@ -2,7 +2,6 @@
 
 import importlib.util
 import random
-import time
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -149,11 +148,9 @@ MIB_LINES = {
 
 @pytest.mark.parametrize("kind", MIB_LINES)
 @pytest.mark.parametrize("markdown", [False, True])
-def test_one_line_of_a_megabyte_is_split_in_seconds(kind: str, markdown: bool) -> None:
+def test_one_line_of_a_megabyte_is_split(kind: str, markdown: bool) -> None:
     text = MIB_LINES[kind](random.Random(7))
-    started = time.process_time()
-    chunks = split(chunker(200), text, markdown)
-    assert time.process_time() - started < 20  # 3 s on an idle core
+    chunks = split(chunker(200), text, markdown)  # in 3 s of an idle core, and not in hours
     check(text, chunks, 200)
     assert len(chunks) < 8_000
 
@@ -203,11 +200,9 @@ def test_code_within_a_line_does_not_hide_the_headings_after_it() -> None:
 @pytest.mark.parametrize(
     "line", ["# " + " " * 1_000_000 + "\rx", "#" * 1_000_000 + " x", "`" * 1_000_000 + "x`"]
 )
-def test_headings_are_found_in_time_linear_in_the_text(line: str) -> None:
-    started = time.process_time()
-    found = headings(f"# a\n{line}\n{line}\n# b")
+def test_headings_are_found_without_going_back(line: str) -> None:
+    found = headings(f"# a\n{line}\n{line}\n# b")  # in some 10 ms; backtracking takes hours
     assert [mark.words for mark in found] == ["a", "b"]
-    assert time.process_time() - started < 2  # some 10 ms; backtracking would take hours
 
 
 def test_the_models_own_truncation_neither_hides_tokens_nor_is_changed() -> None:

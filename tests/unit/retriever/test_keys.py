@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from steps import calls
 
 from bulkhead.auth import KeyRing, Principal, Role, key_digest, new_key
 from bulkhead.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
@@ -210,11 +210,10 @@ def test_a_file_that_is_no_key_store_is_refused_in_words(
         Keys(path, OPERATOR_KEY, LIMITS)
 
 
-def test_ten_thousand_keys_are_looked_up_as_fast_as_one() -> None:
+def test_a_look_up_among_ten_thousand_keys_does_what_one_among_one_does() -> None:
     principal = Principal("k", "t", frozenset(), Role.READER)
     made = [new_key() for _ in range(10_000)]
-    ring = KeyRing({key_digest(key): principal for key in made})
-    began = time.process_time()
-    for key in made[:2000]:
-        assert ring.principal(key) is principal
-    assert (time.process_time() - began) / 2000 < 0.0002
+    many = KeyRing({key_digest(key): principal for key in made})
+    one = KeyRing({key_digest(made[0]): principal})
+    assert many.principal(made[-1]) is principal
+    assert calls(lambda: many.principal(made[-1])) == calls(lambda: one.principal(made[0]))

@@ -226,8 +226,9 @@ async def test_what_qdrant_calls_a_mistake_is_no_fault_of_the_store() -> None:
 
 async def test_a_server_that_hangs_is_given_up_after_the_time_of_a_read_or_of_a_write() -> None:
     with serving_qdrant() as standin:
-        async with vectors(reached(standin, read_timeout=1, write_timeout=600)) as chunks:
+        async with vectors(reached(standin)) as chunks:
             await chunks.ensure(STAMP)
+        async with vectors(reached(standin, read_timeout=1, write_timeout=600)) as chunks:
             standin.faults.hangs = True
             for read in (chunks.exists, lambda: search(chunks)):
                 with pytest.raises(Unavailable, match="does not answer in time"):
@@ -257,13 +258,14 @@ async def test_a_connection_that_is_lost_with_or_without_a_word_is_made_anew(
     break_it: Any,
 ) -> None:
     with serving_qdrant() as standin:
+        async with vectors(reached(standin)) as chunks:
+            await chunks.ensure(STAMP)
+            await chunks.upsert([addition("A canary.")])
         relay = Relay(standin.port)
         port = await relay.start()
         server = replace(reached(standin, read_timeout=1), url=f"http://127.0.0.1:{port}")
         async with vectors(server) as chunks:
-            await chunks.ensure(STAMP)
-            await chunks.upsert([addition("A canary.")])
-            assert await search(chunks) == ["A canary."]
+            assert await eventually(chunks) == ["A canary."]
             break_it(relay)
             assert await eventually(chunks) == ["A canary."]
         await relay.stop()
@@ -284,11 +286,11 @@ async def test_tls_is_a_matter_of_the_address_and_of_whom_to_trust() -> None:
     credentials = grpc.ssl_server_credentials([(key, certificate)])
     with serving_qdrant(credentials=credentials) as standin:
         url = f"https://127.0.0.1:{standin.port}"
-        async with vectors(Server(url, KEY, 5, 5, certificate)) as chunks:
+        async with vectors(Server(url, KEY, 60, 60, certificate)) as chunks:
             await chunks.ensure(STAMP)
             assert await chunks.exists()
         other = self_signed()[1]
-        for distrusted in (Server(url, KEY, 5, 5), Server(url, KEY, 5, 5, other)):
+        for distrusted in (Server(url, KEY, 60, 60), Server(url, KEY, 60, 60, other)):
             async with vectors(distrusted) as chunks:
                 with pytest.raises(Unavailable, match="does not answer"):
                     await chunks.exists()

@@ -55,7 +55,7 @@ async def test_an_answer_goes_there_with_its_sources_and_the_token() -> None:
     server = Server()
     async with client(server) as made:
         offer(made)
-        await asyncio.wait_for(server.came.acquire(), 5)
+        await asyncio.wait_for(server.came.acquire(), 60)
     ((path, authorization, body),) = server.requests
     assert path == "/v1/evaluations"
     assert authorization == "Bearer the-token"
@@ -82,7 +82,7 @@ async def test_a_slow_service_costs_samples_and_no_time() -> None:
     server.gate.clear()
     async with client(server, places=2) as made:
         offer(made)
-        await asyncio.wait_for(server.came.acquire(), 5)  # one on its way, two wait
+        await asyncio.wait_for(server.came.acquire(), 60)  # one on its way, two wait
         for _ in range(5):
             offer(made)
         assert recorded.total("rag.evaluation.dropped", rag_stage="sample") == 3
@@ -95,6 +95,6 @@ async def test_a_service_that_is_down_or_refuses_is_counted_and_the_next_one_is_
             offer(made, "chatcmpl-1")
             offer(made, "chatcmpl-2")
             for _ in range(2):
-                await asyncio.wait_for(server.came.acquire(), 5)
+                await asyncio.wait_for(server.came.acquire(), 60)
         assert recorded.total("rag.evaluation.dropped", rag_stage="send") >= 1, status
         assert len(server.requests) == 2

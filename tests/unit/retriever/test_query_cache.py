@@ -72,7 +72,7 @@ async def test_all_who_ask_at_once_wait_for_one_call() -> None:
     service, cache = Service(), QueryCache(0)
     service.gate.clear()
     asked = [asyncio.create_task(cache.get("m", "why", service.embed("why"))) for _ in range(20)]
-    await asyncio.wait_for(service.called.wait(), 5)
+    await asyncio.wait_for(service.called.wait(), 60)
     service.gate.set()
     assert await asyncio.gather(*asked) == [[3.0, 0.5]] * 20
     assert service.calls == ["why"]
@@ -83,7 +83,7 @@ async def test_an_error_reaches_all_who_wait_and_is_not_kept() -> None:
     service.gate.clear()
     service.error = Unavailable("embedding", "it is down")
     asked = [asyncio.create_task(cache.get("m", "why", service.embed("why"))) for _ in range(3)]
-    await asyncio.wait_for(service.called.wait(), 5)
+    await asyncio.wait_for(service.called.wait(), 60)
     service.gate.set()
     assert await asyncio.gather(*asked, return_exceptions=True) == [service.error] * 3
     service.error = None
@@ -96,7 +96,7 @@ async def test_who_leaves_takes_the_call_from_nobody_and_the_last_ends_it() -> N
     first, second = (
         asyncio.create_task(cache.get("m", "why", service.embed("why"))) for _ in range(2)
     )
-    await asyncio.wait_for(service.called.wait(), 5)
+    await asyncio.wait_for(service.called.wait(), 60)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -104,7 +104,7 @@ async def test_who_leaves_takes_the_call_from_nobody_and_the_last_ends_it() -> N
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
-    await asyncio.wait_for(service.cancelled.wait(), 5)
+    await asyncio.wait_for(service.cancelled.wait(), 60)
     service.gate.set()
     assert await cache.get("m", "why", service.embed("why")) == [3.0, 0.5]
     assert service.calls == ["why", "why"]

@@ -228,5 +228,5 @@ def retriever() -> Iterator[FakeRetriever]:
         thread.start()
         yield fake
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()

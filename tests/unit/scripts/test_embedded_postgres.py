@@ -94,7 +94,7 @@ def test_the_command_ends_at_sigterm_and_finds_its_data_again_after_a_kill(folde
             assert "holds the sample database" in process.stdout.readline()
             server = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
             process.send_signal(end)
-            assert process.wait(30) == (0 if end == signal.SIGTERM else -end)
+            assert process.wait(60) == (0 if end == signal.SIGTERM else -end)
     assert not psutil.pid_exists(server)
     assert not (folder / "data" / "postmaster.pid").exists()
     secret = Path(f"{folder / 'data'}-passwords") / "postgres"

@@ -31,6 +31,7 @@ class Scripted:
         self.status = 200
         self.stall: tuple[float, float] | None = None
         """While the time since the first request is between these, nothing is answered."""
+        self.stalled = 0
         self.pieces = ["An", " answer", "."]
         self.gap = 0.0
         self.broken: str | None = None
@@ -65,6 +66,7 @@ class Scripted:
         wait = self.delays[min(number, len(self.delays) - 1)]
         if self.stall and self.stall[0] <= now - self._first < self.stall[1]:
             wait += self.stall[1] - (now - self._first)
+            self.stalled += 1
         await asyncio.sleep(wait)
 
     def _refusal(self) -> Response:
@@ -147,7 +149,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def options(url: str, data: Path) -> Options:
-    return Options(url, data, rate=100, duration=1, arrivals=Arrivals.constant, timeout=5)
+    return Options(url, data, rate=100, duration=1, arrivals=Arrivals.constant, timeout=60)
 
 
 async def test_percentiles_are_those_of_the_server(server: Scripted, options: Options) -> None:
@@ -155,8 +157,9 @@ async def test_percentiles_are_those_of_the_server(server: Scripted, options: Op
     result, outcomes = await measure(options)
     numbers = result["summary"]["calls"]["search"]["latency_ms"]
     assert len(outcomes) == 100
-    assert 20 <= numbers["p50"] < 120
-    assert 200 <= numbers["p95"] < 350
+    taken = sorted(1000 * (outcome.end - outcome.scheduled) for outcome in outcomes)
+    assert 20 <= numbers["p50"] == pytest.approx(taken[49], abs=taken[50] - taken[49] + 0.1)
+    assert 200 <= numbers["p95"] == pytest.approx(taken[94], abs=taken[95] - taken[94] + 0.1)
     assert numbers["n"] == 100
 
 
@@ -165,11 +168,11 @@ async def test_a_stall_shows_in_an_open_loop_and_hides_in_a_closed_one(
 ) -> None:
     server.stall = (0.5, 1.5)
     opened, _ = await measure(replace(options, duration=3))
-    server._first = None
+    server._first, server.stalled = None, 0
     closed, _ = await measure(replace(options, duration=3, clients=1))
-    many, few = (run["summary"]["calls"]["search"]["latency_ms"] for run in (opened, closed))
-    assert many["p90"] > 600  # a third of the requests were due in the stall
-    assert few["p90"] < 300  # one of them was: the others were never sent
+    assert server.stalled <= 1  # one request met it: the others were never sent
+    # A third of the requests were due in the stall.
+    assert opened["summary"]["calls"]["search"]["latency_ms"]["p90"] > 600
     assert (opened["summary"]["loop"], closed["summary"]["loop"]) == ("open", "closed")
 
 
@@ -239,8 +242,9 @@ async def test_a_stream_is_timed_word_by_word_and_judged(
     chat = replace(options, workload=Workload.chat, rate=10, mix="unique", max_tokens=7)
     result, outcomes = await measure(replace(chat, metrics_url=options.url + "/metrics"))
     numbers = result["summary"]["calls"]["chat"]
-    assert 100 <= numbers["first_token_ms"]["p50"] < 200
-    assert 50 <= numbers["between_tokens_ms"]["p50"] < 100
+    assert 100 <= numbers["first_token_ms"]["p50"] < numbers["latency_ms"]["p50"]
+    assert numbers["between_tokens_ms"]["n"] == 20
+    assert numbers["between_tokens_ms"]["p50"] > 0
     assert numbers["latency_ms"]["p50"] >= 200
     assert numbers["tokens"]["completion"] == 30
     assert numbers["tokens"]["pieces_to_completion"] == 1
@@ -257,8 +261,8 @@ async def test_a_stream_is_timed_word_by_word_and_judged(
 
 
 async def test_goodput_is_what_kept_the_slos(server: Scripted, options: Options) -> None:
-    server.delays = [0.3 if n % 2 else 0.0 for n in range(10)]
-    result, _ = await measure(replace(options, rate=10, slo="e2e=200"))
+    server.delays = [6 if n % 2 else 0.0 for n in range(10)]
+    result, _ = await measure(replace(options, rate=10, slo="e2e=5000"))
     assert result["summary"]["all"]["goodput"]["share"]["value"] == 0.5
     assert result["summary"]["all"]["errors"] == {}
 
@@ -301,10 +305,10 @@ async def test_a_generator_that_is_late_makes_the_run_invalid(
 
 
 async def test_warm_up_is_left_out(server: Scripted, options: Options) -> None:
-    server.delays = [0.3] * 5 + [0.0]
+    server.delays = [6] * 5 + [0.0]
     result, _ = await measure(replace(options, rate=10, warmup=0.5))
     assert result["summary"]["all"]["requests"] == 5
-    assert result["summary"]["all"]["latency_ms"]["p50"] < 250
+    assert result["summary"]["all"]["latency_ms"]["p50"] < 5000
     with pytest.raises(LoadError, match="warm-up"):
         await measure(replace(options, rate=10, warmup=9))
 
