@@ -4,23 +4,15 @@ Standard library only. Exit codes: 0 the stack can come up, 1 something would st
 """
 
 import argparse
-import os
 import sys
 from itertools import chain
 from pathlib import Path
 
+from compose_project import ROOT, project, variables
 from diagnosis.checks import clone, engine, gpu, machine
 from diagnosis.finding import Level
 
-ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ("cpu", "vllm-cpu", "gpu", "gpu-embedding")
-
-
-def variables() -> dict[str, str]:
-    """What Compose will see: the lines of `.env`, under the environment."""
-    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
-    written = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
-    return written | dict(os.environ)
 
 
 def main() -> int:
@@ -30,7 +22,7 @@ def main() -> int:
     parser.add_argument("--profile", choices=PROFILES, default=seen["COMPOSE_PROFILES"])
     parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
     given = parser.parse_args()
-    findings = chain(engine(), clone(ROOT, seen), machine(given.profile, seen))
+    findings = chain(engine(project(seen)), clone(ROOT, seen), machine(given.profile, seen))
     if given.profile.startswith("gpu"):
         settings = ROOT / "services/llm/vllm/gpu.yaml"
         findings = chain(findings, gpu(given.profile, seen, settings, given.config))

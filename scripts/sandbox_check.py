@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from client.screen import terminal
+from compose_project import project, variables
 from release.manifest import ManifestError, Release
 from release.override import built
 from sandbox.check import check
@@ -27,7 +28,7 @@ EXPECTED_OPEN = {("ingress", "host")}
 
 
 def main(
-    project: Annotated[str, typer.Option(help="The Compose project.")] = "bulkhead",
+    name: Annotated[str, typer.Option("--project", help="Its Compose project.")] = "",
     release: Annotated[
         Path | None,
         typer.Option(help="A release.json: is what runs what it names?", envvar="RELEASE"),
@@ -37,9 +38,10 @@ def main(
     """Check the walls of the running stack."""
     console = terminal()
     try:
-        findings = check(project)
+        name = name or project(variables())
+        findings = check(name)
         if release:
-            findings += released(containers(project), Release.load(release), built())
+            findings += released(containers(name), Release.load(release), built())
     except (EngineError, ManifestError) as error:
         console.print(f"sandbox: {error}", style="bold red", markup=False)
         raise typer.Exit(2) from error

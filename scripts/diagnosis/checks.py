@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from compose_project import project
 from diagnosis.finding import Finding, Level, fine, judged
 from diagnosis.machine import GIB, available_memory
 from diagnosis.vram import KNOWN, Budget, shape_of, vllm_setting
@@ -40,12 +41,8 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-_MOUNTED = ("observability", "services/llm/vllm", "mcp_tools/database/postgres")
-"""The folders whose files compose.yaml mounts into containers."""
-
-
-def engine() -> Iterator[Finding]:
-    """Docker's engine, Compose and the room for networks."""
+def engine(name: str) -> Iterator[Finding]:
+    """Docker's engine, Compose and the room for networks; `name` is the Compose project's."""
     found = told("docker", "version", "--format", "{{.Server.Version}}")
     if found is None:
         mend = "install Docker Engine, start it, and let this user reach it: docker info must work"
@@ -70,7 +67,7 @@ def engine() -> Iterator[Finding]:
         "ls",
         "--quiet",
         "--filter",
-        "label=com.docker.compose.project=bulkhead",
+        f"label=com.docker.compose.project={name}",
     )
     yield judged(
         bool(ours) or networks + _NETWORKS <= _POOL,
@@ -80,33 +77,19 @@ def engine() -> Iterator[Finding]:
 
 
 def clone(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether containers can read what is mounted from this clone, and no other has its name."""
-    closed = [
-        path
-        for folder in _MOUNTED
-        for path in (root / folder, *(root / folder).rglob("*"))
-        if not path.stat().st_mode & 0o004
-    ]
-    yield judged(
-        not closed,
-        f"{len(closed)} files and folders of the configuration are closed to containers' users"
-        if closed
-        else "containers can read their configuration",
-        f"chmod -R a+rX {' '.join(_MOUNTED)} (it was cloned under a umask such as 077)",
-    )
-    project = environment.get("COMPOSE_PROJECT_NAME") or "bulkhead"
+    """Whether another clone has the name of this one's project."""
+    name = project(environment, root)
     listed = told(
-        "docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={project}",
+        "docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={name}",
         "--format", '{{.Label "com.docker.compose.project.working_dir"}}',
     )  # fmt: skip
     others = sorted(set((listed or "").split("\n")) - {"", str(root)})
     yield judged(
         not others,
-        f"the Compose project {project} is that of {others[0]}"
+        f"the Compose project {name} is that of {others[0]}"
         if others
-        else f"the Compose project {project} is this clone's",
-        "set COMPOSE_PROJECT_NAME, BULKHEAD_PORT and GRAFANA_PORT for one of the two;"
-        " images are built under the same names, so build before each start",
+        else f"the Compose project {name} is this clone's",
+        "set COMPOSE_PROJECT_NAME, BULKHEAD_PORT and GRAFANA_PORT for one of the two",
     )
 
 

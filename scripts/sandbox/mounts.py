@@ -12,7 +12,7 @@ from sandbox.scorecard import Finding
 _KERNEL = re.compile(r"/(proc|sys|dev)(/(?!shm$).*)?")
 _MUST_BE_READ_ONLY = ("/sys", "/proc/sys")
 # What others fill and a service only reads.
-_TO_BE_READ = {"/run/secrets", "/models", "/files"}
+_TO_BE_READ = {"/run/secrets", "/models", "/files", "/etc/bulkhead"}
 # Where code is compiled at the start and then loaded; compose.yaml says why.
 _RUNS = {"/home/vllm"}
 _MOST_FILLED = 512 * 2**20  # bytes: a tmpfs that may be larger is judged by its size alone

@@ -42,6 +42,7 @@ def prometheus_config(path: Path) -> None:
     del told["otlp"]
     for job in told["scrape_configs"]:
         job["honor_labels"] = job["job_name"] == "otel-collector"
+    told["rule_files"] = ["/etc/bulkhead/prometheus/rules/*.yml"]
     told["global"] = dict.fromkeys(told["global"], "5s")
     path.write_text(yaml.safe_dump(told))
     path.chmod(0o644)  # its user in the container is nobody

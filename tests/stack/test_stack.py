@@ -11,7 +11,9 @@ from compose_stack import GRAFANA_PORT, PORT, Stack
 from making import pdf, word
 from rig import PORTS
 
-PROJECT = "com.docker.compose.project=bulkhead"
+from compose_project import project, variables
+
+PROJECT = f"com.docker.compose.project={project(variables())}"
 _KILLED = 128 + 9
 QUESTION = "Which port does the embedding service listen on?"
 BACKUPS = (

@@ -10,12 +10,14 @@ from compose_disks import full
 from compose_stack import Stack
 from rig import PORTS
 
+from compose_project import project, variables
+
 READ = ("filesystem__read_text", {"path": "examples/documents/glossary.md", "limit": 3})
 QUERY = (
     "database__query",
     {"sql": "SELECT count(*) AS number FROM harbour.services", "max_rows": 1},
 )
-NETWORK = "bulkhead_retriever-llm"
+NETWORK = f"{project(variables())}_retriever-llm"
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 from compose_rules import ONE_SHOTS
 from compose_stack import Stack
 
+from compose_project import project, variables
 from sandbox.check import check
 from sandbox.scorecard import Finding, Verdict
 from sandbox_check import EXPECTED_OPEN
@@ -21,7 +22,7 @@ NEEDS_TOOLS = {"fork bomb", "user namespace"}
 @pytest.fixture(scope="module")
 def findings(stack: Stack) -> list[Finding]:
     stack.until(lambda: stack.api.get("/readyz").status_code == 200, 120)
-    return check("bulkhead")
+    return check(project(variables()))
 
 
 def test_every_wall_holds_and_every_look_finds_the_probe_without_walls(

@@ -31,7 +31,8 @@ class Mount:
 def defaults() -> dict[str, str]:
     """The variables of `.env`."""
     lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    written = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {"COMPOSE_PROJECT_NAME": "clone"} | written
 
 
 def rendered(environment: Mapping[str, str] | None = None) -> Json:

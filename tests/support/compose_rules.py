@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from compose_file import Json, environment, mounts, names, networks, published, services
 
 FETCHERS = {"models-cpu", "models-vllm-cpu", "models-gpu"}
-ONE_SHOTS = {"secrets", "examples", "sample-database"} | FETCHERS
+ONE_SHOTS = {"configuration", "secrets", "examples", "sample-database"} | FETCHERS
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 # Compiles kernels at start.
 EXEC_TMPFS = {("llm-vllm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}
 OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}}
 PUBLISHED = {"ingress"}
-NO_NETWORK = {"secrets", "mcp-filesystem", "parser"}
+NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser"}
 GROUPS = {"retriever": ["10006", "10010"]}  # whose sockets the two below are
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
 SOCKETS = {  # who listens, who calls
@@ -48,8 +48,8 @@ def _image(name: str, service: Json) -> Iterator[str]:
     if build is None and not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image):
         yield f"image {image!r} has no tag with a digest"
     if build is not None:
-        if not image.startswith("bulkhead/"):
-            yield f"what is built here is called bulkhead/…, not {image!r}"
+        if not re.fullmatch(r"bulkhead/[a-z-]+:[-_a-z0-9]+", image):
+            yield f"what is built here is called bulkhead/…:PROJECT, not {image!r}"
         base = build.get("args", {}).get("PYTHON_IMAGE", "")
         if not re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", base):
             yield f"base image {base!r} has no tag with a digest"
@@ -105,6 +105,8 @@ def _files(name: str, service: Json) -> Iterator[str]:
                 yield f"can replace the socket in {mount.source}"
         if mount.source == "secret-masters" and name != "secrets":
             yield "sees the masters of all secrets"
+        if mount.source == "configuration" and not mount.read_only and name != mount.source:
+            yield "can write what others are told"
         if mount.source == "models" and not (mount.read_only or name.startswith("models-")):
             yield "can write models"
 

@@ -12,5 +12,5 @@ if [[ ! -d $cluster ]]; then
   echo 'host all all samenet scram-sha-256' >>"$cluster.new/pg_hba.conf"
   mv "$cluster.new" "$cluster"
 fi
-exec postgres -D "$cluster" -c config_file=/etc/postgresql/bulkhead.conf \
+exec postgres -D "$cluster" -c config_file=/etc/bulkhead/postgres/postgresql.conf \
   -c hba_file="$cluster/pg_hba.conf" -c ident_file="$cluster/pg_ident.conf"

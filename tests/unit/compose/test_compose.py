@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from compose_file import ROOT, Json, defaults, environment, mounts, rendered, services
 from compose_rules import violations
 
+from compose_project import project
 from embedded import parts
 from fetcher.catalogue import CATALOGUE
 
@@ -80,6 +82,8 @@ BREAKS: list[tuple[str, Break, str]] = [
         lambda s: s["volumes"].append("mcp-filesystem-socket:/s:nocopy"),
         "can replace the socket",
     ),
+    ("tempo", lambda s: s["volumes"].append("configuration:/x:nocopy"), "what others are told"),
+    ("retriever", lambda s: s.update(image="bulkhead/retriever"), "bulkhead/…:PROJECT"),
     ("qdrant", lambda s: s.update(depends_on=["secrets"]), "without conditions"),
     (
         "qdrant",
@@ -146,6 +150,7 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
 
     assert sorted(started) == [
         "alertmanager",
+        "configuration",
         "embedding",
         "examples",
         "grafana",
@@ -188,7 +193,9 @@ def test_one_setting_chooses_the_model_for_fetcher_and_server() -> None:
         assert told.get("FETCHER_LLM_GGUF") == ("some-q4.gguf" if profile == "cpu" else None)
     for name in ("llm-vllm-cpu", "llm-gpu"):
         command = config[name]["command"]
-        assert command == ["--config", "/etc/vllm.yaml", "--served-model-name", "some/model"]
+        kind = "gpu" if name == "llm-gpu" else "cpu"
+        told = ["--config", f"/etc/bulkhead/vllm/{kind}.yaml", "--served-model-name", "some/model"]
+        assert command == told
     assert environment(config["llm-cpu"])["LLM_ALIAS"] == "some/model"
 
 
@@ -235,6 +242,54 @@ def test_what_a_clone_brings_into_an_image_can_be_read_by_its_user() -> None:
         if brought is not None:
             opened = re.search(r"chmod -R a\+rX /app", text[brought.end() :])
             assert opened is not None, dockerfile
+
+
+def test_two_clones_share_no_project_and_no_image() -> None:
+    assert "name" not in rendered()  # Compose takes the folder's, or COMPOSE_PROJECT_NAME
+    one, other = (
+        {service["image"] for service in services(rendered({"COMPOSE_PROJECT_NAME": name})).values()
+         if "build" in service}
+        for name in ("one", "other")
+    )  # fmt: skip
+    assert one and not one & other
+
+
+def test_the_scripts_name_the_project_as_compose_does(tmp_path: Path) -> None:
+    for folder, name in (("bulkhead", "bulkhead"), ("_My Clone.2", "myclone2"), ("b-1_x", "b-1_x")):
+        assert project({}, tmp_path / folder) == name
+    assert project({"COMPOSE_PROJECT_NAME": "mine"}, tmp_path / "bulkhead") == "mine"
+
+
+def test_no_file_of_the_clone_is_mounted() -> None:
+    """A clone made under umask 077 has files that no container's user may read."""
+    config = rendered()
+    own = [*config["configs"].values(), *config["secrets"].values()]
+    assert {one["file"] for one in own} == {"/dev/null"}  # but what a person names
+    wanted = {
+        name for name, service in services(config).items()
+        if any(mount.source == "configuration" for mount in mounts(service))
+    }  # fmt: skip
+    assert wanted == {
+        "configuration", "llm-vllm-cpu", "llm-gpu", "postgres", "otel-collector", "prometheus",
+        "alertmanager", "tempo", "grafana",
+    }  # fmt: skip
+    for name in wanted - {"configuration"}:
+        condition = services(config)[name]["depends_on"]["configuration"]["condition"]
+        assert condition == "service_completed_successfully"
+
+
+def test_what_is_read_of_the_configuration_is_brought_there() -> None:
+    """Each path below /etc/bulkhead that compose.yaml names is a file or folder that is copied."""
+    dockerfile = (ROOT / "services/configuration/Dockerfile").read_text(encoding="utf-8")
+    laid = {
+        target.removeprefix("/app").strip("/"): ROOT / source
+        for source, target in re.findall(r"^COPY (\S+) (/app\S*)$", dockerfile, re.MULTILINE)
+    }
+    named = re.findall(r"/etc/bulkhead/([\w./-]+)", json.dumps(rendered()))
+    assert len(named) == 8
+    for path in named:
+        first, _, rest = path.partition("/")
+        assert (laid[first] / rest if first in laid else laid[""] / path).exists(), path
 
 
 def test_every_image_is_built_from_a_lock_and_runs_without_an_installer() -> None:
