@@ -93,6 +93,7 @@ def run(
     outcome: Outcome | None = None
     try:
         kept = state()
+        keep_private(kept.logs)  # and all that is made from here on, by the parts too
         wanted = parts(kept)
         watcher: Part | None = None
         if observe:
@@ -100,12 +101,12 @@ def run(
             watcher = prometheus(kept, wanted)
         if watcher is not None:
             wanted.append(watcher)
-        keep_private(kept.logs)  # and what the parts make
         if kept.key.exists():
             kept.folder.chmod(0o700)  # releases before let PostgreSQL's user in
         preflight.check(wanted, kept)
         if any(part.name == "llm" for part in wanted):
             models.bring()
+            preflight.ensure_key(kept.llm_key, prefix="")
         key = preflight.ensure_key(kept.key)
         tools.prepare(kept)
         logs = kept.logs.relative_to(ROOT) if kept.logs.is_relative_to(ROOT) else kept.logs

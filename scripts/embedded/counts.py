@@ -32,7 +32,7 @@ class Counts:
             if not part.health:  # it speaks no HTTP
                 continue
             try:
-                series.update(_scraped(part.url))
+                series.update(_scraped(part))
             except (httpx.HTTPError, ValueError):
                 silent.append(part.name)
         return cls(series, time.monotonic(), silent)
@@ -83,8 +83,10 @@ class Counts:
                 yield told, value
 
 
-def _scraped(url: str) -> Iterator[tuple[tuple[str, _LABEL], float]]:
-    page = httpx.get(f"{url}/metrics", timeout=5, trust_env=False).raise_for_status().text
+def _scraped(part: Part) -> Iterator[tuple[tuple[str, _LABEL], float]]:
+    url = part.url
+    reply = httpx.get(f"{url}/metrics", headers=part.headers(), timeout=5, trust_env=False)
+    page = reply.raise_for_status().text
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             # Whose series it is: two services may count the same.

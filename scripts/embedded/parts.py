@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulkhead.proxies import spare
+from bulkhead.settings import read_secret
 from embedded.address import LOOPBACK, Address, address_of
 from embedded.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LONGEST_SOCKETS = 85  # bytes: with the socket's name, what every system allows
 
+LLM_KEY = "LLM_API_KEY_FILE"
 # The catalogue of the fetcher knows it (services/fetcher); compose.yaml has the same.
 MODEL = "qwen2.5-coder-0.5b-instruct"
 
@@ -28,6 +30,11 @@ class State:
     def key(self) -> Path:
         """The admin's API key."""
         return self.folder / "api-key"
+
+    @property
+    def llm_key(self) -> Path:
+        """The key that the model server asks for."""
+        return self.folder / "llm-key"
 
     @property
     def logs(self) -> Path:
@@ -92,6 +99,12 @@ class Part:
     def url(self) -> str:
         """Where its neighbours reach it."""
         return self.address.url
+
+    def headers(self) -> dict[str, str]:
+        """What `/metrics` wants to hear; the model server asks for its key there too."""
+        if self.name != "llm":
+            return {}
+        return {"authorization": f"Bearer {read_secret(Path(self.environment[LLM_KEY]))}"}
 
 
 def state(environment: Mapping[str, str] = os.environ) -> State:
@@ -168,6 +181,9 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     }
     own_model = bool(environment.get("LLM_MODEL_PATH"))
     told = {**addresses, **({} if own_model else fetched), **environment, **ties}
+    if "RETRIEVER_LLM_URL" not in environment:
+        key = environment.get(LLM_KEY) or str(kept.llm_key)
+        told |= {LLM_KEY: key, "RETRIEVER_LLM_API_KEY_FILE": key}
     spare(told, *(one.host for one in (llm, embedding, retriever, filesystem, database)))
 
     def part(name: str, module: str, address: Address, health: str) -> Part:

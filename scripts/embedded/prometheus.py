@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from embedded.address import LOOPBACK, Address, address_of
-from embedded.parts import ROOT, Part, State
+from embedded.parts import LLM_KEY, ROOT, Part, State
 
 _CONFIG = ROOT / "observability/prometheus/embedded.yml"
 
@@ -27,8 +27,13 @@ def prometheus(
     addresses = {part.name: part.address for part in scraped} | {"prometheus": own}
     config = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
     config["rule_files"] = [str(_CONFIG.parent / pattern) for pattern in config["rule_files"]]
+    keys = {
+        part.name: {"authorization": {"credentials_file": part.environment[LLM_KEY]}}
+        for part in scraped
+        if part.name == "llm"
+    }
     config["scrape_configs"] = [
-        {**job, "static_configs": [{"targets": [addresses[name].reached]}]}
+        {**job, **keys.get(name, {}), "static_configs": [{"targets": [addresses[name].reached]}]}
         for job in config["scrape_configs"]
         if (name := job["job_name"].rpartition("/")[2]) in addresses
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bulkhead.proxies import spare
 from embedded.address import address_of
-from embedded.parts import Part, State, retriever_url
+from embedded.parts import LLM_KEY, Part, State, retriever_url
 from embedded.preflight import ensure_key
 
 
@@ -26,5 +26,8 @@ def quality(kept: State, environment: Mapping[str, str] = os.environ) -> Part:
         "QUALITY_TOKEN_FILE": str(token),
         "PYTHONUNBUFFERED": "1",
     }
+    if "QUALITY_LLM_URL" not in environment and "RETRIEVER_LLM_URL" not in environment:
+        told["QUALITY_LLM_URL"] = f"{address_of(environment, 'LLM', 8000).url}/v1"
+        told["QUALITY_LLM_API_KEY_FILE"] = environment.get(LLM_KEY) or str(kept.llm_key)
     spare(told, own.host, address_of(environment, "RETRIEVER", 8080).host)
     return Part("quality", (sys.executable, "-m", "quality"), own, "/healthz", told)

@@ -2,7 +2,7 @@
 
     python -m evaluation.evaluators --data ../shared/data/squad
     python -m evaluation.evaluators --data ../shared/data/squad --count 40 \\
-        --judge http://127.0.0.1:8000/v1
+        --judge http://127.0.0.1:8000/v1 --judge-key-file .data/llm-key
     python -m evaluation.evaluators --data ../shared/data/squad --detector hhem --weights DIR
 
 The lexical check always runs. A judge needs a model server, a detector its weights.
@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bulkhead.settings import read_secret
 from evaluation.auroc import auroc
 from evaluation.beir import load
 from evaluation.bootstrap import estimate
@@ -105,6 +106,7 @@ def main(
     count: Annotated[int, typer.Option(min=1, help="Questions to make claims from.")] = 500,
     seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
     judge: Annotated[str, typer.Option(help="Address of a model server, ending in /v1.")] = "",
+    judge_key_file: Annotated[Path | None, typer.Option(help="Its key, as .data/llm-key.")] = None,
     detector: Annotated[DetectorKind | None, typer.Option(help="An encoder to measure.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder of the detector.")] = Path(),
 ) -> None:
@@ -119,8 +121,9 @@ def main(
             evaluator = DetectorEvaluator(detector, model, THRESHOLD)
             console.print(await measure(detector, evaluator, made))
         if judge:
+            key = read_secret(judge_key_file) if judge_key_file else "none"
             async with httpx.AsyncClient() as http:
-                console.print(await measure("judge", Judge(http, judge, "none", timeout=300), made))
+                console.print(await measure("judge", Judge(http, judge, key, timeout=300), made))
 
     try:
         asyncio.run(run())

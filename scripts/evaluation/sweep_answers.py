@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from bulkhead.settings import read_secret
 from evaluation import answers as answering
 from evaluation.beir import Dataset, load
 from evaluation.bootstrap import Estimate, estimate
@@ -267,13 +268,13 @@ def prompts_command(
     url: Url = ADDRESS,
     key_file: KeyFile = KEY_FILE,
     llm_url: Annotated[str, typer.Option(help="The model server.")] = "http://127.0.0.1:8000/v1",
+    llm_key_file: Annotated[Path | None, typer.Option(help="Its key, as .data/llm-key.")] = None,
 ) -> None:
     """How often the answer holds gold, by layout of the prompt, order and number of chunks."""
     dataset = load(data)
     asked = answering.answerable(dataset, questions, 0)
-    model = ChatOpenAI(
-        model="any", base_url=llm_url, api_key=SecretStr("none"), temperature=0, timeout=300
-    )
+    key = SecretStr(read_secret(llm_key_file) if llm_key_file else "none")
+    model = ChatOpenAI(model="any", base_url=llm_url, api_key=key, temperature=0, timeout=300)
     rows = _run(url, key_file, dataset, lambda client: prompts(client, model, asked))
     _show(("prompt", "order", "chunks", "holds gold", "more than the first", "tokens"), rows)
 

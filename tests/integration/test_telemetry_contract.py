@@ -85,9 +85,9 @@ class Observed:
         return query(self.prometheus, expr)
 
 
-def scraped(services: list[Part]) -> list[str]:
-    """The addresses of those that have `/metrics`: all but PostgreSQL."""
-    return [part.url for part in services if part.health]
+def scraped(services: list[Part]) -> list[Part]:
+    """Those that have `/metrics`: all but PostgreSQL."""
+    return [part for part in services if part.health]
 
 
 def hurried(config: Path, folder: Path) -> None:
@@ -210,7 +210,10 @@ def observed() -> Iterator[Observed]:
         url = by_name["retriever"].url
         api = exits.enter_context(Api(base_url=url, headers=key, timeout=60))
         ids = drive(api, processes, watcher.url)
-        pages = [httpx.get(f"{url}/metrics", timeout=60).text for url in scraped(services)]
+        pages = [
+            httpx.get(f"{part.url}/metrics", headers=part.headers(), timeout=60).text
+            for part in scraped(services)
+        ]
         yield Observed(api, received, watcher.url, pages, *ids)
 
 

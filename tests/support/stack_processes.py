@@ -23,6 +23,7 @@ def state(folder: Path) -> State:
     kept.logs.mkdir(parents=True)
     kept.key.write_text(KEY + "\n")
     kept.key.chmod(0o600)
+    kept.llm_key.write_text("the-model-server's-key\n")
     return kept
 
 

@@ -38,6 +38,8 @@ def parameters(settings: LLMSettings) -> xllamacpp.CommonParams:
     # llama.cpp lets every web page call it. No page has business here.
     params.cors_origins = ""
     params.cors_credentials = False
+    # And a page needs no leave to post `text/plain`, which llama.cpp takes for JSON.
+    params.api_keys = [key] if (key := settings.api_key) else []
     params.cache_ram_mib = settings.prompt_cache_mib
     params.endpoint_metrics = True
     params.ui = False
@@ -45,8 +47,8 @@ def parameters(settings: LLMSettings) -> xllamacpp.CommonParams:
 
 
 def check(settings: LLMSettings) -> None:
-    """Raise `OSError`, in words, when the port is taken or the model is not there."""
-    _ = settings.model
+    """Raise `OSError`, in words, when the port is taken, or the model or the key is not there."""
+    _ = settings.model, settings.api_key
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         with socket.create_server((settings.host, settings.port), family=family):

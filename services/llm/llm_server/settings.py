@@ -29,9 +29,27 @@ class LLMSettings(BaseSettings):
         description="Threads that read a prompt, and one more than write; by default the cores "
         "that the system lets it use.",
     )
+    api_key_file: Path | None = Field(
+        None,
+        description="File with the key that whoever asks must send, as a bearer token; none: anyone"
+        " may ask. `/health` needs none.",
+    )
     prompt_cache_mib: int = Field(
         256, ge=0, description="Memory for the states of earlier prompts, in MiB."
     )
+
+    @property
+    def api_key(self) -> str:
+        """The key; empty where none is asked for. Raises `OSError` where the file has none."""
+        if self.api_key_file is None:
+            return ""
+        try:
+            key = self.api_key_file.read_text(encoding="ascii").strip()
+        except UnicodeDecodeError:
+            key = ""
+        if not key or "," in key:
+            raise OSError(f"the key file {self.api_key_file.name} holds no key")
+        return key
 
     @property
     def model(self) -> Path:

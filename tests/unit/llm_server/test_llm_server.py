@@ -24,12 +24,15 @@ MODEL = {"LLM_MODEL_PATH": str(quick_model()), "LLM_ALIAS": ""}
 NAME = quick_model().stem
 
 
+KEY = "the-model-server's-key"
+
+
 @contextmanager
-def running() -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def running(**told: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "llm_server"],
-        env=os.environ | MODEL | {"LLM_PORT": str(port), "LLM_CONTEXT_TOKENS": "512"},
+        env=os.environ | MODEL | {"LLM_PORT": str(port), "LLM_CONTEXT_TOKENS": "512"} | told,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -102,6 +105,24 @@ def test_no_web_page_may_call_it(server: httpx.Client) -> None:
     assert "access-control-allow-credentials" not in reply.headers
 
 
+def test_without_its_key_it_answers_nobody_and_no_web_page_can_send_it(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY + "\n")
+    body = b'{"messages": [{"role": "user", "content": "Hi."}], "max_tokens": 1}'
+    with running(LLM_API_KEY_FILE=str(tmp_path / "key")) as (_, http):
+        for path in ("/v1/chat/completions", "/completion", "/v1/completions", "/tokenize"):
+            for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
+                for sent in ({}, {"authorization": "Bearer other"}):
+                    headers = {"content-type": kind, "origin": "http://page.example", **sent}
+                    reply = http.post(path, content=body, headers=headers)
+                    assert reply.status_code == 401, (path, headers)
+        for path in ("/metrics", "/slots", "/props"):
+            assert http.get(path).status_code == 401, path
+        assert metric(http, "tokens_predicted_total", KEY) == 0
+        http.headers["authorization"] = f"Bearer {KEY}"
+        assert chat(http, "Hi.", max_tokens=1).status_code == 200
+        assert metric(http, "tokens_predicted_total", KEY) > 0
+
+
 def test_a_client_that_leaves_ends_its_generation(server: httpx.Client) -> None:
     body = {
         "messages": [{"role": "user", "content": "Tell a story."}],
@@ -118,8 +139,9 @@ def test_a_client_that_leaves_ends_its_generation(server: httpx.Client) -> None:
     assert generated(server) - before < 400  # it did not go on to its end
 
 
-def metric(http: httpx.Client, name: str) -> float:
-    lines = http.get("/metrics").text.splitlines()
+def metric(http: httpx.Client, name: str, key: str = "") -> float:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    lines = http.get("/metrics", headers=headers).text.splitlines()
     return float(next(line for line in lines if line.startswith(f"llamacpp:{name} ")).split()[1])
 
 
@@ -156,6 +178,13 @@ def test_a_model_that_is_not_there_is_one_clear_line() -> None:
     assert refusal({"LLM_MODEL_PATH": "/nowhere/model.gguf"}) == (
         "llm: there is no model model.gguf in GGUF form\n"
     )
+
+
+def test_a_key_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    said = refusal({"LLM_API_KEY_FILE": str(tmp_path / "empty")})
+    assert said == "llm: the key file empty holds no key\n"
+    assert "No such file" in refusal({"LLM_API_KEY_FILE": str(tmp_path / "none")})
 
 
 def test_a_setting_that_cannot_be_is_named() -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,6 +293,26 @@ def test_hosts_of_the_environment_reach_every_part_that_needs_them(tmp_path: Pat
     servers = json.loads(told["RETRIEVER_TOOL_SERVERS"])
     assert servers["database"]["url"] == "http://127.0.0.2:8091/mcp"
     assert servers["filesystem"]["url"] == "http://127.0.0.1:8090/mcp"
+
+
+def test_the_model_server_s_key_reaches_whoever_asks_it_and_no_other_server(tmp_path: Path) -> None:
+    kept = State(tmp_path)
+    file = str(kept.llm_key)
+
+    def told(given: dict[str, str]) -> dict[str, Mapping[str, str]]:
+        parts_of = [*parts(kept, given), quality(kept, given)]
+        return {part.name: part.environment for part in parts_of}
+
+    by_name = told({})
+    assert by_name["llm"]["LLM_API_KEY_FILE"] == file
+    assert by_name["retriever"]["RETRIEVER_LLM_API_KEY_FILE"] == file
+    assert by_name["quality"]["QUALITY_LLM_API_KEY_FILE"] == file
+
+    elsewhere = told({"RETRIEVER_LLM_URL": "http://model.example/v1"})
+    assert "RETRIEVER_LLM_API_KEY_FILE" not in elsewhere["retriever"]
+    assert "QUALITY_LLM_API_KEY_FILE" not in elsewhere["quality"]
+    judged = told({"QUALITY_LLM_URL": "http://judge.example/v1"})
+    assert "QUALITY_LLM_API_KEY_FILE" not in judged["quality"]
 
 
 def test_a_taken_port_is_named_with_the_process_that_has_it(tmp_path: Path) -> None:
