@@ -176,7 +176,7 @@ def test_without_embedding_search_goes_on_by_words_and_says_so(
     assert found["results"][0]["scores"]["dense"] is None
     dense = filled.post("/v1/search", json={"query": "soup", "mode": "dense"})
     assert (dense.status_code, dense.json()["error"]["part"]) == (503, "embedding")
-    ready = filled.get("/readyz").json()
+    ready = filled.until_ready(lambda one: one["status"] == "degraded").json()
     assert (ready["status"], ready["parts"]["embedding"]["state"]) == ("degraded", "down")
 
 

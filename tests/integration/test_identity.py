@@ -281,7 +281,7 @@ def test_a_log_that_cannot_be_written_stops_changes_and_is_told(
         assert (refused.status_code, refused.json()["error"]["part"]) == (503, "audit")
         assert api.post("/v1/keys", json={"tenant": "t", "role": "reader"}).status_code == 503
         assert api.get("/v1/documents").status_code == 200
-        readiness = api.get("/readyz").json()
+        readiness = api.until_ready(lambda one: one["status"] == "degraded").json()
         assert (readiness["status"], readiness["parts"]["audit"]["state"]) == ("degraded", "down")
         assert "/" not in readiness["parts"]["audit"]["detail"]
         monkeypatch.setattr(AuditLog, "_commit", working)

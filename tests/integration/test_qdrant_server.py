@@ -58,7 +58,7 @@ def test_with_a_stopped_server_every_call_that_needs_it_is_503_and_names_it(
         error = reply.json()["error"]
         assert (error["type"], error["part"]) == ("unavailable", "qdrant")
         assert error["message"] == "Qdrant does not answer"
-    ready = api.get("/readyz")
+    ready = api.until_ready(lambda one: one["status"] == "unavailable")
     assert ready.status_code == 503
     assert ready.json()["parts"]["qdrant"]["detail"] == "Qdrant does not answer"
     assert api.get("/v1/documents").status_code == 200
@@ -102,7 +102,7 @@ def test_a_full_disk_is_waited_for_in_words_and_no_document_is_given_up(
     waiting = until(api, lambda one: one["waiting"] is not None, f"/v1/jobs/{job['id']}")
     assert waiting["waiting"] == "the index's disk is full"
     assert waiting["counts"]["failed"] == 0 and waiting["counts"]["pending"] == 20
-    ready = api.get("/readyz")
+    ready = api.until_ready(lambda one: one["status"] == "degraded")
     assert ready.status_code == 200 and ready.json()["status"] == "degraded"
     assert ready.json()["parts"]["writes"]["detail"] == "the index's disk is full"
     assert ready.json()["parts"]["qdrant"]["state"] == "up"

@@ -173,7 +173,7 @@ def test_answers_are_as_good_without_the_quality_service(filled: Api, llm: Scrip
     llm.say(ANSWER)
     assert filled.ask(QUESTION).status_code == 200
     until(lambda: recorded.total("rag.evaluation.dropped", rag_stage="send") == 1)
-    assert filled.get("/readyz").json()["status"] == "ready"
+    filled.until_ready(lambda one: one["status"] == "ready")
 
 
 def test_a_retriever_that_goes_away_is_counted_as_errors_and_makes_it_degraded(

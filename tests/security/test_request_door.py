@@ -5,7 +5,9 @@ import logging
 import re
 import secrets
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -28,6 +30,17 @@ BEARER = f"Bearer {KEY}"
 def anyone(api: Api) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=api.base_url, timeout=60) as anyone:
         yield anyone
+
+
+def test_many_who_ask_whether_it_is_ready_cost_its_neighbours_one_question_a_second(
+    api: Api, llm: ScriptedLLM
+) -> None:
+    asked, began = llm.listed, time.monotonic()
+    with ThreadPoolExecutor(20) as pool:
+        url = f"{api.base_url}/readyz"
+        replies = list(pool.map(lambda _: httpx.get(url, timeout=60), range(300)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert 0 < llm.listed - asked <= 2 + (time.monotonic() - began)
 
 
 @pytest.fixture

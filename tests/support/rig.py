@@ -76,6 +76,13 @@ class Api(httpx.Client):
         job: dict[str, Any] = self.get(f"/v1/jobs/{job_id}").json()
         return job
 
+    def until_ready(self, wanted: Callable[[dict[str, Any]], bool]) -> httpx.Response:
+        """`/readyz` as soon as it is as wanted: an answer holds for a second."""
+        deadline = time.monotonic() + 60
+        while not wanted((reply := self.get("/readyz")).json()):
+            assert time.monotonic() < deadline, reply.text
+        return reply
+
     def ask(self, question: str, **fields: Any) -> httpx.Response:
         """One question, without a stream."""
         body = {"messages": [{"role": "user", "content": question}], **fields}

@@ -45,6 +45,8 @@ class ScriptedLLM:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         """Those of each request for an answer."""
+        self.listed = 0
+        """How often its models were asked for."""
         self.began = threading.Event()
         self.cancelled = threading.Event()
         self.app = FastAPI()
@@ -62,6 +64,7 @@ class ScriptedLLM:
         self.words = _pieces(text)
 
     async def _models(self) -> dict[str, Any]:
+        self.listed += 1
         model = {"id": "scripted", "object": "model", "max_model_len": CONTEXT_TOKENS}
         return {"object": "list", "data": [model]}
 

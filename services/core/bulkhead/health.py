@@ -8,6 +8,9 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+READY_SECONDS = 1.0
+"""How long an answer of `/readyz` holds where neighbours are asked: once, however many ask."""
+
 
 class Part(BaseModel):
     """One thing the service leans on."""

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from bulkhead.app import create_app
-from bulkhead.health import Readiness
+from bulkhead.health import READY_SECONDS, Readiness, kept
 from retriever.api import (
     approvals,
     chat,
@@ -78,7 +78,7 @@ def create(settings: RetrieverSettings) -> FastAPI:
                 approvals,
             )
         ],
-        ready=ready,
+        ready=kept(ready, READY_SECONDS),
         lifespan=lifespan,
         middleware=[
             *_hosts(settings),
