@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from ingress.line import Line
+
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 5.0
 _UNREAD_SECONDS = 60.0
@@ -48,13 +50,15 @@ class Relay:
     def __init__(self, route: Route, most: int) -> None:
         """`most` bounds the connections that are open at once.
 
-        For one more the oldest is closed that has not sent a byte yet; where all have, it is the
-        new one, unread.
+        For one more the one is closed that is owed no answer, for the longest time: its request's
+        head is not whole yet, or it was answered and asks nothing more. Where all are owed one, it
+        is the new one, unread.
         """
         self._route = route
         self._most = most
         self._open: set[asyncio.Task[None]] = set()
-        self._silent: dict[asyncio.Task[None], None] = {}
+        self._idle: dict[asyncio.Task[None], None] = {}
+        """Those that are owed no answer, the longest first."""
 
     async def start(self, host: str) -> asyncio.Server:
         """Listen at `host`."""
@@ -70,23 +74,42 @@ class Relay:
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= self._most:
-            if not self._silent:
+            if not self._idle:
                 writer.close()
                 return
-            oldest = next(iter(self._silent))
+            oldest = next(iter(self._idle))
             self._ended(oldest)
             oldest.cancel()
         task = asyncio.create_task(self._relay(reader, writer))
         self._open.add(task)
-        self._silent[task] = None
+        self._idle[task] = None
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._open.discard(task)
-        self._silent.pop(task, None)
+        self._idle.pop(task, None)
+
+    def _asked(self, task: asyncio.Task[None], line: Line, chunk: bytes) -> None:
+        line.asked(chunk)
+        if line.owed:
+            self._idle.pop(task, None)
+        elif line.answered:  # before that it gains nothing by saying a little
+            self._last(task)
+
+    def _told(self, task: asyncio.Task[None], line: Line, _: bytes) -> None:
+        line.told()
+        self._last(task)
+
+    def _last(self, task: asyncio.Task[None]) -> None:
+        if task in self._open:
+            self._idle.pop(task, None)
+            self._idle[task] = None
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far: asyncio.StreamWriter | None = None
+        task = asyncio.current_task()
+        assert task is not None
+        line = Line(task.cancel)
         try:
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
@@ -97,9 +120,8 @@ class Relay:
                 await self._refuse(writer)
                 return
             async with asyncio.TaskGroup() as both:
-                heard = partial(self._silent.pop, asyncio.current_task(), None)
-                asking = both.create_task(_pump(reader, far, heard))
-                await _pump(answers, writer)
+                asking = both.create_task(_pump(reader, far, partial(self._asked, task, line)))
+                await _pump(answers, writer, partial(self._told, task, line))
                 asking.cancel()
             async with asyncio.timeout(_UNREAD_SECONDS):
                 writer.close()
@@ -107,6 +129,7 @@ class Relay:
         except* (OSError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()  # either side left, or reads nothing, or the process ends
         finally:
+            line.close()
             for end in (writer, far):
                 if end is not None:
                     end.close()
@@ -122,14 +145,14 @@ class Relay:
 async def _pump(
     source: asyncio.StreamReader,
     sink: asyncio.StreamWriter,
-    heard: Callable[[], object] = lambda: None,
+    heard: Callable[[bytes], object],
 ) -> None:
     """Copy until the source ends, then tell the sink so; a slow sink slows the source.
 
-    `heard` is called when something comes. Raises `TimeoutError` for a sink that takes nothing.
+    `heard` is told what comes. Raises `TimeoutError` for a sink that takes nothing.
     """
     while chunk := await source.read(_CHUNK):
-        heard()
+        heard(chunk)
         sink.write(chunk)
         async with asyncio.timeout(_UNREAD_SECONDS):
             await sink.drain()

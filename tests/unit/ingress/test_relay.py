@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from serving import free_port
@@ -81,11 +81,17 @@ async def test_a_dead_far_end_is_said_in_words_of_http() -> None:
 
 
 async def test_one_connection_too_many_is_closed_and_the_others_go_on() -> None:
-    async with relaying(echo, most=2) as (port, _):
+    asked: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def thinks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked.put(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(await reader.readexactly(1))
+
+    async with relaying(thinks, most=2) as (port, _):
         pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for reader, writer in pairs:
-            writer.write(b"x")
-            assert await asyncio.wait_for(reader.read(1), 60) == b"x"
+        for _, writer in pairs:
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(asked.get(), 60)
 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await asyncio.wait_for(reader.read(1), 60) == b""
@@ -111,22 +117,109 @@ async def test_silent_clients_whom_the_far_end_gave_up_hold_no_place() -> None:
             writer.close()
 
 
-async def test_a_client_that_speaks_takes_the_place_of_the_oldest_that_never_did() -> None:
-    async with relaying(echo, most=3) as (port, _):
-        reader, spoken = await asyncio.open_connection("127.0.0.1", port)
-        spoken.write(b"a")
-        assert await asyncio.wait_for(reader.read(1), 60) == b"a"
-        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
-        for _ in range(3):
-            newcomer, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"b")
-            assert await asyncio.wait_for(newcomer.read(1), 60) == b"b"
-            writer.write_eof()
-            assert await asyncio.wait_for(newcomer.read(-1), 60) == b" end"
+HEAD = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Service:
+    """Answers each request at once and keeps the connection; `/slow` waits until it may."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.asked: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await self.asked.put(head)
+                if b"/slow" in head:
+                    await self.go.wait()
+                writer.write(b"answer")
+        except (asyncio.IncompleteReadError, OSError):
             writer.close()
-        spoken.write(b"c")
-        assert await asyncio.wait_for(reader.read(1), 60) == b"c"
-        for writer in (spoken, *(one for _, one in silent)):
+
+
+async def asks(port: int, what: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(HEAD % what)
+    return reader, writer
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    return await asyncio.wait_for(reader.readexactly(6), 60)
+
+
+@pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_who_has_not_asked_a_whole_question_makes_room_for_who_has(said: bytes) -> None:
+    service = Service()
+    async with relaying(service, most=3) as (port, _):
+        owed, spoken = await asks(port, b"slow")
+        await asyncio.wait_for(service.asked.get(), 60)
+        half = []
+        for _ in range(3):
+            for _ in range(20):
+                half.append(await asyncio.open_connection("127.0.0.1", port))
+                half[-1][1].write(said)
+            reader, writer = await asks(port)
+            assert await answer(reader) == b"answer"
+            writer.close()
+        service.go.set()
+        assert await answer(owed) == b"answer"
+        for writer in (spoken, *(one for _, one in half)):
+            writer.close()
+
+
+async def test_who_was_answered_and_asks_no_more_makes_room_the_longest_silent_first() -> None:
+    service = Service()
+    async with relaying(service, most=3) as (port, _):
+        kept = [await asks(port) for _ in range(3)]
+        for reader, _ in kept:
+            assert await answer(reader) == b"answer"
+        kept[0][1].write(HEAD % b"")
+        assert await answer(kept[0][0]) == b"answer"
+        newcomer = await asks(port)
+        assert await answer(newcomer[0]) == b"answer"
+        assert await asyncio.wait_for(kept[1][0].read(), 60) == b""
+        for reader, writer in (kept[0], kept[2], newcomer):
+            writer.write(HEAD % b"")
+            assert await answer(reader) == b"answer"
+            writer.close()
+        kept[1][1].close()
+
+
+async def test_a_head_that_drips_in_is_cut_and_who_waits_for_an_answer_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ingress.line.HEAD_SECONDS", 1.0)
+    service = Service()
+    async with relaying(service) as (port, _):
+        owed, spoken = await asks(port, b"slow")
+        await asyncio.wait_for(service.asked.get(), 60)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def drip() -> None:
+            while True:
+                writer.write(b"G")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        dripping.cancel()
+        service.go.set()
+        assert await answer(owed) == b"answer"
+        for one in (spoken, writer):
+            one.close()
+
+
+async def test_where_neither_side_says_a_word_for_minutes_the_connection_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ingress.line.SILENT_SECONDS", 0.2)
+    async with relaying(Service()) as (port, _):
+        for what in (b"slow", b""):
+            reader, writer = await asks(port, what)
+            assert await asyncio.wait_for(reader.read(), 60) == (b"answer" if what == b"" else b"")
             writer.close()
 
 
