@@ -32,6 +32,7 @@ from bulkhead.errors import (
 from bulkhead.health import Readiness, health_router
 from bulkhead.logs import configure_logging, request_id
 from bulkhead.middleware import RequestContext
+from bulkhead.open_files import raise_limit
 from bulkhead.protocol import bounded_protocol
 from bulkhead.proxies import spare
 from bulkhead.settings import CommonSettings, ServiceSettings
@@ -113,6 +114,9 @@ def serve(
     """
     spare()
     configure_logging(settings.log_level)
+    # Half for connections: whoever makes more of them leaves files for the rest, and one that asks
+    # nothing gives way to one that does.
+    options = {"limit_concurrency": raise_limit() // 2} | options
     configure(app, app.state.name, TelemetrySettings())
     server = _Server(server_config(app, settings, **options))
     reasons: list[str] = []
