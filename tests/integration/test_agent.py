@@ -1,6 +1,7 @@
 """Questions with tools, over HTTP: every step told, every result cited, every failure survived."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scripted_llm import ScriptedLLM, Turn
 
 from bulkhead.audit import read_head
 from bulkhead.chain import verify
+from retriever.answer import ground
 from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
@@ -389,6 +391,26 @@ def test_a_slow_tool_is_given_up_and_the_answer_says_so(
     assert desk.cancelled.wait(60)
 
 
+def test_a_long_result_is_taken_apart_beside_the_event_loop(
+    filled: Api, llm: ScriptedLLM, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, str] = {}
+    real = ground._passages
+
+    def noted(text: str, language: str) -> Any:
+        threads[text] = threading.current_thread().name
+        return real(text, language)
+
+    monkeypatch.setattr(ground, "_passages", noted)
+    desk.notes["long"] = "The crane is closed on Friday. " + "Harbourmasters schedules. " * 600
+    llm.play(Turn(calls=[call("read_note", name="long")]), Turn("The crane is closed on Friday."))
+    reply = asked(filled)
+    assert outcomes(reply) == [("read_note", "done")]
+    assert reply["citations"][-1]["tool"] is not None
+    (taken,) = (name for text, name in threads.items() if len(text) > 15_000)
+    assert taken.startswith("asyncio_")
+
+
 def test_a_client_that_leaves_ends_the_call(filled: Api, llm: ScriptedLLM, desk: Desk) -> None:
     llm.play(Turn(calls=[call("stuck")]))
     body = {"messages": [{"role": "user", "content": QUESTION}], "rag": {"tools": True}}
@@ -411,11 +433,11 @@ def test_a_server_that_is_down_at_start_is_done_without_and_used_when_it_comes(
         reply = asked(api)
         assert outcomes(reply) == [("list_notes", "error")]
         assert reply["retrieval"]["degraded"] == ["mcp-desk"]
-        ready = api.get("/readyz")
+        ready = api.until_ready(lambda one: one["status"] == "degraded")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         assert ready.json()["parts"]["mcp-desk"]["state"] == "down"
         with desk_serving(desk, folder, port):
-            assert api.get("/readyz").json()["parts"]["mcp-desk"]["state"] == "up"
+            api.until_ready(lambda one: one["parts"]["mcp-desk"]["state"] == "up")
             llm.play(Turn(calls=[call("list_notes")]), Turn("I do not know."))
             assert outcomes(asked(api)) == [("list_notes", "done")]
 

@@ -1,13 +1,22 @@
 """Bodies that are too large, too deep, or hold what cannot be sent on: each refused at the door."""
 
 import json
+import re
 import sqlite3
+import threading
 from typing import Any
+from unittest import mock
 
+import orjson
+import pytest
 from fastapi.routing import APIRoute
+from hypothesis import given
+from hypothesis import strategies as st
 from rig import SOUP, Api
 
+from bulkhead.errors import InvalidValue
 from retriever.api import approvals, chat, documents, feedback, jobs, keys, models, search
+from retriever.api import body as reading
 from retriever.api.body import JsonRoute
 from retriever.settings import RetrieverSettings
 
@@ -33,7 +42,7 @@ VALUES = {
     "-Infinity": 400,
     "1e400": 400,
     "1" * 5000: 400,
-    DEEP: 400,
+    DEEP: 422,
     "[" * 500 + "]" * 500: 422,
     "{" + ",".join(f'"{n}":[]' for n in range(70_000)) + "}": 422,
 }
@@ -120,11 +129,11 @@ def test_what_cannot_be_sent_on_is_refused_by_every_call(api: Api) -> None:
             reply = api.post(path, content=body % value, headers={"Content-Type": JSON})
             assert reply.status_code == status, (path, value[:20], reply.text[:300])
             assert told(reply)
-    for earlier in (HALF, DEEP, "NaN"):
+    for earlier, status in ((HALF, 400), (DEEP, 422), ("NaN", 400)):
         turns = f'[{{"role": "user", "content": {earlier}}}, {{"role": "user", "content": "x"}}]'
         body = f'{{"messages": {turns}}}'
         reply = api.post("/v1/chat/completions", content=body, headers={"Content-Type": JSON})
-        assert reply.status_code == 400, earlier[:20]
+        assert reply.status_code == status, earlier[:20]
     for field in ("title", "source"):
         body = f'{{"documents": [{{"text": "x", "{field}": {HALF}}}]}}'
         reply = api.post("/v1/documents", content=body, headers={"Content-Type": JSON})
@@ -147,6 +156,88 @@ def test_json_is_utf8_and_nothing_else(api: Api) -> None:
         assert reply.status_code == 200, charset
     reply = api.post("/v1/search", content=b'{"query": "\xe9"}', headers={"Content-Type": JSON})
     assert reply.status_code == 400
+
+
+FIELDS: list[tuple[bytes, bytes, int]] = [
+    (b"application/json; charset=latin-1", b"{}", 415),
+    (b"application/json; charset=utf-7", b"{}", 415),
+    (b"text/plain; charset=utf-8; charset=idna", b"{}", 415),
+    (b"application/json", b'{"a": "\xe9"}', 415),
+    (b"application/json", b'{"a": "\xc3', 415),
+    (b"application/json; charset=UTF-8", '{"a": "é"}'.encode(), 202),
+    (b"", '{"a": "é"}'.encode(), 202),
+]
+
+
+def test_a_multipart_field_is_utf8_and_a_file_is_what_it_is(api: Api) -> None:
+    def part(name: bytes, kind: bytes, content: bytes) -> bytes:
+        says = b"\r\nContent-Type: %b" % kind if kind else b""
+        return b"--b\r\nContent-Disposition: form-data; name=%b%b\r\n\r\n%b\r\n" % (
+            name, says, content,
+        )  # fmt: skip
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    for n, (kind, content, status) in enumerate(FIELDS):
+        words = f"Caf\xe9 number {n}.".encode("latin-1")
+        file = part(b'"files"; filename="%d.txt"' % n, b"text/plain; charset=latin-1", words)
+        for parts in (
+            [part(b'"metadata"', kind, content), file],
+            [file, part(b'"metadata"', kind, content)],
+        ):
+            body = b"".join([*parts, b"--b--\r\n"])
+            reply = api.post("/v1/documents", content=body, headers=headers)
+            assert reply.status_code == status, (kind, content, reply.text)
+            if status == 202:
+                assert api.finished(reply.json()["id"])["counts"]["failed"] == 0
+            else:
+                told(reply)
+    read = {api.text(one["id"]) for one in api.get("/v1/documents").json()["data"]}
+    assert read == {"Café number 5.", "Café number 6."}
+    assert {str(one["metadata"]) for one in api.get("/v1/documents").json()["data"]} == {
+        "{'a': 'é'}"
+    }
+
+
+def test_more_values_than_may_be_are_counted_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(orjson, "loads", read)
+    for value in (b"[],", b"{},", b'"a",', b'"\\"",', b'"\\\\",', b"1,", b'{"a":1},'):
+        many = b'{"documents": [' + value * 500_000 + b"1]}"
+        with pytest.raises(InvalidValue, match="at most 200,000 values"):
+            reading.parsed(many, 200_000)
+    with pytest.raises(AssertionError, match="it was read"):  # commas in a text are no values
+        reading.parsed(b'{"text": "' + b"one, [two], {three}, " * 300_000 + b'"}', 200_000)
+
+
+LEAVES = st.none() | st.booleans() | st.integers(-9, 9) | st.text('a,[{"\\é', max_size=6)
+VALUES_OF_ALL_KINDS = st.recursive(
+    LEAVES, lambda one: st.lists(one) | st.dictionaries(st.text('a,"\\', max_size=3), one)
+)
+
+
+@given(VALUES_OF_ALL_KINDS, st.integers(1, 9))
+def test_signs_are_counted_outside_of_strings_wherever_a_piece_ends(value: Any, piece: int) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+    with mock.patch.object(reading, "_PIECE", piece):
+        counted = reading._signs(text.encode(), -1)
+    assert counted == sum(map(outside.count, ",[{"))
+
+
+def test_a_large_body_of_texts_is_read_beside_the_event_loop(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def noted(text: bytes | str, most: int = reading.MOST_VALUES) -> Any:
+        threads.append(threading.current_thread().name)
+        return reading.parsed(text, most)
+
+    monkeypatch.setattr(documents, "parsed", noted)
+    assert api.ingest({"text": SOUP, "source": "soup"})["counts"]["added"] == 1
+    assert len(threads) == 1 and threads[0].startswith("asyncio_")
 
 
 def test_filters_are_bounded(api: Api) -> None:

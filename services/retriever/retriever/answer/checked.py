@@ -63,6 +63,7 @@ class CheckedStream:
         learned = step.hits()
         self._shown, self._found = once([*self._shown, *learned]), once([*self._found, *learned])
         self.evidence = self._evidence()
+        self.evidence.take_apart()
         self._stream.rest_on(self.evidence)
         self._links.allow({hit.source for hit in step.found})
         words = self.feed("\n\n") if self._speaking else ""

@@ -1,5 +1,6 @@
 """The way of a question: find, decide whether to ask, ask, cite and check while it streams."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ class Answerer:
             async for event in events:
                 if isinstance(event, Step):
                     steps.append(event)
-                    if words := checked.learn(event):
+                    if words := await asyncio.to_thread(checked.learn, event):
                         yield words
                     yield event
                     continue

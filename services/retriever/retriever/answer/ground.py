@@ -87,6 +87,10 @@ class Evidence:
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
         self._cited = list(cited)
 
+    def take_apart(self) -> None:
+        """Make the passages now, in whatever thread this is: of a long text it takes a while."""
+        _ = self._better
+
     @cached_property
     def _holding(self) -> list[_Passages]:
         return [_passages(hit.text, self._language) for hit in self._cited]

@@ -1,5 +1,6 @@
 """`/v1/documents`: hand documents in, list them, read their text, delete them."""
 
+import asyncio
 import json
 import unicodedata
 from typing import Annotated, Any, Literal
@@ -16,7 +17,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from bulkhead.auth import Principal, Role
@@ -31,6 +31,7 @@ from bulkhead.errors import (
 from retriever.api.body import parsed, refuse_charset
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
 from retriever.api.jobs import Job, shown
+from retriever.api.upload import form_of
 from retriever.index.filters import fits, read, whole
 from retriever.index.model import Deletion
 from retriever.ingest.jobs import NewItem
@@ -307,11 +308,15 @@ async def delete_document(document_id: str, principal: Writer, stack: StackDep) 
     return Response(status_code=204 if deletion is Deletion.DONE else 202)
 
 
+def _texts(body: bytes) -> list[TextDocument]:
+    return TextDocuments.model_validate(parsed(body, _MOST_VALUES)).documents
+
+
 async def _take_texts(
     body: bytes, principal: Principal, stack: Stack, items: list[NewItem]
 ) -> None:
     try:
-        documents = TextDocuments.model_validate(parsed(body, _MOST_VALUES)).documents
+        documents = await asyncio.to_thread(_texts, body)
     except json.JSONDecodeError as error:
         raise MalformedRequest("the request body is not valid JSON") from error
     except ValidationError as error:
@@ -338,7 +343,8 @@ async def _take_files(
     request: Request, principal: Principal, stack: Stack, items: list[NewItem]
 ) -> None:
     try:
-        async with request.form(max_files=MOST_DOCUMENTS, max_fields=_MOST_GROUPS + 1) as form:
+        fields = _MOST_GROUPS + 1
+        async with form_of(request, max_files=MOST_DOCUMENTS, max_fields=fields) as form:
             files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
             if not files:
                 raise InvalidValue("files: send at least one file in a field of this name")
@@ -348,8 +354,6 @@ async def _take_files(
                 items.append(await _spooled(file, sharing, stack))
     except OSError as error:  # large files are set down on the disk as they come in
         raise Unavailable("storage", f"the upload cannot be kept: {error.strerror}") from error
-    except HTTPException as error:  # what Starlette makes of a body that it cannot read
-        raise MalformedRequest(f"the multipart body cannot be read: {error.detail}") from error
 
 
 async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
