@@ -227,8 +227,8 @@ async def test_processes_start_and_end_beside_the_event_loop_and_not_on_it(
         return call
 
     for owner, name in (
-        (forkserver._forkserver, "ensure_running"),  # type: ignore[attr-defined]
-        (forkserver._forkserver, "connect_to_new_process"),  # type: ignore[attr-defined]
+        (forkserver._forkserver, "ensure_running"),
+        (forkserver._forkserver, "connect_to_new_process"),
         (os, "kill"),
         (os, "waitpid"),
     ):
