@@ -34,6 +34,7 @@ def main(
     parts = {part: service for service, part in built().items()}  # one of the services of each
     # Files of the images bear the commit's time, so that a second build gives the same layers.
     environment = os.environ | {"SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct")}
+    environment["COMPOSE_PROJECT_NAME"] = "release"  # in the tags, which `bake` sets anew
     with tempfile.NamedTemporaryFile(suffix=".json") as metadata:
         command = bake(registry, version, parts, platforms, metadata.name)
         if subprocess.run(command, cwd=ROOT, env=environment).returncode:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from compose_stack import Stack
 
+from compose_project import project, variables
+
 DISKS = ("qdrant-data", "postgres-data", "retriever-data")
 _HOLDER = "bulkhead-disks-of-tests"
 _FILL = """
@@ -25,7 +27,7 @@ with open(sys.argv[1], "wb", buffering=0) as ballast:
 def kept(stack: Stack) -> Iterator[None]:
     """What is on the disks outlives a `down`: a container that is not of the stack holds them."""
     _run("rm", "--force", _HOLDER)
-    mounts = [f"--volume=bulkhead_{disk}:/{disk}" for disk in DISKS]
+    mounts = [f"--volume={project(variables())}_{disk}:/{disk}" for disk in DISKS]
     image = stack.inspect("ingress")["Image"]
     told = ["--user=0:0", "--network=none", *mounts, "--entrypoint=sleep", image, "infinity"]
     _run("run", "--detach", "--init", f"--name={_HOLDER}", *told)
