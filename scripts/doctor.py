@@ -8,9 +8,9 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from compose_project import ROOT, project, variables
 from diagnosis.checks import clone, engine, gpu, machine
 from diagnosis.finding import Level
+from diagnosis.project import ROOT, project, variables
 
 PROFILES = ("cpu", "vllm-cpu", "gpu", "gpu-embedding")
 

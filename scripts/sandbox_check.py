@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from client.screen import terminal
-from compose_project import project, variables
+from diagnosis.project import project, variables
 from release.manifest import ManifestError, Release
 from release.override import built
 from sandbox.check import check

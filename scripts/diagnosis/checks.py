@@ -10,9 +10,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from compose_project import project
 from diagnosis.finding import Finding, Level, fine, judged
 from diagnosis.machine import GIB, available_memory
+from diagnosis.project import project
 from diagnosis.vram import KNOWN, Budget, shape_of, vllm_setting
 
 OLDEST_ENGINE, BEST_ENGINE = (20, 10), (25, 0)

@@ -84,7 +84,7 @@ METADATA: list[tuple[str, int, str]] = [
     ('{"a": "\\ud800"}', 422, "metadata"),
     ('{"a": NaN}', 422, "metadata"),
     ('{"a": 1e400}', 422, "metadata"),
-    (DEEP, 422, "metadata"),
+    (DEEP, 422, "values"),
     ("[" * 1000 + "]" * 1000, 422, "nested"),
     (json.dumps({"a": "x" * 1001}), 422, "metadata.a: a text has at most 1000"),
     (json.dumps({"a": 2**70}), 422, "metadata.a: a number"),
@@ -127,6 +127,8 @@ def test_what_cannot_be_sent_on_is_refused_by_every_call(api: Api) -> None:
     for path, body in CALLS.items():
         for value, status in VALUES.items():
             reply = api.post(path, content=body % value, headers={"Content-Type": JSON})
+            if value is DEEP and path == "/v1/documents":  # it may hold more, so it is read
+                status = 400
             assert reply.status_code == status, (path, value[:20], reply.text[:300])
             assert told(reply)
     for earlier, status in ((HALF, 400), (DEEP, 422), ("NaN", 400)):
@@ -221,9 +223,10 @@ VALUES_OF_ALL_KINDS = st.recursive(
 def test_signs_are_counted_outside_of_strings_wherever_a_piece_ends(value: Any, piece: int) -> None:
     text = json.dumps(value, ensure_ascii=False)
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+    there = sum(map(outside.count, ",[{"))
     with mock.patch.object(reading, "_PIECE", piece):
-        counted = reading._signs(text.encode(), -1)
-    assert counted == sum(map(outside.count, ",[{"))
+        assert reading._signs(text.encode(), there) <= there
+        assert there == 0 or reading._signs(text.encode(), there - 1) == there
 
 
 def test_a_large_body_of_texts_is_read_beside_the_event_loop(
@@ -237,7 +240,7 @@ def test_a_large_body_of_texts_is_read_beside_the_event_loop(
 
     monkeypatch.setattr(documents, "parsed", noted)
     assert api.ingest({"text": SOUP, "source": "soup"})["counts"]["added"] == 1
-    assert len(threads) == 1 and threads[0].startswith("asyncio_")
+    assert len(threads) == 1 and "(run)" not in threads[0]  # as the server's own is called
 
 
 def test_filters_are_bounded(api: Api) -> None:

@@ -11,7 +11,7 @@ from compose_stack import GRAFANA_PORT, PORT, Stack
 from making import pdf, word
 from rig import PORTS
 
-from compose_project import project, variables
+from diagnosis.project import project, variables
 
 PROJECT = f"com.docker.compose.project={project(variables())}"
 _KILLED = 128 + 9

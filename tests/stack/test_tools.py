@@ -10,7 +10,7 @@ from compose_disks import full
 from compose_stack import Stack
 from rig import PORTS
 
-from compose_project import project, variables
+from diagnosis.project import project, variables
 
 READ = ("filesystem__read_text", {"path": "examples/documents/glossary.md", "limit": 3})
 QUERY = (

@@ -6,7 +6,7 @@ import pytest
 from compose_rules import ONE_SHOTS
 from compose_stack import Stack
 
-from compose_project import project, variables
+from diagnosis.project import project, variables
 from sandbox.check import check
 from sandbox.scorecard import Finding, Verdict
 from sandbox_check import EXPECTED_OPEN

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from compose_stack import Stack
 
-from compose_project import project, variables
+from diagnosis.project import project, variables
 
 DISKS = ("qdrant-data", "postgres-data", "retriever-data")
 _HOLDER = "bulkhead-disks-of-tests"

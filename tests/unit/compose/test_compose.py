@@ -10,7 +10,7 @@ import pytest
 from compose_file import ROOT, Json, defaults, environment, mounts, rendered, services
 from compose_rules import violations
 
-from compose_project import project
+from diagnosis.project import project
 from embedded import parts
 from fetcher.catalogue import CATALOGUE
 
