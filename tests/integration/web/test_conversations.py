@@ -78,6 +78,7 @@ def test_there_are_several_and_each_is_taken_up_renamed_and_deleted(
     page.get_by_role("button", name="Delete <b>Ports</b>").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator("#kept li")).to_have_count(1)
+    expect(page.locator("#kept")).not_to_contain_text(re.compile("Delete all|false"))
     expect(page.locator("article")).to_have_count(0)
     assert QUESTION not in str(page.evaluate("Object.entries(localStorage)"))
     page.reload()
@@ -199,7 +200,10 @@ def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
     expect(page.locator("#past")).to_be_hidden()
 
 
-def test_what_is_no_conversation_is_passed_over(api: Api, llm: ScriptedLLM, window: Window) -> None:
+def test_what_is_no_conversation_is_passed_over_and_a_broken_turn_breaks_no_other(
+    filled: Api, llm: ScriptedLLM, window: Window
+) -> None:
+    llm.say(FACT)
     page = window.open().page
     window.ask(QUESTION)
     for there in ("not JSON", "{}", "null", "[5]", '{"question": 5}'):
@@ -215,3 +219,15 @@ def test_what_is_no_conversation_is_passed_over(api: Api, llm: ScriptedLLM, wind
         page.reload()
         expect(page.locator(".answer")).to_have_count(1)
         expect(kept(page)).to_have_count(1)
+    page.evaluate(
+        """() => {
+            const broken = { question: "Broken?", text: "x", extras: { citations: 5 } };
+            for (const name of Object.keys(localStorage)) {
+                if (name.endsWith(" 1-there")) localStorage.setItem(name, JSON.stringify(broken));
+            }
+        }"""
+    )
+    page.reload()
+    expect(page.locator(".answer")).to_have_count(2)
+    expect(page.locator(".answer").first.get_by_role("alert")).to_contain_text("met an error")
+    expect(page.locator(".answer").last.locator(".said")).to_contain_text(FACT)

@@ -43,7 +43,7 @@ export function setUpChat() {
   });
   setUpHistory(takeUp, () => talk.name);
   onOtherTab((name) => {
-    if (!stop && (name === talk.name || !name)) takeUp(find(talk.name));
+    if (!stop && isKept() && (name === talk.name || !name)) takeUp(find(talk.name));
     recount();
   });
   addEventListener("pagehide", () => {
@@ -94,9 +94,11 @@ export async function ask(question) {
   turn.kept &&= !has(mine.name, turn.id); // what was deleted meanwhile stays so
   note(mine);
   if (mine !== talk) return;
-  if (countTurns(mine.name) > mine.turns.length) takeUp(find(mine.name)); // another tab went on with it, too
+  if (isKept() && countTurns(mine.name) > mine.turns.length) takeUp(find(mine.name)); // another tab went on with it, too
   follow();
 }
+
+const isKept = () => talk.turns.every(({ kept }) => kept);
 
 /** Show a question, and the answer that is to come. */
 function begin({ id, question }, kept = false) {
@@ -138,7 +140,14 @@ function takeUp(kept) {
   stop = null;
   talk = { name: kept?.name ?? named(), turns: [] };
   byId("conversation").replaceChildren();
-  for (const { text, extras, ...turn } of kept?.turns ?? []) begin(turn, true).answer.restore(text, extras);
+  for (const { text, extras, ...turn } of kept?.turns ?? []) {
+    const { answer } = begin(turn, true);
+    try {
+      answer.restore(text, extras);
+    } catch (error) {
+      answer.failed(error); // another release kept it in another shape
+    }
+  }
   byId("greeting").hidden = Boolean(kept);
   byId("fresh").hidden = !kept;
   sessionStorage.setItem(AT_HAND, talk.name);

@@ -33,7 +33,7 @@ function list() {
     el("h2", "Conversations"),
     el("p.muted", `Kept in this browser for this key until you delete them. They take ${size(taken())}; a browser has room for about 5 MiB.`),
     el("ul.rows", found.map(row)),
-    found.length > 1 && el("button.quiet", { onclick: forgetAll }, "Delete all"));
+    ...(found.length > 1 ? [el("button.quiet", { onclick: forgetAll }, "Delete all")] : []));
 }
 
 function row(one) {
