@@ -9,7 +9,8 @@ would: minutes for what would be an ingestion a setting. What wins is confirmed 
 import base64
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,18 @@ CHUNKS = ((128, 0), (200, 0), (200, 60), (240, 80))
 """Most tokens of a chunk, and how many of them the next chunk repeats."""
 BM25 = ((0.9, 0.4), (1.2, 0.75), (1.5, 0.75))
 PREFETCH = 200
+
+
+@contextmanager
+def service(url: str) -> Iterator[httpx.Client]:
+    """The embedding service at `url`. Without it the command ends with 1 and one line."""
+    try:
+        with httpx.Client(base_url=url, timeout=600, trust_env=False) as http:
+            yield http
+    except httpx.ConnectError as error:
+        words = f"no embedding service at {url} ({error}): start the stack with `make serve`"
+        Console(stderr=True).print(words, style="bold red", markup=False)
+        raise typer.Exit(1) from error
 
 
 def embed(http: httpx.Client, texts: Sequence[str], kind: str) -> Scores:
@@ -146,7 +159,7 @@ def main(
     """Print nDCG@10 and hit@5 for every combination of settings."""
     columns = ("tokens", "overlap", "k1", "b", "fusion", "nDCG@10", "hit@5")
     table = Table(*columns, title=data.name)
-    with httpx.Client(base_url=url, timeout=300, trust_env=False) as http:
+    with service(url) as http:
         for row in sweep(http, load(data), queries):
             table.add_row(*row)
     Console().print(table)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.beir import load
-from evaluation.sweep_retrieval import bm25, dbsf, embed
+from evaluation.sweep_retrieval import bm25, dbsf, embed, service
 from retriever.answer.standalone import RANK_CONSTANT, Search, searches
 
 CARS = ("Falcon", "Heron", "Osprey", "Petrel")
@@ -141,7 +141,7 @@ def main(
 ) -> None:
     """Print the share of questions whose text is among two shown, or R@5, with 95% intervals."""
     table = Table("conversation", "asked", *METHODS)
-    with httpx.Client(base_url=url, timeout=600, trust_env=False) as http:
+    with service(url) as http:
         for texts, asked in (prices(), judged(judged_data, questions), conversations(turns)):
             for row in shares(http, texts, asked):
                 table.add_row(*row)
