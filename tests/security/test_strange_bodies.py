@@ -265,6 +265,9 @@ def test_metadata_is_bounded_in_files_and_in_texts(api: Api) -> None:
         else:
             assert reply.status_code in (400, 422), (metadata[:40], reply.text[:300])
             told(reply)
+    files = {"files": ("a.txt", b"Soup."), "metadata": ("m.json", b"{}")}
+    reply = api.post("/v1/documents", files=files)
+    assert (reply.status_code, "not a file" in told(reply)) == (422, True)
     listed = api.get("/v1/documents").json()["data"]
     kept = [json.dumps(one["metadata"], sort_keys=True) for one in listed]
     for metadata in (

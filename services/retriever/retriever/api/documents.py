@@ -383,7 +383,10 @@ def _is_no_tools(source: str, field: str) -> None:
 
 def _sharing(form: FormData) -> Sharing:
     try:
-        metadata = parsed(str(form.get("metadata") or "{}"))
+        told = form.get("metadata") or "{}"
+        if not isinstance(told, str):
+            raise InvalidValue("metadata: a plain field with a JSON object, not a file")
+        metadata = parsed(told)
         return Sharing(groups=[str(group) for group in form.getlist("groups")], metadata=metadata)
     except json.JSONDecodeError as error:
         raise InvalidValue("metadata: it is not valid JSON") from error
