@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - other alphabets
 from collections.abc import Sequence
 
 import pytest
@@ -5,7 +6,15 @@ from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from retriever.answer.standalone import MOST_CHARACTERS, TOGETHER, Search, find, leans, searches
+from retriever.answer.standalone import (
+    MOST_CHARACTERS,
+    TOGETHER,
+    Search,
+    find,
+    leans,
+    names,
+    searches,
+)
 
 
 def texts(before: Sequence[str], question: str) -> list[str]:
@@ -34,6 +43,7 @@ LEANING = {
     ],
     "spanish": ["¿Y la batería?", "Pero ¿cuándo?", "¿Cuánto dura eso?"],
     "italian": ["E la batteria?", "Quanto costa quello di Genova?"],
+    "russian": ["А батарея?", "Как долго он работает?"],
 }
 STANDING = [
     "Which port does the retriever listen on?",
@@ -73,6 +83,41 @@ def test_a_question_that_names_something_asks_the_last_turn_of_that() -> None:
     before = ["How much is a tyre change for the Falcon?", "And a service?"]
     asked = texts(before, "And for the Heron?")
     assert asked == ["And for the Heron?", "And a service?\nAnd for the Heron?"]
+
+
+NAMING = [
+    ("Was kostet der neue Reifen für Falcon?", True),
+    ("Und bei Heron?", True),
+    ("Was kostet das Modell Heron?", True),
+    ("Wie weit ist es nach Bremen?", True),
+    ("Und der Akku?", False),
+    ("Welche Farben gibt es für das rote Fahrrad?", False),
+    ("Wie lange hält die neue Batterie?", False),
+    ("Gibt es Rabatte?", False),
+    ("Wie viele Plätze hat ein solcher Wagen?", False),
+    ("Wer öffnet am Sonntag das Tor?", False),
+    ("Und mit zwei kleinen Kindern?", False),
+    ("Et pour Brest ?", True),
+    ("Et la batterie ?", False),
+    ("¿Y para Sevilla?", True),
+    ("¿Y la batería?", False),
+    ("E per Genova?", True),
+    ("А для Москвы?", True),
+    ("А батарея?", False),
+    ("And for the Heron?", True),
+    ("And the battery?", False),
+]
+
+
+def test_a_german_noun_is_no_name_for_its_capital() -> None:
+    assert {question for question, _ in NAMING if names(question)} == {
+        question for question, named in NAMING if named
+    }
+
+
+def test_a_german_follow_up_is_asked_of_what_was_named() -> None:
+    before = ["Was kostet das Modell Heron?", "Und die Farbe?"]
+    assert texts(before, "Und der Akku?")[1] == "Was kostet das Modell Heron?\nUnd der Akku?"
 
 
 def test_a_question_with_words_of_its_own_weighs_as_much_alone() -> None:

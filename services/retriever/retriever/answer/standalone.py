@@ -16,6 +16,7 @@ from langchain_core.retrievers import BaseRetriever
 
 from retriever.index.identifiers import identifiers
 from retriever.index.sparse import stop_terms, terms
+from retriever.index.stop_words import language_of
 
 FEW_TERMS = 1
 """Words beside stop words with which a question hardly says what it is about."""
@@ -30,12 +31,13 @@ TOGETHER = 3.0
 OF_ITS_OWN = 4
 """Words beside stop words from which a question weighs as much as it does with the turn before."""
 
-# English, German, French, Spanish, Italian.
+# English, German, French, Spanish, Italian, Russian.
 _OPENINGS = regex.compile(
     r"""\W*(?:and|but|or|so|then|also|what\ about|how\ about|what\ else|what\ if\ not
       | und|aber|oder|dann|auch|was\ ist\ mit|wie\ ist\ es\ mit|wie\ steht\ es\ mit
       | et|mais|ou|alors|donc|qu['’]en\ est-il|y|e|pero|entonces|qué\ hay\ de|y\ qué
-      | ed|ma|allora|che\ dire)\b""",
+      | ed|ma|allora|che\ dire
+      | а|и|но|или|тогда|также|(?:как|что)\ насчёт)\b""",  # noqa: RUF001
     regex.VERBOSE | regex.IGNORECASE,
 )
 _POINTING = regex.compile(
@@ -45,11 +47,21 @@ _POINTING = regex.compile(
       | there(?=\s*(?:\p{P}|$))|more(?=\s*(?:\p{P}|$))|else|instead|too(?=\s*(?:\p{P}|$))
       | ihn|ihm|ihr|ihre|ihren|sein|seine|seinen|deren|dessen|dieser|diese|dieses|diesen|dafür|davon
       | damit|darin|dort|celui|celle|ceux|celles|lui|leur|leurs|cela|ça|ese|esa|eso|esos|esas|este
-      | esta|esto|ello|ellos|ellas|questo|questa|quello|quella|quelli|ne)\b""",
+      | esta|esto|ello|ellos|ellas|questo|questa|quello|quella|quelli|ne
+      | он|она|оно|они|его|её|ее|их|ему|ей|им|этот|эта|это|эти|этого|этой|там)\b""",  # noqa: RUF001
     regex.VERBOSE | regex.IGNORECASE,
 )
 
 _NAME = regex.compile(r"(?<=[\p{Ll}\p{N},;:]\s+)\p{Lu}[\p{L}\p{N}-]*\p{L}")
+# German writes every noun so. One after an article, a pronoun or a number is no name, nor what is
+# said to be there ("gibt es"); so "der Heron" is none either: nothing tells it from "der Akku".
+_GERMAN_NOUN = regex.compile(
+    r"""\b(?i:der|die|das|dem|den|des|[mdsk]?ein(?:e[mnrs]?)?
+      |(?:ihr|unser|euer|eur|dies|jed|jen|solch|welch|manch|all)(?:e[mnrs]?)?|zum|zur|im|am|beim|vom
+      |ins|ans|viele?|wenige?|mehr|einige|mehrere|beide|es|\d+|zwei|drei|vier|fünf|sechs|sieben|acht
+      |neun|zehn)\s+(?:\p{Ll}+e[mnrs]?\s+){0,2}\p{Lu}[\p{L}\p{N}-]*\p{L}""",
+    regex.VERBOSE,
+)
 
 
 def leans(question: str, language: str) -> bool:
@@ -76,8 +88,8 @@ def searches(before: Sequence[str], question: str, language: str) -> list[Search
     if not before or not leans(question, language):
         return [alone]
     nearest = reversed(before[-FURTHEST:])
-    told = (turn for turn in nearest if _names(turn) or not leans(turn, language))
-    turn = before[-1] if _names(question) else next(told, before[-1])
+    told = (turn for turn in nearest if names(turn) or not leans(turn, language))
+    turn = before[-1] if names(question) else next(told, before[-1])
     weight = TOGETHER if len(_telling(question, language)) < OF_ITS_OWN else 1.0
     return [alone, Search(f"{turn[-MOST_CHARACTERS:]}\n{question}", weight)]
 
@@ -86,8 +98,10 @@ def _telling(question: str, language: str) -> set[str]:
     return set(terms(question, language)) - stop_terms(language)
 
 
-def _names(turn: str) -> bool:
+def names(turn: str) -> bool:
     """Whether the turn names something: a word with a capital inside a sentence, or a code."""
+    if language_of(turn) == "de":
+        turn = _GERMAN_NOUN.sub(" ", turn)
     return bool(_NAME.search(turn) or identifiers(turn))
 
 

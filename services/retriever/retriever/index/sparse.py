@@ -14,6 +14,7 @@ from qdrant_client.models import SparseVector
 
 from retriever.index.identifiers import identifiers
 from retriever.index.normal import nfkc
+from retriever.index.stop_words import stop_words
 
 # Runs of letters, marks and digits; scripts written without spaces give one term a character.
 _WORD = regex.compile(
@@ -22,15 +23,6 @@ _WORD = regex.compile(
     regex.V1,
 )
 _LONGEST_TERM = 64
-
-_STOPWORDS = """
-a about after all also an and any are as at be because been before being but by can could did
-do does for from had has have he her his how i if in into is it its may more most no not of on
-or other our out over own she should so some such than that the their them then there these
-they this those through to under up was we were what when where which while who why will with
-would you your
-""".split()  # noqa: SIM905 - readable as a paragraph
-
 
 _local = threading.local()
 
@@ -59,10 +51,8 @@ def terms(text: str, language: str) -> list[str]:
 
 @cache
 def stop_terms(language: str) -> frozenset[str]:
-    """The terms that say nothing of what a text is about; only English has a list here."""
-    return (
-        frozenset(terms(" ".join(_STOPWORDS), language)) if language == "english" else frozenset()
-    )
+    """The terms that say nothing of what a text is about, in a language that has a list."""
+    return frozenset(terms(" ".join(stop_words(language)), language))
 
 
 class BM25:
