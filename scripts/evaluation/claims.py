@@ -12,19 +12,45 @@ from evaluation.beir import CorpusDocument, Dataset, sample
 from evaluation.squad import normalise
 from retriever.answer.sentences import sentences
 
-Kind = Literal["supported", "foreign sentence", "foreign answer", "swapped answer", "negated"]
+Kind = Literal[
+    "supported",
+    "foreign sentence",
+    "foreign answer",
+    "swapped answer",
+    "changed number",
+    "opposite",
+    "negated",
+]
 
 KINDS: dict[Kind, str] = {
     "supported": "the sentence that holds the answer",
     "foreign sentence": "a sentence of another article",
     "foreign answer": "the answer replaced by one of another article",
     "swapped answer": "the answer replaced by another one of the same paragraph",
+    "changed number": "its first number, in digits or words, made another one",
+    "opposite": "a word of direction or state replaced by its opposite",
     "negated": "a 'not' put in",
 }
 
 BACKGROUND = 12
 """Paragraphs that stand for what a search brought; the first two are shown."""
 
+_WORDS = [
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "twenty", "thirty", "forty", "fifty",
+]  # fmt: skip
+_NUMBER = re.compile(rf"\b(?:\d+|{'|'.join(_WORDS)})\b", re.IGNORECASE)
+_OPPOSITES = [
+    ("north", "south"), ("east", "west"), ("northern", "southern"), ("eastern", "western"),
+    ("left", "right"), ("above", "below"), ("upper", "lower"), ("inside", "outside"),
+    ("open", "closed"), ("increase", "decrease"), ("increased", "decreased"), ("high", "low"),
+    ("higher", "lower"), ("highest", "lowest"), ("largest", "smallest"), ("large", "small"),
+    ("more", "less"), ("most", "least"), ("first", "last"), ("before", "after"),
+    ("early", "late"), ("old", "new"), ("won", "lost"), ("hot", "cold"), ("long", "short"),
+    ("public", "private"), ("internal", "external"), ("positive", "negative"), ("began", "ended"),
+]  # fmt: skip
+_TURNED = {one: other for pair in _OPPOSITES for one, other in (pair, pair[::-1])}
+_TURNABLE = re.compile(rf"\b(?:{'|'.join(_TURNED)})\b")
 _VERB = re.compile(r"\b(?:is|was|are|were|has|had|can|could|will|would|did|does|may|must)\b")
 
 
@@ -70,6 +96,8 @@ def claims(dataset: Dataset, count: int, seed: int) -> list[Claim]:
             "swapped answer": _replaced(
                 sentence, answer, _other_answer(dataset, gold[0], sentence)
             ),
+            "changed number": _renumbered(sentence),
+            "opposite": _turned(sentence),
             "negated": _negated(sentence),
         }
         made += [Claim(kind, query.text, text, paragraphs) for kind, text in texts.items() if text]
@@ -125,3 +153,24 @@ def _negated(sentence: str) -> str:
     """The sentence with a `not` after its first verb that takes one; nothing without one."""
     found = _VERB.search(sentence)
     return f"{sentence[: found.end()]} not{sentence[found.end() :]}" if found else ""
+
+
+def _renumbered(sentence: str) -> str:
+    """The sentence with another number in place of its first one; nothing without one."""
+    found = _NUMBER.search(sentence)
+    if not found:
+        return ""
+    number = found[0].lower()
+    if number in _WORDS:
+        other = _WORDS[(_WORDS.index(number) + 1) % len(_WORDS)]
+    else:
+        other = str(int(number) + 1)
+    return f"{sentence[: found.start()]}{other}{sentence[found.end() :]}"
+
+
+def _turned(sentence: str) -> str:
+    """The sentence with the opposite of its first word that has one; nothing without one."""
+    found = _TURNABLE.search(sentence)
+    if not found:
+        return ""
+    return f"{sentence[: found.start()]}{_TURNED[found[0]]}{sentence[found.end() :]}"

@@ -57,7 +57,7 @@ PAIRS = (
 )
 
 _USER = 'rag_traffic="user"'
-_SUPPORT = f'gen_ai_evaluation_name="support",rag_evaluator="lexical-v1",{_USER}'
+_SUPPORT = f'gen_ai_evaluation_name="support",rag_evaluator="lexical-v2",{_USER}'
 _LABEL = "gen_ai_evaluation_score_label"
 _FIRST = "rag_answer_time_to_first_token_seconds"
 _FIRST_SECONDS = "2.56"  # a boundary of the histogram, so nothing is interpolated

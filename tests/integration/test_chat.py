@@ -80,7 +80,7 @@ def test_with_nothing_relevant_the_model_is_not_asked(
         "supported": False,
         "unsupported": [],
         "abstained": True,
-        "evaluator": "lexical-v1",
+        "evaluator": "lexical-v2",
     }
     assert "could not find" in reply.text
     assert (last["citations"], last["usage"]["total_tokens"]) == ([], 0)

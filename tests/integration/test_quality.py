@@ -130,9 +130,9 @@ def test_an_answer_is_judged_in_its_own_trace_and_under_the_judges_name_alone(
         evaluator: recorded.total(
             "rag.evaluations", rag_evaluator=evaluator, rag_traffic="user", **{label: verdict}
         )
-        for evaluator, verdict in (("lexical-v1", "supported"), ("judge", "unsupported"))
+        for evaluator, verdict in (("lexical-v2", "supported"), ("judge", "unsupported"))
     }
-    assert verdicts == {"lexical-v1": 1, "judge": 1}
+    assert verdicts == {"lexical-v2": 1, "judge": 1}
     (asked,) = judge.requests
     material = json.loads(asked["messages"][1]["content"])
     assert (material["question"], material["answer"]) == (QUESTION, ANSWER)  # no marker

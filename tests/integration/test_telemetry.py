@@ -27,7 +27,7 @@ def test_a_supported_answer_is_counted_once(
     filled.ask(QUESTION)
     assert recorded.total("rag.answers") == 1
     assert recorded.total("rag.answers", rag_outcome="answered", rag_traffic="user") == 1
-    label = {"gen_ai_evaluation_score_label": "supported", "rag_evaluator": "lexical-v1"}
+    label = {"gen_ai_evaluation_score_label": "supported", "rag_evaluator": "lexical-v2"}
     assert recorded.total("rag.evaluations", **label) == 1
     assert recorded.total("rag.answer.time_to_first_token") == 1
     assert recorded.total("rag.retrieval.chunks", rag_result="cited") == 1

@@ -17,7 +17,7 @@ from steps import CountedPattern, Steps, counted
 from bulkhead import leaks
 from retriever import nested
 from retriever.agent import entities, links, untrusted
-from retriever.answer import cite, ground, prompt, sentences
+from retriever.answer import abstention, cite, ground, numbers, opposites, prompt, sentences
 from retriever.answer.ground import Evidence, Support
 from retriever.index.model import Hit
 from retriever.index.normal import nfkc
@@ -51,12 +51,26 @@ def _fence(text: str) -> None:
     prompt._fenced(Document(page_content=text, metadata={"title": text[:100]}))
 
 
+def _numbers(text: str) -> None:
+    for language in ("en", "fr", "ru", "zh"):
+        numbers.said(text, language)
+        numbers.claimed(text, language)
+
+
+def _opposite(text: str) -> None:
+    opposites.denies(text)
+    opposites.may_deny(text)
+
+
 RULES: dict[str, Callable[[str], object]] = {
     "clean": untrusted.clean,
     "fence": _fence,
     "redact": SCANNER.redact,
     "sentences": sentences.sentences,
     "check": _check,
+    "numbers": _numbers,
+    "opposites": _opposite,
+    "abstains": abstention.abstains,
     "cite": lambda text: _streamed(_citing(), text, len(text)),
     "cite in pieces": lambda text: _streamed(_citing(), text, 8),
     # Begun with a bracket, as plain words have an easy way.
@@ -69,12 +83,17 @@ UNITS = [
     "[[1]]", ")", "<", ">", "<s", "<s>", "<|", "|>", "<a ", "<b =", "</", "<!", "&", "&#", "&#1",
     "&amp", "&#&", "【", "】", "<|[INST]", "[INST", "eyJ-", "eyJaaaaaaaaaa.", "bh_", "sk-", "ghp_",
     "-----BEGIN PRIVATE KEY-----", "-----", "aws", "awssecret", "< ", "</ source", '"', "tel:",
+    "nine ", "1 ", "1,", "1 000 ", "9h", "5 km ", "двадцать ", "二十", "万", "neuf ", "not ", "ne ",
+    "n't ", "un", "no ", "не ",
 ]  # fmt: skip
 
 
 def steps(rule: str, text: str) -> int:
     """How many steps it takes over `text`."""
-    modules = (nested, entities, leaks, links, untrusted, cite, ground, prompt, sentences)
+    modules = (
+        nested, entities, leaks, links, untrusted,
+        abstention, cite, ground, numbers, opposites, prompt, sentences,
+    )  # fmt: skip
     with counted(*modules) as count, pytest.MonkeyPatch.context() as patched:
         patched.setattr(SCANNER, "_pattern", CountedPattern(SCANNER._pattern, count))
         RULES[rule](text)

@@ -73,7 +73,7 @@ def stays(value: float, minutes: int = 120) -> str:
 
 # --- objectives -----------------------------------------------------------------------------
 
-_SUPPORT = 'gen_ai_evaluation_name="support",rag_evaluator="lexical-v1",rag_traffic="user"'
+_SUPPORT = 'gen_ai_evaluation_name="support",rag_evaluator="lexical-v2",rag_traffic="user"'
 _FIRST = "rag_answer_time_to_first_token_seconds"
 _GOOD = {
     "availability": 'rag_answers_total{rag_outcome="answered",rag_traffic="user"}',

@@ -77,7 +77,7 @@ def test_a_secret_as_a_value_is_masked(secret: str) -> None:
         "POST /v1/chat/completions",
         "qwen2.5-coder-0.5b-instruct",
         "http://llm:8000/v1",
-        "lexical-v1",
+        "lexical-v2",
     ],
 )
 def test_an_ordinary_value_is_left_alone(value: str) -> None:

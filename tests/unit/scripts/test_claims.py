@@ -36,7 +36,10 @@ def test_each_kind_spoils_the_sentence_in_its_own_way() -> None:
     assert of["foreign sentence"].text == "It was named by monks."
     assert of["foreign answer"].text == "The tower was built in monks."
     assert of["swapped answer"].text == "The tower was built in 330 metres."
+    assert of["changed number"].text == "The tower was built in 1890."
     assert of["negated"].text == "The tower was not built in 1889."
+    assert about("How high is it?")["opposite"].text == "It is 330 metres low."
+    assert "opposite" not in of
 
 
 def test_a_question_whose_answer_stands_nowhere_makes_no_claim() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retriever.agent.steps import ToolSource
+from retriever.answer.abstention import abstains
 from retriever.answer.ground import EVALUATOR, Evidence, Support
 from retriever.answer.sentences import LONGEST_LINE, boundary
 from retriever.nested import without
@@ -20,13 +21,6 @@ _LONGEST_UNDECIDED = 100
 _LONGEST_SPACE = 40
 """Characters of white space that wait for what comes after them; of more, the last ones."""
 _OPENS = frozenset("[【\n")  # without these, and without a space at its end, nothing is undecided
-_ABSTAINS = re.compile(
-    r"\b(?:(?:do|does|did|is|are|was|were|can|could)(?: not|n['’]t)|cannot|not|no)\b[^.!?]{0,40}"
-    r"\b(?:know|found|find|mention\w*|provided|contain\w*|specif\w+|stated?|information|enough"
-    r"|answer|available|say)\b",
-    re.IGNORECASE,
-)
-
 _SPACE = re.compile(r"\s*+")
 _LOOK_EVERY = 12  # characters of a sentence after which it is looked at for looping words
 _LONG = 12  # characters from which a sentence said twice is a loop, not a turn of phrase
@@ -152,7 +146,7 @@ class CitingStream:
         if all(support.supported for support in supports):
             markers = dict.fromkeys(self._cite(support).marker for support in supports)
             return "".join(f" [{marker}]" for marker in markers)
-        if _ABSTAINS.search(sentence):
+        if abstains(sentence):
             self._abstained = True
         else:
             self._unsupported.append(sentence)

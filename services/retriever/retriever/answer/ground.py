@@ -1,7 +1,8 @@
 """Which words of the sources carry a sentence of the answer, if any do.
 
 A lexical check: it sees whether the sentence's rare words, names and numbers stand together in
-one passage. It does not see negation, swapped roles or a wrong relation between right words.
+one passage, and whether it denies what the passage says or has its opposite. It does not see
+swapped roles or a wrong relation between right words.
 """
 
 import math
@@ -13,21 +14,22 @@ from itertools import chain, islice
 
 import regex
 
+from retriever.answer.numbers import claimed, in_digits, joined, said
+from retriever.answer.opposites import denies, may_deny, turned
 from retriever.answer.sentences import sentences
 from retriever.index.model import Hit
 from retriever.index.sparse import stop_terms, terms
+from retriever.index.stop_words import language_of
 
-EVALUATOR = "lexical-v1"
+EVALUATOR = "lexical-v2"
 
 REPEATED = 0.25
 """What a word that only repeats the question counts; chosen by how far support parts right answers
 from wrong (`evaluation.sweep_answers grounding`)."""
 _MOST_JOINTS = 16  # of a sentence, at which it may be taken apart
 _WIDEST = 3  # sentences of a source that one quote may span
-_NUMBER = regex.compile(r"\d+(?:[.,:]\d+)*")
-_SEPARATOR = regex.compile(r"([.,:])")
-_MOST_PARTS = 4  # of a part of a number, as of an address
 _NAME = regex.compile(r"\p{Lu}[\p{L}\p{N}_-]*")
+_TELLING = 500  # characters of each chunk that tell in which language the chunks are
 _LETTERS = regex.compile(r"[\p{L}\p{N}]")
 # Where a sentence that says two things may be taken apart: at its punctuation, Chinese too and not
 # inside of a number, or before an "and" or "but" of some languages.
@@ -77,6 +79,7 @@ class Evidence:
         chunk says counts little. `threshold` is the share of weight that a quote must hold.
         """
         self._language = language
+        self._spoken = language_of("\n".join(hit.text[:_TELLING] for hit in cited))
         self._threshold = threshold
         self._repeated = repeated
         self._contents = {hit.chunk_id: self._content(hit.text) for hit in background}
@@ -93,7 +96,7 @@ class Evidence:
 
     @cached_property
     def _holding(self) -> list[_Passages]:
-        return [_passages(hit.text, self._language) for hit in self._cited]
+        return [_passages(hit.text, self._language, self._spoken) for hit in self._cited]
 
     @cached_property
     def _passages(self) -> list[tuple[Hit, int, int, int]]:
@@ -156,8 +159,12 @@ class Evidence:
         total = sum(claimed.values())
         score = held[best] / total if total else 0.0
         hit, start, end, _ = self._passages[best]
-        holds = score >= self._threshold and self._entities_stand(sentence, hit)
         quote = hit.text[start:end]
+        holds = (
+            score >= self._threshold
+            and self._entities_stand(sentence, hit)
+            and not self._is_turned(sentence, quote, hit)
+        )
         return Support(hit, hit.start + start, hit.start + end, quote, round(score, 4), holds)
 
     def _held(self, weights: Mapping[str, float]) -> list[float]:
@@ -180,7 +187,8 @@ class Evidence:
     def _entities_stand(self, sentence: str, hit: Hit) -> bool:
         """Every number of the sentence is in the chunk; every name is there or in the question."""
         chunk = self._contents[hit.chunk_id]
-        if not _numbers(sentence) <= _numbers_said(hit.text):
+        there = said(hit.text, self._spoken)
+        if any(there.isdisjoint(readings) for readings in claimed(sentence, self._spoken)):
             return False
         # The first word has a capital for being first.
         names = _NAME.findall(sentence)[1 if _NAME.match(sentence.lstrip()) else 0 :]
@@ -189,9 +197,18 @@ class Evidence:
             for name in names
         )
 
+    def _is_turned(self, sentence: str, quote: str, hit: Hit) -> bool:
+        """Whether the sentence denies what its quote says, or says the opposite."""
+        if denies(sentence) and not may_deny(quote):
+            return True
+        words, chunk, held = (
+            frozenset(terms(text, self._language)) for text in (sentence, hit.text, quote)
+        )
+        return turned(words, chunk, held, self._language)
+
     def _content(self, text: str) -> frozenset[str]:
         """The stemmed terms of `text` that carry meaning."""
-        return _content(text, self._language)
+        return _content(text, self._language, self._spoken)
 
     def _claimed(self, term: str) -> float:
         """The weight of a sentence's term; one that only repeats the question counts less."""
@@ -207,35 +224,15 @@ def _idf(found: int, count: int) -> float:
     return math.log(1 + (count - found + 0.5) / (found + 0.5))
 
 
-def _numbers(text: str) -> frozenset[str]:
-    """The numbers of `text`, as they are written: 8080, 1,200, 3.7.2."""
-    return frozenset(_NUMBER.findall(text))
-
-
-@lru_cache(maxsize=512)  # the same chunks are shown again
-def _numbers_said(text: str) -> frozenset[str]:
-    """The numbers of `text`, and those that are a part of one: 2026 is in 2026.05.04."""
-    said = set[str]()
-    for number in _numbers(text):
-        pieces = _SEPARATOR.split(number)  # digits, a sign, digits, …
-        said.add(number)
-        said.update(
-            "".join(pieces[first : first + length])
-            for first in range(0, len(pieces), 2)
-            for length in range(1, 2 * _MOST_PARTS, 2)
-        )
-    return frozenset(said)
-
-
 @lru_cache(maxsize=8192)  # the same chunks are found again and again
-def _content(text: str, language: str) -> frozenset[str]:
-    return frozenset(terms(text, language)) - stop_terms(language)
+def _content(text: str, language: str, spoken: str) -> frozenset[str]:
+    return frozenset(terms(joined(in_digits(text, spoken)), language)) - stop_terms(language)
 
 
 @lru_cache(maxsize=512)  # the same chunks are shown again
-def _passages(text: str, language: str) -> _Passages:
+def _passages(text: str, language: str, spoken: str) -> _Passages:
     sentences_ = sentences(text)
-    contents = [_content(text[start:end], language) for start, end in sentences_]
+    contents = [_content(text[start:end], language, spoken) for start, end in sentences_]
     spans: list[tuple[int, int, int]] = []
     holding: dict[str, list[int]] = {}
     for first in range(len(sentences_)):
