@@ -37,7 +37,7 @@ def api(request: pytest.FixtureRequest, house: House) -> Iterator[Api]:
         yield house.api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: where it is up, nothing else can run an event loop
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip(NO_BROWSER)
