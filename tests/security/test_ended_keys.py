@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from typing import Any
@@ -76,33 +77,44 @@ def test_an_answer_on_its_way_ends_and_so_does_the_model(
         llm.cancelled.clear()
 
 
+ASK = {"name": "ask", "arguments": {"question": QUESTION}}
+ANSWERS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/chat/completions", CHAT),
+    ("/v1/responses", {"input": QUESTION}),
+    ("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": ASK}),
+]
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
 def test_an_answer_that_is_ready_too_late_is_not_given(
     filled: Api, team: People, llm: ScriptedLLM
 ) -> None:
-    asked, ended = threading.Event(), threading.Event()
+    for path, body in ANSWERS:
+        asked, ended = threading.Event(), threading.Event()
 
-    def answer(_: dict[str, Any]) -> Turn:
-        asked.set()
-        ended.wait(60)
-        return Turn("The retriever listens on port 8080.")
+        def answer(
+            _: dict[str, Any], asked: threading.Event = asked, ended: threading.Event = ended
+        ) -> Turn:
+            asked.set()
+            ended.wait(60)
+            return Turn("The retriever listens on port 8080.")
 
-    llm.script = answer
-    made = team.made("default", "reader")
-    reader = team.client(made["key"])
-    replies: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: replies.append(reader.ask(QUESTION)))
-    asking.start()
-    assert asked.wait(60)
-    ENDS["revoked"](filled, made["id"])
-    ended.set()
-    asking.join(20)
-    (reply,) = replies
-    assert (reply.status_code, reply.json()["error"]["type"]) == (401, "unauthenticated")
+        llm.script = answer
+        made = team.made("default", "reader")
+        with ThreadPoolExecutor(1) as other:
+            reader = team.client(made["key"])
+            asking = other.submit(reader.post, path, json=body, headers=ACCEPT)
+            assert asked.wait(60)
+            ENDS["revoked"](filled, made["id"])
+            ended.set()
+            reply = asking.result()
+        assert (reply.status_code, reply.json()["error"]["type"]) == (401, "unauthenticated"), path
 
 
 LATE: list[tuple[str, dict[str, Any]]] = [
     ("/v1/search", {"query": QUESTION}),
-    ("/v1/chat/completions", CHAT),
+    *ANSWERS,
+    ("/v1/embeddings", {"input": QUESTION}),
     ("/v1/documents", {"documents": [{"text": "x", "source": "late.txt"}]}),
     ("/v1/keys", {"tenant": "acme", "role": "admin"}),
 ]
