@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -282,14 +284,35 @@ def test_what_is_read_of_the_configuration_is_brought_there() -> None:
     """Each path below /etc/bulkhead that compose.yaml names is a file or folder that is copied."""
     dockerfile = (ROOT / "services/configuration/Dockerfile").read_text(encoding="utf-8")
     laid = {
-        target.removeprefix("/app").strip("/"): ROOT / source
-        for source, target in re.findall(r"^COPY (\S+) (/app\S*)$", dockerfile, re.MULTILINE)
+        target.removeprefix("/app/files").strip("/"): ROOT / source
+        for source, target in re.findall(r"^COPY (\S+) (/app/files\S*)$", dockerfile, re.MULTILINE)
     }
     named = re.findall(r"/etc/bulkhead/([\w./-]+)", json.dumps(rendered()))
     assert len(named) == 8
     for path in named:
         first, _, rest = path.partition("/")
         assert (laid[first] / rest if first in laid else laid[""] / path).exists(), path
+
+
+def test_configuration_takes_the_place_of_what_was_there_and_everyone_may_read_it(
+    tmp_path: Path,
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source / "rules", target / "gone"):
+        folder.mkdir(parents=True)
+    (source / "rules/slo.yml").write_text("new")
+    (target / "gone/old.yml").touch()
+    (target / "old.yml").touch()
+    script = ROOT / "services/configuration/lay_out.py"
+    for _ in range(2):
+        command = [sys.executable, str(script), str(source), str(target)]
+        subprocess.run(command, check=True, umask=0o077)
+        assert sorted(str(one.relative_to(target)) for one in target.rglob("*")) == [
+            "rules",
+            "rules/slo.yml",
+        ]
+        assert (target / "rules/slo.yml").read_text() == "new"
+        assert [one.stat().st_mode & 0o777 for one in sorted(target.rglob("*"))] == [0o755, 0o644]
 
 
 def test_every_image_is_built_from_a_lock_and_runs_without_an_installer() -> None:
