@@ -1,8 +1,7 @@
 """Headings of a Markdown text: where they stand, their level, their words.
 
-ATX headings only (`# Title`), outside fenced code. That is what our own extractors write and what
-nearly every Markdown file uses; an underlined heading is still a good border for the splitter, only
-not in a trail.
+Outside fenced code: marked lines (`# Title`), which our own extractors write, and a line by itself
+that is underlined with `===` or `---`.
 """
 
 import re
@@ -15,8 +14,14 @@ MAX_HEADING_CHARACTERS = 200
 # Possessive throughout: linear in the text, whatever it holds.
 _MARKED_LINE = re.compile(
     rf"^ {{0,3}}(?:(?P<fence>`{{3,}}+|~{{3,}}+)(?P<info>[^\r\n]*+)"
-    rf"|(?P<marks>#{{1,6}}+)[ \t](?P<words>[^\r\n]{{0,{MAX_HEADING_CHARACTERS}}}+))\r?$",
+    rf"|(?P<marks>#{{1,6}}+)[ \t](?P<words>[^\r\n]{{0,{MAX_HEADING_CHARACTERS}}}+)"
+    r"|(?P<line>={2,}+|-{3,}+)[ \t]*+)\r?$",
     re.MULTILINE,
+)
+# What may be underlined: a line after none or an empty one, that is no list, quote, table or code.
+_ALONE = re.compile(
+    rf"(?:\A|\n\r?\n) {{0,3}}(?P<words>(?![-*+>|#~`=]|\d+[.)][ \t])[^\s|]"
+    rf"[^|\r\n]{{0,{MAX_HEADING_CHARACTERS - 1}}})\r?\n\Z"
 )
 _CLOSING_MARKS = re.compile(r"(?:^|[ \t])#+$")
 
@@ -40,8 +45,19 @@ def headings(text: str) -> Iterator[Heading]:
                 fence = "" if inline else mark
             elif mark.startswith(fence) and not match["info"].strip():
                 fence = ""
-        elif not fence:
-            words = _CLOSING_MARKS.sub("", match["words"].strip())
-            words = words.replace("**", "").replace("`", "").strip()
-            if words:
-                yield Heading(match.start(), len(match["marks"]), words)
+        elif match["line"]:
+            above = None if fence else _ALONE.search(text, *_line_before(text, match.start()))
+            if above is not None and (words := _words(above["words"])):
+                yield Heading(above.start("words"), 1 if match["line"][0] == "=" else 2, words)
+        elif not fence and (words := _words(_CLOSING_MARKS.sub("", match["words"].strip()))):
+            yield Heading(match.start(), len(match["marks"]), words)
+
+
+def _words(marked: str) -> str:
+    return marked.replace("**", "").replace("`", "").strip()
+
+
+def _line_before(text: str, offset: int) -> tuple[int, int]:
+    """From the end of the line before the last line above `offset` up to it, bounded."""
+    last = text.rfind("\n", max(0, offset - MAX_HEADING_CHARACTERS - 8), max(0, offset - 1))
+    return max(0, text.rfind("\n", max(0, last - 2), max(0, last))), offset

@@ -28,7 +28,7 @@ from parser.readers import (
 )
 from parser.titles import chosen
 
-VERSION = "2"
+VERSION = "3"
 """Of the readers: with another one the same bytes may give another text."""
 
 MAX_TITLE_CHARACTERS = 300

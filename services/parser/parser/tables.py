@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 _SPACE = re.compile(r"\s+")
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """`rows` as a Markdown table, the first of them its header; empty where no cell holds a word.
+def table(rows: Iterable[Sequence[str]], headed: bool = True) -> str:
+    """`rows` as a Markdown table, empty where no cell holds a word.
+
+    The first of them is its header, unless it is not `headed`: then that is empty.
 
     Rows and columns without a word are left out; ragged rows are filled up.
     """
@@ -18,7 +20,8 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     kept = [n for n in range(width) if any(row[n] for row in filled)]
     if not kept:
         return ""
-    head, *body = ["| " + " | ".join(row[n] for n in kept) + " |" for row in filled]
+    body = ["| " + " | ".join(row[n] for n in kept) + " |" for row in filled]
+    head = body.pop(0) if headed else "|" + "  |" * len(kept)
     return "\n".join((head, "|" + "---|" * len(kept), *body))
 
 

@@ -32,6 +32,22 @@ def text_of(body: str, **parts: str) -> str:
 UP = '<w:vertAlign w:val="superscript"/>'
 
 
+DARK = '<w:shd w:fill="000000"/>'
+WHITE = '<w:color w:val="FFFFFF"/>'
+
+
+def test_white_words_on_paper_and_words_too_small_are_hidden_and_on_a_colour_they_are_not() -> None:
+    body = p("40 euros", r(" 999", WHITE), r(" 998", '<w:sz w:val="2"/>'))
+    parsed = read(word_xml(body), "a.docx")
+    assert (parsed.text, codes(parsed)) == ("40 euros", ["hidden_left_out"])
+    assert text_of(p(r("on black", WHITE), inside=DARK)) == "on black"
+    assert text_of(p(r("marked", WHITE + '<w:highlight w:val="red"/>'))) == "marked"
+    cell = f"<w:tc><w:tcPr>{DARK}</w:tcPr>{p(r('Port', WHITE))}</w:tc><w:tc>{p('Fee')}</w:tc>"
+    assert "| Port | Fee |" in text_of(f"<w:tbl><w:tr>{cell}</w:tr></w:tbl>")
+    shaded = f'<w:styles {W}><w:style w:styleId="B"><w:pPr>{DARK}</w:pPr></w:style></w:styles>'
+    assert text_of(p(r("banner", WHITE), style="B"), styles=shaded) == "banner"
+
+
 @pytest.mark.parametrize(
     ("runs", "expected"),
     [

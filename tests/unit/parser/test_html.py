@@ -247,3 +247,19 @@ def test_a_page_is_decoded_by_its_mark_utf_8_what_its_sender_says_or_itself(
 def test_a_page_nested_too_deep_is_refused_at_once_and_a_deep_one_read() -> None:
     for opening in ("<div>", "<table><tr><td>", "<ul><li>", "<b>", "<a href=x><i>"):
         assert "deep" in read(b"<p>deep" + opening.encode() * 3_000 + b"deep", "a.html").text
+
+
+def test_links_lead_from_where_the_page_says() -> None:
+    page = (
+        "<base href='https://h.example/docs/'><p><a href='tide.pdf'>tides</a> <a href='#top'>top</a>"
+        " <a href='https://a.example/x'>other</a> <a href='https://[x'>broken</a>"
+    )
+    text = read(page.encode(), "a.html").text
+    assert text.startswith(
+        "[tides](https://h.example/docs/tide.pdf) top [other](https://a.example/x)"
+    )
+
+
+def test_the_words_of_a_drawing_are_read() -> None:
+    page = b"<p>See <svg><title>t</title><text x=1>12 kn</text><text>15 bar</text></svg> there"
+    assert read(page, "a.html").text == "See 12 kn 15 bar there"

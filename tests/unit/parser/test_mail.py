@@ -176,3 +176,14 @@ def test_a_book_is_read_in_the_order_of_its_spine() -> None:
         read(epub(**{"OEBPS/book.opf": "<package"}), "a.epub")
     with pytest.raises(ParseError, match="DTD"):
         read(epub(**{"OEBPS/book.opf": '<!DOCTYPE x [<!ENTITY e "x">]><package/>'}), "a.epub")
+
+
+def test_an_invitation_is_read_and_an_attachments_encoded_name() -> None:
+    mail = (
+        b"From: a@b.example\nContent-Type: multipart/mixed; boundary=q\n\n--q\n\nSee invite.\n--q\n"
+        b"Content-Type: text/calendar\n\nSUMMARY:Tug meeting\n--q\n"
+        b'Content-Type: text/plain; name="=?utf-8?Q?Pr=C3=BCfung.txt?="\n\nPassed.\n--q--\n'
+    )
+    text = read(mail, "a.eml").text
+    assert "SUMMARY:Tug meeting" in text
+    assert "## Attachment: Prüfung.txt\n\nPassed." in text

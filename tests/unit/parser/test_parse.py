@@ -375,3 +375,27 @@ def test_damaged_word_files_are_refused() -> None:
 def test_an_encrypted_office_file_is_named_as_such() -> None:
     data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512) + "EncryptedPackage".encode("utf-16-le")
     assert refused(data, "a.docx")[0] == "encrypted"
+
+
+def test_a_terminals_colours_are_no_part_of_a_logs_words() -> None:
+    assert read(b"\x1b[1;31mERROR\x1b[0m pump 4", "a.log").text == "ERROR pump 4"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Title\n=====\n\nWords", [(0, 1, "Title")]),
+        ("a\n\nSub **part**\r\n---\r\nx", [(3, 2, "Sub part")]),
+        ("Title\n===\n# Next\n", [(0, 1, "Title"), (10, 1, "Next")]),
+        ("- item\n---\n", []),
+        ("two\nlines\n---\n", []),
+        ("| a | b |\n---\n", []),
+        ("words\n\n---\n", []),
+        ("```\n\nTitle\n===\n```\n", []),
+        ("x" * 300 + "\n===\n", []),
+    ],
+)
+def test_an_underlined_line_by_itself_is_a_heading(
+    text: str, expected: list[tuple[int, int, str]]
+) -> None:
+    assert [tuple(one) for one in headings(text)] == expected

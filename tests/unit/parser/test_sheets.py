@@ -202,3 +202,11 @@ def test_a_file_in_another_encoding_is_read_as_it_is_declared_and_else_guessed()
     assert "Анна" in table_of(data, media_type="text/csv; charset=koi8-r").text
     guessed = table_of("name;ort\nMüller;Köln\nWeiß;Süd\n".encode("cp1252"))
     assert "Köln" in guessed.text and codes(guessed) == ["charset_guessed"]
+
+
+def test_rows_without_a_header_have_an_empty_one() -> None:
+    text = read(b"2031-01-01,4.5\n2031-01-02,4.6\n", "a.csv").text
+    assert text == "|  |  |\n|---|---|\n| 2031-01-01 | 4.5 |\n| 2031-01-02 | 4.6 |"
+    assert read(b"Port,2029,2030\nKiel,4.5,4.6\n", "a.csv").text.startswith(
+        "| Port | 2029 | 2030 |"
+    )

@@ -13,6 +13,8 @@ _DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 50
 _SAMPLE_CHARACTERS = 64 * 1024
 _TOLD = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # Excel's own line for other programs
+_VALUE = re.compile(r"[-+]?\d+[.,:/-]\d[\d.,:/ -]*")
+"""A decimal, a date or a time: no column is called so, and a row that holds one is no header."""
 _LONGEST_FIELD = 1 << 20
 
 
@@ -25,7 +27,10 @@ def extract(data: bytes, reading: Reading) -> Extracted:
     rows = [[" ".join(cell.split()) for cell in row] for row in _rows(text, delimiter)]
     before, body = _headed(rows)
     parts = [" ".join(filter(None, row)) for row in before if any(row)]
-    parts.append(table(body) if max(map(len, body), default=0) > 1 else _lines(body))
+    if max(map(len, body), default=0) > 1:
+        parts.append(table(body, headed=not any(map(_VALUE.fullmatch, body[0]))))
+    else:
+        parts.append(_lines(body))
     return Extracted("\n\n".join(filter(None, parts)))
 
 

@@ -3,6 +3,9 @@
 import email
 import email.policy
 from collections.abc import Callable
+from contextlib import suppress
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 
 from parser.charset import decode
@@ -55,6 +58,8 @@ class _Mail:
                 pages.append(html.read(self._text(part), self._reading, whole=True).text)
             elif kind == "text/plain" or part.get_content_maintype() == "multipart":
                 texts.append(plain(self._text(part)).strip())
+            else:  # such as text/calendar
+                files.append(part)
         body = self._body("\n\n".join(filter(None, texts)), "\n\n".join(filter(None, pages)))
         blocks = [self._head(message), body, *(self._attached(part) for part in files)]
         text = "\n\n".join(filter(None, blocks))
@@ -75,7 +80,7 @@ class _Mail:
         return decode(data, self._reading, part.get_content_charset()) if data else ""
 
     def _attached(self, part: Message) -> str:
-        name = _plain_name(part.get_filename() or "")
+        name = _plain_name(_decoded(part.get_filename() or ""))
         if part.get_content_type() == "message/rfc822":
             data = b"".join(
                 one.as_bytes() for one in part.get_payload() if isinstance(one, Message)
@@ -122,6 +127,13 @@ def _header(message: Message, name: str) -> str:
     ):  # what the library makes of bad ones
         told = ""
     return " ".join(plain(told).split())[:1000]
+
+
+def _decoded(name: str) -> str:
+    """A name in encoded words, which many programs write where RFC 2231 is asked for."""
+    with suppress(HeaderParseError, LookupError, ValueError):
+        return str(make_header(decode_header(name)))
+    return name
 
 
 def _plain_name(name: str) -> str:

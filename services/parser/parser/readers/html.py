@@ -5,6 +5,8 @@ stands around the content are left out (`parser.readers.page`).
 """
 
 import re
+from contextlib import suppress
+from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -45,6 +47,7 @@ def read(text: str, reading: Reading, whole: bool = False) -> Extracted:
     title = document.css_first("head > title")
     if document.body is None:
         return Extracted("")
+    _from_base(document)
     hidden = hidden_by_rules(document)
     roots = [document.body] if whole else content(document.body, hidden)
     text, left_out = render(roots, hidden, reading.limits, whole)
@@ -72,6 +75,19 @@ def _parsed(text: str) -> LexborHTMLParser:
         return LexborHTMLParser(text)
     except SelectolaxError as error:  # no markup is an error in HTML5: it could not allocate
         raise MemoryError(str(error)) from error
+
+
+def _from_base(document: LexborHTMLParser) -> None:
+    """Make links whole where the page says from where they lead."""
+    base = document.css_first("base[href]")
+    told = (base.attributes.get("href") or "").strip() if base is not None else ""
+    if not told.startswith(("https://", "http://")):
+        return
+    for link in document.css("a[href]"):
+        address = (link.attributes.get("href") or "").strip()
+        if address and not address.startswith("#"):
+            with suppress(ValueError):  # what is no address stays as it is
+                link.attrs["href"] = urljoin(told, address)
 
 
 def _metadata(document: LexborHTMLParser) -> Metadata:

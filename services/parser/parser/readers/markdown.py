@@ -37,7 +37,7 @@ def read(text: str) -> Extracted:
     title = found.pop("title", None)
     return Extracted(
         _DATA.sub(r"\1", text),
-        title if isinstance(title, str) else None,
+        str(title) if isinstance(title, str | int | float | date) else None,
         metadata=flattened(found),
     )
 

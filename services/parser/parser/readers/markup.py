@@ -14,7 +14,7 @@ from parser.words import plain, raised
 
 _DROPPED = frozenset(
     (
-        *("head", "script", "style", "noscript", "template", "svg", "iframe", "object", "rp"),
+        *("head", "script", "style", "noscript", "template", "iframe", "object", "rp"),
         *("embed", "canvas", "audio", "video", "map", "button", "datalist"),
     )
 )
@@ -101,6 +101,9 @@ class _Walker:
         elif tag == "img":
             if alt := " ".join((attributes.get("alt") or "").split()):
                 writer.words(f"![{alt}]")
+        elif tag == "svg":
+            drawn = (" ".join(one.text().split()) for one in node.css("text"))
+            writer.words("".join(f" {words} " for words in drawn if words))
         elif tag in ("input", "select"):
             writer.words(_value(node, attributes))
         else:

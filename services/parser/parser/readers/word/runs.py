@@ -20,6 +20,7 @@ _BREAKS = frozenset((W + "br", W + "cr"))
 _TABS = frozenset((W + "tab", W + "ptab"))
 _NOTES = {W + "footnoteReference": "footnotes", W + "endnoteReference": "endnotes"}
 _DEEPEST = 60
+_LEAST_SIZE = 4  # in half points
 _LONGEST_ADDRESS = 500
 
 
@@ -40,15 +41,17 @@ class Inline:
 
     def text(self, paragraph: Element, style: Style) -> str:
         """A paragraph's text on its lines."""
-        writing = _Writing(self, style)
+        writing = _Writing(self, style, paper=_on_paper(paragraph, style))
         writing.children(paragraph)
         return writing.finish()
 
 
 class _Writing:
-    def __init__(self, inline: Inline, style: Style) -> None:
+    def __init__(self, inline: Inline, style: Style, paper: bool) -> None:
+        """`paper`: nothing but the white page is behind the words."""
         self._inline = inline
         self._style = style
+        self._paper = paper
         self._parts: list[str] = []
         self._raised: list[str] = []
         self._struck = False
@@ -142,6 +145,7 @@ class _Writing:
             hidden, up, struck = hidden or own.hidden, up or own.raised, struck or own.struck
         if (vanish := properties.find(W + "vanish")) is not None:
             hidden = on(vanish)
+        hidden = hidden or self._unseen(properties)
         if (align := val(properties.find(W + "vertAlign"))) is not None:
             up = align == "superscript"
         elif (position := val(properties.find(W + "position"))) is not None:
@@ -157,6 +161,14 @@ class _Writing:
             told = fonts.get(W + "ascii") or ""
             font = told if told.lower().startswith(("symbol", "wingdings")) else ""
         return hidden, up, struck, font
+
+    def _unseen(self, properties: Element) -> bool:
+        """Whether it is white on white, or too small for any eye."""
+        white = (val(properties.find(W + "color")) or "").upper() == "FFFFFF"
+        if white and self._paper and properties.find(W + "shd") is None:
+            return properties.find(W + "highlight") is None
+        size = val(properties.find(W + "sz")) or ""
+        return size.isdecimal() and int(size) <= _LEAST_SIZE
 
     def _say(self, text: str, up: bool = False, struck: bool = False) -> None:
         if any(one.silent for one in self._fields):
@@ -240,6 +252,15 @@ class _Writing:
         ]
         self._inline.charts += [one.get(R + "id") for one in drawing.iter(C + "chart")]
         self._inline.charts += [one.get(R + "dm") for one in drawing.iter(DGM + "relIds")]
+
+
+def _on_paper(paragraph: Element, style: Style) -> bool:
+    if style.shaded or paragraph.find(f"{W}pPr/{W}shd") is not None:
+        return False
+    around = {one.tag for one in paragraph.iterancestors()}
+    if around & {W + "tc", W + "txbxContent"}:
+        return False
+    return paragraph.getroottree().getroot().find(W + "background") is None
 
 
 @dataclass

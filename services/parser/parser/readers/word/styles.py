@@ -22,6 +22,8 @@ class Style:
     """An entry of a table of contents."""
     raised: bool = False
     struck: bool = False
+    shaded: bool = False
+    """It stands on a colour of its own."""
 
 
 class Styles:
@@ -74,9 +76,10 @@ def _style(element: Element, parent: Style) -> Style:
             raised = align == "superscript"
         if run.find(W + "strike") is not None:
             struck = on(run.find(W + "strike"))
+    shaded = parent.shaded or (paragraph is not None and paragraph.find(W + "shd") is not None)
     return Style(
         level, number, depth, hidden, bool(_CONTENTS.fullmatch(name)) or parent.contents,
-        raised, struck,
+        raised, struck, shaded,
     )  # fmt: skip
 
 
