@@ -6,7 +6,7 @@ RUN = .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test test-stack lint lock gate sbom verify clean
+.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test fuzz test-stack lint lock gate sbom verify clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ sandbox-check: setup  ## Try to break every wall of the running containers
 
 test: lint  ## Lint, check the types, run every test that needs no container engine
 	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+fuzz: setup  ## Read damaged documents until one is neither read nor refused: make fuzz RUNS=…
+	@$(RUN) tests/fuzz/parser.py $(or $(RUNS),20000) .data/fuzz
 
 test-stack: setup  ## Start compose.yaml on this machine's engine and test it from outside and inside
 	@$(RUN) -m pytest tests/stack

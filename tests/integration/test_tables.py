@@ -13,4 +13,6 @@ def test_every_row_of_a_long_table_is_found_among_the_two_shown(api: Api) -> Non
     for n in range(0, ROWS, 7):
         body = {"query": f"Who is the on-call owner of srv-{n:03}?", "top_k": 2}
         found = api.post("/v1/search", json=body).json()["results"]
-        assert any(f"| srv-{n:03} |" in hit["text"] for hit in found)
+        row = next(hit for hit in found if f"| srv-{n:03} |" in hit["text"])
+        assert api.text(row["document_id"])[row["start"] : row["end"]] == row["text"]
+        assert "on-call owner" in row["table_header"] + row["text"]

@@ -35,7 +35,7 @@ from bulkhead.middleware import RequestContext
 from bulkhead.open_files import raise_limit
 from bulkhead.protocol import bounded_protocol
 from bulkhead.proxies import spare
-from bulkhead.settings import CommonSettings, ServiceSettings
+from bulkhead.settings import CommonSettings, ServiceSettings, without_effect
 from bulkhead.telemetry.http import is_untraced
 from bulkhead.telemetry.propagation import OwnWords
 from bulkhead.telemetry.setup import TelemetrySettings, configure
@@ -114,6 +114,8 @@ def serve(
     """
     spare()
     configure_logging(settings.log_level)
+    for told in without_effect(settings):
+        logger.warning("a variable of the environment has no effect", extra={"reason": told})
     # Half for connections: whoever makes more of them leaves files for the rest, and one that asks
     # nothing gives way to one that does.
     options = {"limit_concurrency": raise_limit() // 2} | options

@@ -2,8 +2,9 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,9 @@ class CommonSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    moved: ClassVar[dict[str, str]] = {}
+    """Variables of earlier releases, and what each is called now."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line that is written."
@@ -42,6 +46,19 @@ class CommonSettings(BaseSettings):
         gt=0,
         description="Longest time for which a client may leave its reply unread, in seconds.",
     )
+
+
+def without_effect(settings: CommonSettings) -> Iterator[str]:
+    """What the environment tells the service that is no setting of it, in words for its operator.
+
+    Variables with the service's prefix count; `moved` says what became of old ones.
+    """
+    prefix = str(settings.model_config.get("env_prefix") or "").upper()
+    known = {f"{prefix}{name}".upper() for name in type(settings).model_fields}
+    told = {name.upper() for name in os.environ}
+    for name in sorted(name for name in told - known if prefix and name.startswith(prefix)):
+        now = settings.moved.get(name)
+        yield f"{name} has no effect: " + (f"it is {now} now" if now else "no such setting")
 
 
 class ServiceSettings(CommonSettings):

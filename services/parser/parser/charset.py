@@ -42,6 +42,8 @@ _NO_CHARSETS = frozenset(
     ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined", "utf-7")
 )
 _SHIFTED = re.compile(rb"\x1b[$(][@-J]")  # ISO-2022 switches its tables like this, in plain ASCII
+_LEAST_A_NUL = 1000
+"""Bytes of a text for each NUL that strayed into it; in binary data there are more."""
 _SAMPLE_BYTES = 64 * 1024  # enough to tell an encoding, small enough to do so in milliseconds
 _FEW = 16
 """Fewer accented letters than this tell a guesser little ("caf\\xe9" alone could be Korean)."""
@@ -86,7 +88,7 @@ def decode(data: bytes, reading: Reading, declared: str | None = None) -> str:
     if found.lower().startswith(("utf-16-", "utf-32-")):
         reading.warn("charset_guessed", f"The encoding was not declared; it looks like {found}.")
         return _replaced(data, found, reading)
-    if b"\0" in data or _control_share(data) > 0.05:
+    if data.count(0) * _LEAST_A_NUL > len(data) or _control_share(data) > 0.05:
         raise ParseError("unsupported", "The file is binary data of a kind that is not read here.")
     return _legacy(data, named, reading)
 

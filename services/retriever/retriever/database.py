@@ -12,7 +12,7 @@ import aiosqlite
 from bulkhead.errors import Unavailable
 from retriever.index.reaching import disk_fault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -28,7 +28,11 @@ CREATE TABLE documents (
     chunks INTEGER NOT NULL,
     characters INTEGER NOT NULL,
     text TEXT NOT NULL,
-    created_at TEXT NOT NULL
+    created_at TEXT NOT NULL,
+    digest TEXT NOT NULL DEFAULT '',
+    parser TEXT,
+    file_metadata TEXT NOT NULL DEFAULT '{}',
+    warnings TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX documents_by_source ON documents (tenant, source) WHERE state = 'live';
 CREATE INDEX documents_listed ON documents (tenant, created_at, id) WHERE state = 'live';
@@ -67,6 +71,8 @@ CREATE TABLE job_items (
     chunks INTEGER NOT NULL DEFAULT 0,
     message TEXT,
     finished_at TEXT,
+    warnings TEXT NOT NULL DEFAULT '[]',
+    replaced TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (job_id, n)
 );
 CREATE INDEX job_items_waiting ON job_items (job_id, n) WHERE outcome IS NULL;
@@ -86,6 +92,17 @@ CREATE TABLE feedback (
     PRIMARY KEY (answer_id, key_id)
 );
 """
+
+_SINCE_2 = """
+ALTER TABLE documents ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE documents ADD COLUMN parser TEXT;
+ALTER TABLE documents ADD COLUMN file_metadata TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE documents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE job_items ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE job_items ADD COLUMN replaced TEXT NOT NULL DEFAULT '[]';
+"""
+_STEPS = {0: _SCHEMA, 2: _SINCE_2}
+"""By the version that a file has: what makes it ours."""
 
 
 class Database:
@@ -153,22 +170,23 @@ class Database:
 
 
 def check_version(path: Path) -> int:
-    """The schema version of the file, 0 for a new one. Raises `ValueError` if it is not ours."""
+    """The schema version of the file, 0 for a new one. Raises `ValueError` if we cannot read it."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         raise ValueError(f"{path.name} cannot be opened: {error}") from error
-    if version not in (0, SCHEMA_VERSION):
+    if version not in (*_STEPS, SCHEMA_VERSION):
         raise ValueError(
-            f"{path.name} has schema version {version}; this release reads {SCHEMA_VERSION}"
+            f"{path.name} has schema version {version}; this release reads 2 and {SCHEMA_VERSION}"
         )
     return int(version)
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
-    if check_version(path) == 0:
+    step = _STEPS.get(check_version(path))
+    if step is not None:
         # In one transaction: of a start that is cut off nothing is left.
         await connection.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )

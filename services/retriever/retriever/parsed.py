@@ -1,8 +1,8 @@
 """A document as text, as the parser gives it."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -14,11 +14,20 @@ class Heading(NamedTuple):
     words: str
 
 
+class Warned(NamedTuple):
+    """What was lost or guessed in reading: a code, words for the owner, and pages from 1."""
+
+    code: str
+    message: str
+    pages: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A document as text; `pages` are the offsets, in code points, at which they start.
 
-    `markdown`: the text's marks are Markdown's.
+    `markdown`: the text's marks are Markdown's. `file_metadata` is what the file says of itself,
+    `parser` the version of what read it, none where nothing had to.
     """
 
     text: str
@@ -28,6 +37,9 @@ class Parsed:
     markdown: bool = False
     headings: tuple[Heading, ...] = ()
     seconds: float = 0.0
+    file_metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
+    parser: str | None = None
 
 
 def page_at(pages: Sequence[int], offset: int) -> int | None:

@@ -103,7 +103,7 @@ class Searcher:
         try:
             about = {names.OPERATION: names.RERANK}
             with report.stage("rerank"), span(names.RERANK, about, SpanKind.CLIENT):
-                scores = await self._embedding.rerank(query, [hit.text for hit in hits])
+                scores = await self._embedding.rerank(query, [hit.shown for hit in hits])
         except Unavailable as error:
             report.degrade(error.part or "reranker")
             return hits

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -34,6 +34,12 @@ class RetrieverSettings(ServiceSettings):
     """The retriever's settings; defaults fit the embedded mode on loopback."""
 
     model_config = SettingsConfigDict(env_prefix="RETRIEVER_", extra="ignore")
+
+    moved: ClassVar[dict[str, str]] = {
+        "RETRIEVER_PARSER_PROCESSES": "PARSER_PROCESSES",
+        "RETRIEVER_PARSE_TIMEOUT": "PARSER_TIMEOUT",
+        "RETRIEVER_PARSE_MEMORY_MIB": "PARSER_MEMORY_MIB",
+    }
 
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
     hosts: str = Field(

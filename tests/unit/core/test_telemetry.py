@@ -45,6 +45,7 @@ METRICS = {
     "TOKEN_USAGE": "gen_ai.client.token.usage",
     "TOOL_CALLS": "rag.tool.calls",
     "TOP1_SCORE": "rag.retrieval.top1_score",
+    "WARNINGS": "rag.ingest.warnings",
 }
 """Dashboards and alerts ask for these. Whoever renames one changes them too."""
 

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from parser.markdown import headings
 from retriever.ingest.chunk import BLOCK_CHARACTERS, CHARACTERS_PER_TOKEN, Chunk, Chunker
+from retriever.ingest.tables import tables
 from retriever.parsed import Heading
 
 
@@ -239,3 +240,86 @@ def test_no_chunk_ends_in_the_heading_of_the_next() -> None:
         for chunk in chunks:
             *_, last = text[chunk.start : chunk.end].splitlines()
             assert not last.startswith("#")
+
+
+def check_table(text: str, chunks: list[Chunk], max_tokens: int, header: str) -> None:
+    """What holds of the chunks of a text that is one long table, with a heading above it."""
+    check(text, chunks, max_tokens)
+    with_it = next(n for n, one in enumerate(chunks) if header in text[one.start : one.end])
+    assert not any(chunk.table_header for chunk in chunks[: with_it + 1])
+    assert chunks[with_it + 1 :]
+    for chunk in chunks[with_it + 1 :]:
+        assert chunk.table_header == header
+        shown = f"{header}\n{text[chunk.start : chunk.end]}"
+        assert len(counter().encode(shown, add_special_tokens=False)) <= max_tokens
+
+
+@pytest.mark.parametrize("markdown", [True, False])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_each_chunk_of_a_long_table_knows_its_header(markdown: bool, newline: str) -> None:
+    header = "| Service | Port | On-call owner |"
+    rows = [f"| srv-{n:03} | {8000 + n} | Okafor |" for n in range(200)]
+    text = newline.join(["# Register", "", header, "|---|:-:|--:|", *rows, ""])
+    chunks = split(chunker(120), text, markdown)
+    check_table(text, chunks, 120, header)
+    assert text[chunks[0].start :].startswith("# Register")
+    whole = [line for chunk in chunks for line in text[chunk.start : chunk.end].splitlines()]
+    assert [line for line in whole if "srv-" in line] == rows  # cut between rows, none twice
+
+
+def test_what_stands_around_a_long_table_knows_nothing_of_it() -> None:
+    rows = "".join(f"| srv-{n:03} | Okafor |\n" for n in range(100))
+    prose = "The register is kept by the harbour office. " * 20
+    long = f"| Service | Owner |\n|---|---|\n{rows}"
+    text = f"{prose}\n\n{long}\n{prose}\n\n| a | b |\n|--|--|\n| 1 | 2 |\n"
+    chunks = split(chunker(100), text, True)
+    check(text, chunks, 100)
+    for chunk in chunks:
+        piece = text[chunk.start : chunk.end]
+        assert bool(chunk.table_header) == piece.startswith("| srv-")
+
+
+def test_a_row_and_a_header_that_are_longer_than_a_chunk_are_cut() -> None:
+    wide = "| " + " | ".join(f"column {n}" for n in range(300)) + " |"
+    row = "| " + " | ".join(f"value {n}" for n in range(300)) + " |"
+    text = f"{wide}\n{'|---' * 300}|\n{row}\n{row}\n"
+    chunks = split(chunker(100), text, True)
+    check(text, chunks, 100)
+    later = [chunk for chunk in chunks if chunk.start > text.index("value 0")]
+    assert all(chunk.table_header.startswith("| column 0 | column 1 |") for chunk in later)
+    for chunk in later:
+        shown = f"{chunk.table_header}\n{text[chunk.start : chunk.end]}"
+        assert len(counter().encode(shown, add_special_tokens=False)) <= 100
+
+
+@given(
+    st.lists(st.lists(st.text("ab \\|\t-:字", max_size=30), max_size=4), max_size=60),
+    st.integers(8, 60),
+)
+def test_any_table_is_cut_into_bounded_chunks_that_hold_all_of_it(
+    rows: list[list[str]], max_tokens: int
+) -> None:
+    text = "".join(f"| {' | '.join(row)} |\n" for row in (["a", "b"], ["--", "--"], *rows))
+    check(text, split(chunker(max_tokens), text, True), max_tokens)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a | b\n\n---|---\n1 | 2\n",
+        "# Title\n---\na | b\n",
+        "no bars\n---|---\n1 | 2\n",
+        "|||\n",
+        "---|---\n1 | 2\n",
+        "",
+    ],
+)
+def test_what_is_no_table_is_none(text: str) -> None:
+    assert list(tables(text)) == []
+
+
+def test_tables_without_bars_at_their_edges_are_found_and_an_empty_header_is_none() -> None:
+    (table,) = tables("words\n\na | b\n---|---\n1 | 2\n3 | 4")
+    assert (table.header, table.end) == ("a | b", 32)
+    (table,) = tables("|  |  |\n|---|---|\n| 1 | 2 |\n")
+    assert table.header == ""

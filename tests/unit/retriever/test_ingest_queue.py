@@ -61,6 +61,24 @@ async def test_of_one_source_the_next_waits_until_the_one_before_is_done() -> No
     assert (await second).n == 1
 
 
+async def test_what_is_set_aside_holds_no_place_and_comes_again_before_what_follows_it() -> None:
+    waiting = Waiting(most=1)
+    waiting.put([item("a", n, "same") for n in range(2)] + [item("a", 2)])
+    first = await waiting.get()
+    waiting.set_aside(first)
+    waiting.read(first)
+    await waiting.aside()
+    other = await waiting.get()
+    assert other.n == 2
+    waiting.read(other)
+    waiting.done(other)
+    waiting.resume()
+    assert (await waiting.get()).n == 0
+    waiting.read(first)
+    waiting.done(first)
+    assert (await waiting.get()).n == 1
+
+
 async def test_a_full_buffer_of_one_tenant_has_room_for_another_and_a_writer() -> None:
     buffer = Buffer(max_characters=10, most=2)
     await buffer.put(ready("a", 0, chunks=500, characters=20))

@@ -8,7 +8,7 @@ import pytest
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Conflict
 from retriever.database import Database
-from retriever.ingest.jobs import End, Item, Jobs, NewItem
+from retriever.ingest.jobs import End, Item, Jobs, NewItem, Only
 from retriever.ingest.progress import Job, JobState
 
 ADMIN = Principal("admin", "acme", frozenset(), Role.ADMIN)
@@ -45,7 +45,7 @@ async def test_a_job_is_seen_by_the_key_that_made_it_and_by_admins_of_its_tenant
     job, _ = await created(jobs, 1)
     for principal, there in ((ANN, True), (ADMIN, True), (BEN, False), (STRANGER, False)):
         assert (await jobs.get(principal, job.id) is not None) is there
-        assert (await jobs.errors(principal, job.id, 10, 0) is not None) is there
+        assert (await jobs.results(principal, job.id, None, 10) is not None) is there
         listed, _ = await jobs.page(principal, None, 10, None)
         assert [one.id for one in listed] == ([job.id] if there else [])
     assert await jobs.cancel(BEN, job.id) is None
@@ -115,7 +115,7 @@ async def test_a_thousand_errors_are_shown_a_page_at_a_time(jobs: Jobs) -> None:
     sources: list[str] = []
     cursor: int | None = 0
     while cursor is not None:
-        page = await jobs.errors(ANN, job.id, 300, cursor)
+        page = await jobs.results(ANN, job.id, Only.FAILED, 300, cursor)
         assert page is not None
         problems, cursor = page
         sources += [problem.source for problem in problems]

@@ -12,8 +12,8 @@ import pytest
 from rig import parsing, tokenizer_json
 
 from bulkhead.errors import Unavailable
+from parser.parse import VERSION
 from retriever.clients.parser import ParserClient, Unreadable
-from retriever.ingest import prepare
 from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.prepare import EXTRACTED, Prepared, Preparer
 
@@ -53,13 +53,6 @@ def upload(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits between two tries does not."""
-    monkeypatch.setattr(prepare, "_RETRY_SECONDS", ())
-    monkeypatch.setattr(prepare, "_THEN_SECONDS", 0.01)
-
-
 async def test_a_file_is_parsed_and_its_text_is_cut_into_chunks(
     tmp_path: Path, upload: Path, chunkers: ChunkerPool
 ) -> None:
@@ -95,8 +88,7 @@ async def test_a_document_that_cannot_be_read_says_why_and_a_damaged_upload_too(
                 await take(preparer, upload, "a.txt")
 
 
-@pytest.mark.usefixtures("at_once")
-async def test_a_document_waits_for_a_parser_that_is_away(
+async def test_a_parser_that_is_away_is_told_and_one_that_is_back_is_asked_again(
     tmp_path: Path, upload: Path, chunkers: ChunkerPool
 ) -> None:
     folder = tmp_path / "p"
@@ -104,20 +96,26 @@ async def test_a_document_waits_for_a_parser_that_is_away(
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(folder / "dead.sock"))
     async with preparing(folder, chunkers) as preparer:
-        client = ParserClient(folder, 60.0)
-        with pytest.raises(Unavailable, match="the parser does not answer"):
-            await client.check()
-        task = asyncio.create_task(take(preparer, upload, "a.md"))
-        await asyncio.sleep(0.1)
-        assert not task.done()
+        for call in (preparer.check(), preparer.version(None), take(preparer, upload, "a.md")):
+            with pytest.raises(Unavailable, match="the parser does not answer"):
+                await call
         with parsing(folder):
-            assert (await task).parsed.title == "Cranes"
-            await client.check()
-        await client.close()
+            assert (await take(preparer, upload, "a.md")).parsed.title == "Cranes"
+            await preparer.check()
 
 
-@pytest.mark.usefixtures("at_once")
-async def test_a_document_that_ends_every_parser_is_given_up(
+async def test_a_document_says_which_parser_read_it_and_a_text_needs_none(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool
+) -> None:
+    with parsing(tmp_path / "p", ocr_languages=""):
+        async with preparing(tmp_path / "p", chunkers) as preparer:
+            parser = await preparer.version("text/markdown")
+            assert (await take(preparer, upload, "a.md")).parsed.parser == parser == VERSION
+            assert await preparer.version(EXTRACTED) is None
+            assert (await take(preparer, upload, "a.md", EXTRACTED)).parsed.parser is None
+
+
+async def test_a_document_that_ends_three_parsers_is_given_up(
     tmp_path: Path, upload: Path, chunkers: ChunkerPool
 ) -> None:
     met = 0
@@ -130,6 +128,9 @@ async def test_a_document_that_ends_every_parser_is_given_up(
 
     server = await asyncio.start_unix_server(die, tmp_path / "dying.sock")
     async with server, preparing(tmp_path, chunkers) as preparer:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="broke off"):
+                await take(preparer, upload, "a.md")
         with pytest.raises(Unreadable, match="ended each time"):
             await take(preparer, upload, "a.md")
     assert met == 3
@@ -143,7 +144,7 @@ async def test_replicas_share_the_documents(
     reply = json.dumps(
         {
             "text": WORDS, "title": "t", "media_type": "text/plain", "pages": [], "markdown": False,
-            "headings": [], "seconds": 0.0,
+            "headings": [], "seconds": 0.0, "metadata": {}, "warnings": [], "parser": "1",
         }
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from bulkhead.errors import NotFound
 from retriever.database import Database
 from retriever.feedback import Feedback
 from retriever.index.documents import Documents
-from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome
+from retriever.index.model import Addition, Change, ChunkSpan, NewDocument
 from retriever.ingest.jobs import Jobs, NewItem
 from retriever.keys import Keys, NewKey
 from retriever.limits import Limits
@@ -68,8 +68,8 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
         keys.close()
 
 
-async def _all(_: aiosqlite.Connection, outcomes: Mapping[str, Outcome]) -> Collection[str]:
-    return outcomes
+async def _all(_: aiosqlite.Connection, changes: Mapping[str, Change]) -> Collection[str]:
+    return changes
 
 
 Call = Callable[[Stores, Principal, str], Awaitable[object]]
@@ -79,7 +79,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "delete it": ("document", lambda s, who, one: s.documents.hide(who, one)),
     "find it": ("document", lambda s, who, one: s.documents.live(who, [one])),
     "see a job": ("job", lambda s, who, one: s.jobs.get(who, one)),
-    "see its errors": ("job", lambda s, who, one: s.jobs.errors(who, one, 10, 0)),
+    "see its errors": ("job", lambda s, who, one: s.jobs.results(who, one, None, 10)),
     "cancel it": ("job", lambda s, who, one: s.jobs.cancel(who, one)),
     "vote on an answer": ("answer", lambda s, who, one: s.feedback.vote(who, one, "up", "")),
     "revoke a key": ("key", lambda s, who, one: s.keys.revoke(who, one)),

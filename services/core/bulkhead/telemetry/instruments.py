@@ -151,6 +151,11 @@ DOCUMENTS = _meter.create_counter(  # rag.outcome: added, replaced, unchanged, f
     unit="{document}",
     description="Documents, by what became of them.",
 )
+WARNINGS = _meter.create_counter(  # rag.warning: the parser's codes
+    "rag.ingest.warnings",
+    unit="{document}",
+    description="Documents that went in with a warning of their parser, by its code.",
+)
 CHUNKS = _meter.create_counter(
     "rag.ingest.chunks", unit="{chunk}", description="Chunks written to the index."
 )

@@ -106,6 +106,11 @@ def _diagram(blob: bytes) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def _span(cell: Element, name: str) -> int:
+    told = cell.get(name) or ""
+    return min(max(int(told), 1), 100) if told.isdecimal() else 1
+
+
 def _table(frame: Element, part: Any) -> str:
     grid, heads = Grid(), 1
     for row in frame.iter(A + "tr"):
@@ -115,7 +120,7 @@ def _table(frame: Element, part: Any) -> str:
                 continue  # another cell reaches over it
             body = cell.find(A + "txBody")
             text = "" if body is None else " ".join(_text(body, part, False).split())
-            cells.append((text, int(cell.get("gridSpan", "1")), int(cell.get("rowSpan", "1"))))
+            cells.append((text, _span(cell, "gridSpan"), _span(cell, "rowSpan")))
         grid.row(cells)
     return table(grid.rows(heads))
 

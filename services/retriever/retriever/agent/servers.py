@@ -100,7 +100,7 @@ class Search:
         hits = await self._searcher.search(
             principal, arguments["query"], arguments.get("top_k", 4), self._options, self._report
         )
-        text = "\n\n".join(f"{hit.title}\n{hit.text}" for hit in hits)
+        text = "\n\n".join(f"{hit.title}\n{hit.shown}" for hit in hits)
         return Result(text or "Nothing was found.", found=hits)
 
 

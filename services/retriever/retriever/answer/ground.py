@@ -82,7 +82,7 @@ class Evidence:
         self._spoken = language_of("\n".join(hit.text[:_TELLING] for hit in cited))
         self._threshold = threshold
         self._repeated = repeated
-        self._contents = {hit.chunk_id: self._content(hit.text) for hit in background}
+        self._contents = {hit.chunk_id: self._content(hit.shown) for hit in background}
         self._frequency = Counter(chain.from_iterable(self._contents.values()))
         count = len(self._contents)
         self._idf = [_idf(found, count) for found in range(count + 1)]
@@ -171,9 +171,11 @@ class Evidence:
         """For each passage, the weight of those terms that stand in it."""
         held = [0.0] * len(self._passages)
         first = 0
-        for chunk in self._holding:
+        for hit, chunk in zip(self._cited, self._holding, strict=True):
+            above = self._content(hit.table_header)  # it names what each row holds
             for term, weight in weights.items():
-                for n in chunk.holding.get(term, ()):
+                everywhere = range(len(chunk.spans)) if term in above else ()
+                for n in everywhere or chunk.holding.get(term, ()):
                     held[first + n] += weight
             first += len(chunk.spans)
         return held

@@ -127,5 +127,7 @@ async def _tokens(messages: Sequence[BaseMessage], limit: int, count: CountToken
 
 def _fenced(source: Document) -> str:
     """A source inside its fence; the fence's own words inside it are broken up."""
-    inside = clean(f"{source.metadata['title']}\n{source.page_content}")
+    about, header = source.metadata, source.metadata.get("table_header")
+    above = f"{about['title']}\n{header}" if header else about["title"]
+    inside = clean(f"{above}\n{source.page_content}")
     return f"<source>\n{_FENCE.sub('[', inside)}\n</source>"

@@ -203,7 +203,7 @@ class Answering:
                 self.id,
                 self._asked,
                 answer,
-                [hit.text for hit in answered.hits],
+                [hit.shown for hit in answered.hits],
                 self._report.traffic,
             )
 

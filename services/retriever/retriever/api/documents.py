@@ -3,6 +3,7 @@
 import asyncio
 import json
 import unicodedata
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -21,6 +22,7 @@ from starlette.responses import PlainTextResponse
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import (
+    Conflict,
     Forbidden,
     InvalidValue,
     MalformedRequest,
@@ -30,7 +32,8 @@ from bulkhead.errors import (
 )
 from retriever.api.body import parsed, refuse_charset
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
-from retriever.api.jobs import Job, shown
+from retriever.api.jobs import Job, Warned, shown
+from retriever.api.names import filename, named
 from retriever.api.upload import form_of
 from retriever.index.filters import fits, read, whole
 from retriever.index.model import Deletion
@@ -149,6 +152,18 @@ class Document(BaseModel):
     characters: int = Field(description="Length of the extracted text, in code points.")
     groups: list[str]
     metadata: dict[str, Any]
+    file_metadata: dict[str, Any] = Field(
+        description="What the file says of itself, such as its author or a text's front matter, "
+        "and which pages were read by OCR; searches can filter by `file_metadata.NAME`."
+    )
+    warnings: list[Warned] = Field(description="What was lost or guessed in reading it.")
+    sha256: str | None = Field(
+        description="Of the bytes that were handed in; null when an older release took it in."
+    )
+    parser: str | None = Field(
+        description="Version of the parser that read it; null for a text, and when an older "
+        "release took it in."
+    )
     created_at: str
 
 
@@ -225,6 +240,7 @@ async def add_documents(
             await _take_texts(await request.body(), principal, stack, items)
         else:
             raise UnsupportedMediaType("send multipart/form-data or application/json")
+        _refuse_conflicts(items)
         await stack.limits.documents(principal, len(items))
         job, new = await stack.jobs.create(principal, items, idempotency_key)
     except BaseException:
@@ -254,10 +270,19 @@ async def list_documents(
             examples=['{"team": "ops", "published": {"gte": "2024-01-01"}}'],
         ),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        Query(
+            max_length=MOST_DOCUMENTS,
+            description="Only documents with this source; may be given more than once. What is "
+            "found would be replaced by an upload of that name.",
+        ),
+    ] = None,
 ) -> DocumentPage:
     """The documents that the key may see, oldest first, a page at a time."""
     wanted = read(_object(filters), stack.settings.metadata_indexes)
-    documents, following = await stack.index.page(principal, limit, cursor, wanted)
+    sources = [named(one) for one in source or ()]
+    documents, following = await stack.index.page(principal, limit, cursor, wanted, sources)
     return DocumentPage(
         data=[Document.model_validate(one, from_attributes=True) for one in documents],
         next_cursor=following,
@@ -328,7 +353,7 @@ async def _take_texts(
     for document, (name, digest) in zip(documents, kept, strict=True):
         items.append(
             NewItem(
-                source=document.source or document.title or f"text:{digest[:16]}",
+                source=named(document.source or document.title or f"text:{digest[:16]}"),
                 title=document.title,
                 media_type=EXTRACTED,
                 groups=tuple(sorted(set(document.groups))),
@@ -348,6 +373,8 @@ async def _take_files(
             files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
             if not files:
                 raise InvalidValue("files: send at least one file in a field of this name")
+            if len(files) < len(form.getlist("files")):
+                raise InvalidValue("files: each part needs a `filename`; `filename*` alone is none")
             sharing = _sharing(form)
             _may_share(principal, sharing)
             for file in files:
@@ -357,7 +384,7 @@ async def _take_files(
 
 
 async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
-    source = (file.filename or "").strip()
+    source = filename(file)
     if not source or len(source) > 1000 or "\x00" in source:
         raise InvalidValue("files: each needs a name of 1 to 1,000 characters, without NUL")
     _is_no_tools(source, "files")
@@ -371,6 +398,17 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
         spool=name,
         digest=digest,
     )
+
+
+def _refuse_conflicts(items: list[NewItem]) -> None:
+    """Raises `Conflict` where different documents have one source: one would replace the other."""
+    first: dict[str, NewItem] = {}
+    for item in items:
+        if replace(first.setdefault(item.source, item), spool=item.spool) != item:
+            raise Conflict(
+                f"two different documents of this request are called {item.source!r}, and the later"
+                " would replace the earlier: give each a name of its own, such as with its folder"
+            )
 
 
 def _is_no_tools(source: str, field: str) -> None:

@@ -10,7 +10,9 @@ from starlette.responses import StreamingResponse
 
 from bulkhead.auth import Principal
 from bulkhead.errors import InvalidValue, NotFound
+from retriever import parsed
 from retriever.api.deps import Reader, StackDep, Writer
+from retriever.index import model
 from retriever.ingest import jobs, progress
 from retriever.stack import Stack
 
@@ -29,6 +31,7 @@ class Counts(BaseModel):
     failed: int
     cancelled: int
     pending: int
+    warned: int
     chunks: int
 
 
@@ -37,6 +40,48 @@ class DocumentError(BaseModel):
 
     source: str
     message: str
+
+
+class Warned(BaseModel):
+    """What was lost or guessed in reading a document."""
+
+    code: str = Field(description="One of the codes in docs/operations.md.")
+    message: str
+    pages: list[int] = Field(description="The pages that it is about, from 1; empty: all of it.")
+
+
+class DocumentWarning(Warned):
+    """A warning of a job, and the document that it is about."""
+
+    source: str
+    document_id: str | None
+
+
+class Former(BaseModel):
+    """A document that another took the place of; it is gone."""
+
+    id: str
+    title: str
+    created_at: str
+
+
+class Replacement(BaseModel):
+    """A document that took the place of others with its source."""
+
+    source: str
+    document_id: str
+    former: list[Former]
+
+
+class Result(BaseModel):
+    """What became of a document."""
+
+    source: str
+    outcome: Literal["added", "replaced", "unchanged", "failed", "cancelled"]
+    document_id: str | None
+    message: str | None = Field(description="Why it did not go in.")
+    warnings: list[Warned]
+    replaced: list[Former] = Field(description="The documents that it took the place of.")
 
 
 class JobSummary(BaseModel):
@@ -62,10 +107,17 @@ class JobSummary(BaseModel):
 
 
 class Job(JobSummary):
-    """A job with what went wrong in it."""
+    """A job with what went wrong in it, what was warned of and what was replaced.
 
-    errors: list[DocumentError] = Field(
-        description=f"The first {jobs.MOST_ERRORS}; `GET /v1/jobs/{{id}}/errors` has all."
+    Of each the first 100 documents are shown; `GET /v1/jobs/{id}/documents` has all.
+    """
+
+    errors: list[DocumentError] = Field(description="Documents that did not go in.")
+    warnings: list[DocumentWarning] = Field(
+        description="What was lost or guessed in reading documents that went in."
+    )
+    replaced: list[Replacement] = Field(
+        description="Documents that took the place of others with the same source."
     )
 
 
@@ -85,17 +137,55 @@ class ErrorPage(BaseModel):
     next_cursor: int | None = Field(description="Give it as `cursor` for the next page.")
 
 
+class ResultPage(BaseModel):
+    """A page of documents that have an outcome, in the order in which they were handed in."""
+
+    object: Literal["list"] = "list"
+    data: list[Result]
+    next_cursor: int | None = Field(description="Give it as `cursor` for the next page.")
+
+
 async def shown(found: progress.Job, principal: Principal, stack: Stack) -> Job:
-    """The job as callers see it, its errors included."""
-    page = None
-    if found.counts[jobs.FAILED]:
-        page = await stack.jobs.errors(principal, found.id, jobs.MOST_ERRORS, 0)
-    errors = page[0] if page else []
+    """The job as callers see it, its errors, warnings and replacements included."""
+
+    async def first(only: jobs.Only) -> list[progress.Result]:
+        if not found.counts[only]:
+            return []
+        page = await stack.jobs.results(principal, found.id, only, jobs.MOST_SHOWN)
+        return page[0] if page else []
+
     summary = JobSummary.model_validate(found, from_attributes=True)
     return Job(
         **dict(summary),
-        errors=[DocumentError.model_validate(e, from_attributes=True) for e in errors],
+        errors=[_error(one) for one in await first(jobs.Only.FAILED)],
+        warnings=[
+            DocumentWarning(
+                source=one.source, document_id=one.document_id, **_warned(warning).model_dump()
+            )
+            for one in await first(jobs.Only.WARNED)
+            for warning in one.warnings
+        ],
+        replaced=[
+            Replacement(
+                source=one.source,
+                document_id=one.document_id or "",
+                former=[_former(each) for each in one.replaced],
+            )
+            for one in await first(jobs.Only.REPLACED)
+        ],
     )
+
+
+def _error(result: progress.Result) -> DocumentError:
+    return DocumentError(source=result.source, message=result.message or "")
+
+
+def _warned(warning: parsed.Warned) -> Warned:
+    return Warned.model_validate(warning, from_attributes=True)
+
+
+def _former(former: model.Former) -> Former:
+    return Former.model_validate(former, from_attributes=True)
 
 
 @router.get("/v1/jobs", name="job.list", summary="List the jobs")
@@ -130,12 +220,31 @@ async def job_errors(
     cursor: Annotated[int, Query(ge=0, le=2**31)] = 0,
 ) -> ErrorPage:
     """The documents that did not go in, each with its reason, a page at a time."""
-    found = await stack.jobs.errors(principal, job_id, limit, cursor)
+    found = await stack.jobs.results(principal, job_id, jobs.Only.FAILED, limit, cursor)
     if found is None:
         raise NotFound("there is no such job")
-    errors, following = found
-    data = [DocumentError.model_validate(one, from_attributes=True) for one in errors]
-    return ErrorPage(data=data, next_cursor=following)
+    return ErrorPage(data=[_error(one) for one in found[0]], next_cursor=found[1])
+
+
+@router.get(
+    "/v1/jobs/{job_id}/documents",
+    name="job.documents",
+    summary="See what became of a job's documents",
+)
+async def job_documents(
+    job_id: str,
+    principal: Reader,
+    stack: StackDep,
+    only: Annotated[jobs.Only | None, Query(description="Only these.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> ResultPage:
+    """The documents that have an outcome: warnings, errors and what each replaced, by page."""
+    found = await stack.jobs.results(principal, job_id, only, limit, cursor)
+    if found is None:
+        raise NotFound("there is no such job")
+    data = [Result.model_validate(one, from_attributes=True) for one in found[0]]
+    return ResultPage(data=data, next_cursor=found[1])
 
 
 @router.post("/v1/jobs/{job_id}/cancel", name="job.cancel", summary="Cancel a job")

@@ -65,6 +65,9 @@ class SearchResult(BaseModel):
     start: int
     end: int
     text: str
+    table_header: str = Field(
+        description="The header of the table among whose rows the text begins; empty elsewhere."
+    )
     score: float
     scores: LegScores
 

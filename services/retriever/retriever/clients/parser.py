@@ -11,10 +11,10 @@ import orjson
 from opentelemetry.propagate import inject
 
 from bulkhead.errors import ApiError, Unavailable
-from retriever.parsed import Heading, Parsed
+from retriever.parsed import Heading, Parsed, Warned
 
 PART = "parser"
-_CHECK_SECONDS = 2.0
+_CHECK = aiohttp.ClientTimeout(total=2.0)
 _IDLE_SECONDS = 2.0  # uvicorn closes a connection that has been idle for 5 s; ours end before
 
 
@@ -61,11 +61,23 @@ class ParserClient:
             markdown=told["markdown"],
             headings=tuple(Heading(*one) for one in told["headings"]),
             seconds=told["seconds"],
+            file_metadata=told["metadata"],
+            warnings=tuple(
+                Warned(one["code"], one["message"], tuple(one["pages"])) for one in told["warnings"]
+            ),
+            parser=told["parser"],
         )
+
+    async def version(self) -> str:
+        """Which parser it is: while it stays the same bytes give the same text."""
+        status, body = await self._call("GET", "/v1/parser", _CHECK)
+        if status != 200:
+            raise Unavailable(PART, "the parser does not say which one it is")
+        return str(orjson.loads(body)["parser"])
 
     async def check(self) -> None:
         """Raises `Unavailable` unless a parser says that it can read."""
-        status, _ = await self._call("GET", "/readyz", aiohttp.ClientTimeout(total=_CHECK_SECONDS))
+        status, _ = await self._call("GET", "/readyz", _CHECK)
         if status != 200:
             raise Unavailable(PART, "the parser cannot read now")
 

@@ -15,10 +15,11 @@ from bulkhead.auth import Principal
 from bulkhead.errors import InvalidValue
 from retriever.database import Database
 from retriever.index.access import visible_documents
-from retriever.index.filters import Filters, matches
-from retriever.index.model import Addition, Document, Outcome
+from retriever.index.filters import FILE_METADATA, Filters, matches
+from retriever.index.model import Addition, Change, Document, Former, Outcome
+from retriever.parsed import Warned
 
-Confirm = Callable[[aiosqlite.Connection, Mapping[str, Outcome]], Awaitable[Collection[str]]]
+Confirm = Callable[[aiosqlite.Connection, Mapping[str, Change]], Awaitable[Collection[str]]]
 """Told of changes, by the document's id, before they are committed, to note them in the same
 transaction; gives the ids of those that are to be made, and calls the others off."""
 
@@ -26,7 +27,10 @@ _LOOK, _MOST_LOOKS = 1000, 10
 """Documents that are looked at in one go for those that meet a filter, and how often in a page."""
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: no JSON can be made of it."""
-_COLUMNS = "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at"
+_COLUMNS = (
+    "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at,"
+    " digest, parser, file_metadata, warnings"
+)
 
 
 class Documents:
@@ -67,16 +71,22 @@ class Documents:
         return str(row["text"]) if row else None
 
     async def page(
-        self, principal: Principal, limit: int, cursor: str | None, filters: Filters = ()
+        self,
+        principal: Principal,
+        limit: int,
+        cursor: str | None,
+        filters: Filters = (),
+        sources: Sequence[str] = (),
     ) -> tuple[list[Document], str | None]:
         """Up to `limit` documents, oldest first, after `cursor`; and the next cursor, if any.
 
-        Of those after `cursor` only so many are looked at that a page of `limit` may not be full.
+        With `sources`, of these alone. With `filters` only so many of those after `cursor` are
+        looked at that a page of `limit` may not be full.
         """
         found: list[Document] = []
         for _ in range(_MOST_LOOKS if filters else 1):
             looked, cursor = await self._slice(
-                principal, max(limit, _LOOK) if filters else limit, cursor
+                principal, max(limit, _LOOK) if filters else limit, cursor, sources
             )
             for n, document in enumerate(looked):
                 if not matches(filters, _fields(document)):
@@ -90,9 +100,12 @@ class Documents:
         return found, cursor
 
     async def _slice(
-        self, principal: Principal, limit: int, cursor: str | None
+        self, principal: Principal, limit: int, cursor: str | None, sources: Sequence[str]
     ) -> tuple[list[Document], str | None]:
         condition, parameters = visible_documents(principal)
+        if sources:
+            condition += f" AND source IN ({', '.join('?' * len(sources))})"
+            parameters += sources
         if cursor:
             created_at, _, document_id = cursor.rpartition("~")
             if not created_at:
@@ -135,8 +148,9 @@ class Documents:
         async with self._database.transaction() as connection:
             await connection.executemany(
                 "INSERT OR REPLACE INTO documents (id, tenant, source, state, title, media_type,"
-                " groups, metadata, pages, chunks, characters, text, created_at)"
-                " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " groups, metadata, pages, chunks, characters, text, created_at,"
+                " digest, parser, file_metadata, warnings)"
+                " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_pending(addition) for addition in additions],
             )
 
@@ -151,19 +165,21 @@ class Documents:
         async with self._database.transaction() as connection:
             replaced = await _replaced(connection, additions)
             live = _ids(await connection.execute_fetchall(*_live(additions)))
-            outcomes = {
-                addition.document.id: _outcome(addition.document.id, replaced, live)
+            changes = {
+                addition.document.id: _change(addition.document.id, replaced, live)
                 for addition in additions
             }
-            confirmed = await confirm(connection, outcomes)
-            gone = [one for document_id in confirmed for one in replaced[document_id]]
+            confirmed = await confirm(connection, changes)
+            gone = [one.id for document_id in confirmed for one in changes[document_id].replaced]
             await connection.executemany(
                 "UPDATE documents SET state = ? WHERE id = ?",
                 [("deleting", one) for one in gone] + [("live", one) for one in confirmed],
             )
-        called_off = outcomes.keys() - set(confirmed)
+        called_off = changes.keys() - set(confirmed)
         gone += called_off - live
-        return [None if one in called_off else outcome for one, outcome in outcomes.items()], gone
+        return [
+            None if one in called_off else change.outcome for one, change in changes.items()
+        ], gone
 
     async def hide(self, principal: Principal, document_id: str) -> bool:
         """Take a live document out of every read; false when it is not there."""
@@ -221,18 +237,22 @@ def _pending(addition: Addition) -> tuple[Any, ...]:
         len(document.text),
         document.text,
         datetime.now(UTC).isoformat(timespec="microseconds"),
+        document.digest,
+        document.parser,
+        json.dumps(document.file_metadata),
+        json.dumps(document.warnings),
     )
 
 
 async def _replaced(
     connection: aiosqlite.Connection, additions: Sequence[Addition]
-) -> dict[str, list[str]]:
+) -> dict[str, list[Former]]:
     """By the id of each, the live documents with its source that its principal may see.
 
     It takes their place. One that the principal cannot see stays: two groups may each have a
     document of that name.
     """
-    replaced: dict[str, list[str]] = {addition.document.id: [] for addition in additions}
+    replaced: dict[str, list[Former]] = {addition.document.id: [] for addition in additions}
     by_principal: dict[Principal, dict[str, str]] = {}
     for addition in additions:
         document = addition.document
@@ -241,12 +261,14 @@ async def _replaced(
         condition, parameters = visible_documents(principal)
         marks = ", ".join("?" * len(ids))
         rows = await connection.execute_fetchall(
-            f"SELECT id, source FROM documents WHERE {condition} AND source IN ({marks})",  # noqa: S608
+            "SELECT id, source, title, created_at FROM documents"  # noqa: S608
+            f" WHERE {condition} AND source IN ({marks})",
             [*parameters, *ids],
         )
         for row in rows:
             if row["id"] != ids[row["source"]]:
-                replaced[ids[row["source"]]].append(row["id"])
+                former = Former(row["id"], row["title"], row["created_at"])
+                replaced[ids[row["source"]]].append(former)
     return replaced
 
 
@@ -263,10 +285,15 @@ def _ids(rows: Iterable[aiosqlite.Row]) -> set[str]:
     return {row["id"] for row in rows}
 
 
-def _outcome(document_id: str, replaced: Mapping[str, list[str]], live: set[str]) -> Outcome:
-    if replaced[document_id]:
-        return Outcome.REPLACED
-    return Outcome.UNCHANGED if document_id in live else Outcome.ADDED
+def _change(document_id: str, replaced: Mapping[str, list[Former]], live: set[str]) -> Change:
+    if former := replaced[document_id]:
+        return Change(Outcome.REPLACED, tuple(former))
+    return Change(Outcome.UNCHANGED if document_id in live else Outcome.ADDED)
+
+
+def warned(kept: str) -> tuple[Warned, ...]:
+    """Warnings as they are kept, in JSON."""
+    return tuple(Warned(code, message, tuple(pages)) for code, message, pages in json.loads(kept))
 
 
 def _metadata(kept: str) -> dict[str, Any]:
@@ -290,6 +317,10 @@ def _document(row: Any) -> Document:
         chunks=row["chunks"],
         characters=row["characters"],
         created_at=row["created_at"],
+        sha256=row["digest"] or None,
+        parser=row["parser"],
+        file_metadata=json.loads(row["file_metadata"]),
+        warnings=warned(row["warnings"]),
     )
 
 
@@ -305,4 +336,5 @@ def _fields(document: Document) -> dict[str, Any]:
         "title": document.title,
         "media_type": document.media_type,
     }
-    return document.metadata | own
+    told = {f"{FILE_METADATA}{name}": value for name, value in document.file_metadata.items()}
+    return document.metadata | told | own

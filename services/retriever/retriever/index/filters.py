@@ -23,7 +23,9 @@ DOCUMENT_FIELDS = ("document_id", "source", "title", "media_type")
 EXACT = 2**53
 """Below it each whole number is a double of its own, and ranges compare doubles."""
 _NOT = "not"
-_METADATA_KEY = regex.compile(r"[A-Za-z0-9_-]{1,64}")
+FILE_METADATA = "file_metadata."
+"""Before the name of a field of the file's own."""
+_METADATA_KEY = regex.compile(r"(file_metadata\.)?[A-Za-z0-9_-]{1,64}")
 _MOST_FIELDS = 64
 _MOST_VALUES = 1000
 _LONGEST_VALUE = 1000
@@ -104,7 +106,8 @@ class Condition:
     @property
     def key(self) -> str:
         """Where the field is in a point's payload."""
-        return self.field if self.field in DOCUMENT_FIELDS else f"metadata.{self.field}"
+        own = self.field in DOCUMENT_FIELDS or self.field.startswith(FILE_METADATA)
+        return self.field if own else f"metadata.{self.field}"
 
     def holds(self, fields: Mapping[str, Any]) -> bool:
         """Whether it holds for a document with these fields."""

@@ -12,7 +12,7 @@ from retriever.index.access import visible_points
 from retriever.index.corpus import corpus
 from retriever.index.documents import Confirm, Documents
 from retriever.index.filters import Filters
-from retriever.index.model import Addition, Deletion, Document, Hit, Outcome
+from retriever.index.model import Addition, Change, Deletion, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
 
 _ATTEMPTS = 2
@@ -23,8 +23,8 @@ _NOWHERE = "nowhere"
 """No document's id: to delete it is a write that changes nothing."""
 
 
-async def _all(_: object, outcomes: Mapping[str, Outcome]) -> Collection[str]:
-    return outcomes
+async def _all(_: object, changes: Mapping[str, Change]) -> Collection[str]:
+    return changes
 
 
 class Index:
@@ -138,13 +138,19 @@ class Index:
         return await self._documents.text(principal, document_id)
 
     async def page(
-        self, principal: Principal, limit: int, cursor: str | None, filters: Filters = ()
+        self,
+        principal: Principal,
+        limit: int,
+        cursor: str | None,
+        filters: Filters = (),
+        sources: Sequence[str] = (),
     ) -> tuple[list[Document], str | None]:
         """A page of the documents that the principal may see, and the cursor of the next.
 
-        With filters a page may hold fewer than `limit`, though there are more.
+        With `sources`, of these alone. With filters a page may hold fewer than `limit`, though
+        there are more.
         """
-        return await self._documents.page(principal, limit, cursor, filters)
+        return await self._documents.page(principal, limit, cursor, filters, sources)
 
     async def delete(self, principal: Principal, document_id: str) -> Deletion | None:
         """Remove a document and every point of it; none when it is not there.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from qdrant_client.models import SparseVector
 
 from bulkhead.auth import Principal
+from retriever.parsed import Warned
 
 
 class Mode(StrEnum):
@@ -27,6 +28,23 @@ class Outcome(StrEnum):
     ADDED = "added"
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A document that another took the place of."""
+
+    id: str
+    title: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What taking in a document did, and which documents it took the place of."""
+
+    outcome: Outcome
+    replaced: tuple[Former, ...] = ()
 
 
 class Deletion(StrEnum):
@@ -47,6 +65,8 @@ class ChunkSpan:
     heading: str
     page_breaks: tuple[int, ...] = ()
     """Where in the document's text, inside this chunk, further pages begin."""
+    table_header: str = ""
+    """The header of the table among whose rows it begins: no part of it, but of what it says."""
 
 
 def document_id(
@@ -57,13 +77,16 @@ def document_id(
     groups: tuple[str, ...],
     metadata: dict[str, Any],
     digest: str,
+    parser: str | None = None,
 ) -> str:
     """The id that a document's content gives it: the same twice is the same id, any change another.
 
     A change of its title, its metadata or the groups that it is shared with is a change too.
-    `digest` is the SHA-256 of the bytes as they came, so that a known document need not be parsed.
+    `digest` is the SHA-256 of the bytes as they came, so that a known document need not be parsed;
+    `parser` the version of the parser that reads them, for with another they may give another text.
     """
     identity = [tenant, source, title, media_type, sorted(groups), metadata, digest]
+    identity += filter(None, [parser])
     canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
@@ -81,6 +104,12 @@ class NewDocument:
     text: str
     pages: tuple[int, ...]
     chunks: list[ChunkSpan]
+    digest: str = ""
+    """SHA-256 of its bytes as they were handed in, in hex."""
+    parser: str | None = None
+    file_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the file says of itself."""
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +141,12 @@ class Document:
     chunks: int
     characters: int
     created_at: str
+    sha256: str | None = None
+    """Of its bytes as they were handed in; none where an older release took it in."""
+    parser: str | None = None
+    """The parser's version; none for what came as text, or was read by an older release."""
+    file_metadata: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +175,12 @@ class Hit:
     score: float
     scores: Scores = field(default_factory=Scores)
     page_breaks: tuple[int, ...] = ()
+    table_header: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What is read of it: its text, under the header of the table that it is a part of."""
+        return f"{self.table_header}\n{self.text}" if self.table_header else self.text
 
     def page_at(self, offset: int) -> int | None:
         """The page of a place inside this chunk, given in code points of the document's text."""

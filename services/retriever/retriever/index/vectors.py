@@ -320,6 +320,7 @@ def _points(addition: Addition) -> Iterator[models.PointStruct]:
         "source": document.source,
         "media_type": document.media_type,
         "metadata": document.metadata,
+        "file_metadata": dict(document.file_metadata),
     }
     for n, chunk in enumerate(document.chunks):
         chunk_id = point_id(document.id, n)
@@ -331,6 +332,7 @@ def _points(addition: Addition) -> Iterator[models.PointStruct]:
                 corpus.FIELD: corpus.marks(addition.principal.tenant, document.groups, chunk_id),
                 "page": chunk.page,
                 "page_breaks": chunk.page_breaks,
+                "table_header": chunk.table_header,
                 "start": chunk.start,
                 "end": chunk.end,
                 "text": document.text[chunk.start : chunk.end],
@@ -351,6 +353,7 @@ def _hit(point: models.ScoredPoint, scores: dict[str, dict[str, float]]) -> Hit:
         end=payload["end"],
         text=payload["text"],
         page_breaks=tuple(payload["page_breaks"]),
+        table_header=payload.get("table_header", ""),  # releases before this one wrote none
         score=point.score,
         scores=Scores(
             dense=scores.get(DENSE, {}).get(chunk_id),

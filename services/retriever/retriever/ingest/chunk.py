@@ -2,7 +2,7 @@
 
 semantic-text-splitter (Rust) finds the borders: headings, blocks and paragraphs before lines, lines
 before sentences, sentences before words. It measures with the embedding model's own tokenizer.
-Four things are added to it:
+Five things are added to it:
 
 - Blocks. Its time grows faster than its input (Chinese without a full stop: 0.1 s for 8,000
   characters, 5 s for 64,000), so it gets at most `BLOCK_CHARACTERS` at a time, cut at the strongest
@@ -11,6 +11,8 @@ Four things are added to it:
   spaces are none, so tokens alone do not bound a chunk.
 - The trail of headings above each chunk, for the embedding to see what the chunk is about.
 - No chunk ends in a heading: that belongs to what comes after it.
+- A table that is longer than a chunk is cut between its rows, and each chunk that begins among them
+  knows the table's header and has room for it.
 
 A chunk's tokens are counted without the model's special tokens: pass `max_tokens` = the model's
 limit less `tokenizer.num_special_tokens_to_add(False)`, and less what the caller puts before the
@@ -21,11 +23,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
+from retriever.ingest.tables import Table, header_above, tables
 from retriever.parsed import Heading
 
 BLOCK_CHARACTERS = 8_000
@@ -37,11 +41,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Chunk(NamedTuple):
-    """`text[start:end]` in code points, and the headings above `start`, joined by " > "."""
+    """`text[start:end]` in code points, and what stands above `start`.
+
+    The headings are joined by " > "; `table_header` is there when it begins among a table's rows.
+    """
 
     start: int
     end: int
     heading: str = ""
+    table_header: str = ""
 
 
 class Chunker:
@@ -86,18 +94,85 @@ class Chunker:
             return [Chunk(start, start + len(whole))] if whole else []
         trail = _Trail(headings)
         splitter = self._markdown if markdown else self._text
-        spans = [
-            (start, start + len(piece))
-            for block in _blocks(text, [heading.offset for heading in headings])
-            for start, piece in self._fit(splitter, text[block], block.start)
-            if piece.strip()
-        ]
+        found = [self._with_short_header(table) for table in tables(text)]
+        offsets = [heading.offset for heading in headings]
+        spans, done = [], 0
+        for table in found:
+            if self._fits(text[table.start : table.end]):
+                continue
+            start = _closing_headings(text, done, table.start, offsets)
+            spans += self._prose(splitter, text, done, start, offsets)
+            spans += self._rows(text, start, table)
+            done = table.end
+        spans += self._prose(splitter, text, done, len(text), offsets)
         chunks: list[tuple[int, int]] = []
         for span in self._with_their_headings(text, spans, headings):
             while chunks and chunks[-1][0] >= span[0]:
                 chunks.pop()  # this one repeats all of it
             chunks.append(span)
-        return [Chunk(start, end, trail.above(start)) for start, end in chunks]
+        return [
+            Chunk(start, end, trail.above(start), header_above(found, start))
+            for start, end in chunks
+        ]
+
+    def _prose(
+        self,
+        splitter: TextSplitter | MarkdownSplitter,
+        text: str,
+        start: int,
+        end: int,
+        offsets: list[int],
+    ) -> list[tuple[int, int]]:
+        """Spans of text[start:end] at the splitter's borders."""
+        inside = offsets[bisect_left(offsets, start) : bisect_left(offsets, end)]
+        part = text[start:end]
+        return [
+            (at, at + len(piece))
+            for block in _blocks(part, [offset - start for offset in inside])
+            for at, piece in self._fit(splitter, part[block], start + block.start)
+            if piece.strip()
+        ]
+
+    def _rows(self, text: str, start: int, table: Table) -> Iterator[tuple[int, int]]:
+        """Spans of a table, with what stands above it from `start` on: as many rows as fit in each.
+
+        All but the first leave room for the table's header.
+        """
+        bounds = [table.body]
+        while bounds[-1] < table.end:
+            bounds.append(text.find("\n", bounds[-1], table.end) + 1 or table.end)
+        with_header = self._max_tokens - self._tokens(table.header)
+        room, at = self._max_tokens - self._tokens(text[start : table.body]), start
+        for row, end in pairwise(bounds):
+            size = self._tokens(text[row:end])
+            if at < row and (size > room or end - at > self._max_characters):
+                yield from self._cut(text, at, row, self._max_tokens)
+                at, room = row, with_header
+            if size > room:  # alone too long
+                yield from self._cut(text, at, end, with_header)
+                at, room = end, with_header
+            else:
+                room -= size
+        if at < table.end:
+            yield from self._cut(text, at, table.end, self._max_tokens)
+
+    def _cut(self, text: str, start: int, end: int, tokens: int) -> Iterator[tuple[int, int]]:
+        """text[start:end] as it is where it fits, else cut into spans of that many tokens."""
+        piece = text[start:end]
+        if len(piece) <= self._max_characters and self._tokens(piece) <= tokens:
+            yield start, end
+            return
+        splitter = TextSplitter.from_callback(self._tokens, tokens)
+        for at, part in self._fit(splitter, piece, start):
+            yield at, at + len(part)
+
+    def _with_short_header(self, table: Table) -> Table:
+        """The table with a header that takes at most half of a chunk."""
+        most = self._max_tokens // 2
+        if self._tokens(table.header) <= most:
+            return table
+        splitter = TextSplitter.from_callback(self._tokens, most)
+        return table._replace(header=next(iter(splitter.chunks(table.header)), ""))
 
     def _with_their_headings(
         self, text: str, chunks: list[tuple[int, int]], headings: Sequence[Heading]

@@ -5,7 +5,8 @@ import json
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import aiosqlite
@@ -14,13 +15,16 @@ from bulkhead.auth import Principal, Role
 from bulkhead.errors import Conflict, InvalidValue
 from retriever.database import Database
 from retriever.index.access import visible_jobs
+from retriever.index.documents import warned
+from retriever.index.model import Former
 from retriever.ingest import measures
-from retriever.ingest.progress import FINAL, Job, JobState, Problem, described, now
+from retriever.ingest.progress import FINAL, Job, JobState, Result, described, now
+from retriever.parsed import Warned
 
 CANCELLED = "cancelled"
 FAILED = "failed"
-MOST_ERRORS = 100
-"""Errors that a job itself shows; `Jobs.errors` has all, page by page."""
+MOST_SHOWN = 100
+"""Documents of each kind that a job itself shows; `Jobs.results` has all, page by page."""
 _QUICKEST_SECONDS = 0.1
 """Least time between two events of a job: a thousand documents are not a thousand events."""
 
@@ -61,6 +65,24 @@ class End:
     document_id: str | None = None
     chunks: int = 0
     message: str | None = None
+    warnings: tuple[Warned, ...] = ()
+    replaced: tuple[Former, ...] = ()
+
+
+class Only(StrEnum):
+    """Which of a job's documents are asked for."""
+
+    FAILED = "failed"
+    WARNED = "warned"
+    REPLACED = "replaced"
+
+
+_CONDITIONS = {
+    None: "outcome IS NOT NULL",
+    Only.FAILED: "outcome = 'failed'",
+    Only.WARNED: "warnings != '[]'",
+    Only.REPLACED: "replaced != '[]'",
+}
 
 
 class Jobs:
@@ -179,12 +201,13 @@ class Jobs:
         more = len(rows) > limit
         return jobs, f"{jobs[-1].created_at}~{jobs[-1].id}" if more else None
 
-    async def errors(
-        self, principal: Principal, job_id: str, limit: int, cursor: int
-    ) -> tuple[list[Problem], int | None] | None:
-        """Up to `limit` documents that failed, from the one numbered `cursor` on; and the next.
+    async def results(
+        self, principal: Principal, job_id: str, only: Only | None, limit: int, cursor: int = 0
+    ) -> tuple[list[Result], int | None] | None:
+        """Up to `limit` documents that have an outcome, from the one numbered `cursor` on.
 
-        None when the job is not there for this principal.
+        With them the number to go on from, if there are more; none at all when the job is not there
+        for this principal.
         """
         condition, parameters = visible_jobs(principal)
         if not await self._database.row(
@@ -193,11 +216,12 @@ class Jobs:
         ):
             return None
         rows = await self._database.rows(
-            "SELECT n, source, message FROM job_items"
-            " WHERE job_id = ? AND outcome = ? AND n >= ? ORDER BY n LIMIT ?",
-            (job_id, FAILED, cursor, limit + 1),
+            "SELECT n, source, outcome, document_id, message, warnings, replaced"  # noqa: S608
+            f" FROM job_items WHERE job_id = ? AND {_CONDITIONS[only]} AND n >= ?"
+            " ORDER BY n LIMIT ?",
+            (job_id, cursor, limit + 1),
         )
-        found = [Problem(row["source"], row["message"]) for row in rows[:limit]]
+        found = [_result(row) for row in rows[:limit]]
         return found, rows[limit]["n"] if len(rows) > limit else None
 
     async def watch(
@@ -334,8 +358,8 @@ async def _record(
         return waiting
     await connection.executemany(
         "UPDATE job_items SET outcome = ?, document_id = ?, chunks = ?, message = ?,"
-        " finished_at = ? WHERE job_id = ? AND n = ?",
-        [(*astuple(ends[n]), stamp, job_id, n) for n in waiting],
+        " warnings = ?, replaced = ?, finished_at = ? WHERE job_id = ? AND n = ?",
+        [(*_kept(ends[n]), stamp, job_id, n) for n in waiting],
     )
     await connection.execute(
         "UPDATE jobs SET revision = revision + 1, updated_at = ?, state = CASE"
@@ -347,6 +371,28 @@ async def _record(
         (stamp, job_id),
     )
     return waiting
+
+
+def _kept(end: End) -> tuple[str | int | None, ...]:
+    return (
+        end.outcome,
+        end.document_id,
+        end.chunks,
+        end.message,
+        json.dumps(end.warnings),
+        json.dumps([asdict(one) for one in end.replaced]),
+    )
+
+
+def _result(row: aiosqlite.Row) -> Result:
+    return Result(
+        source=row["source"],
+        outcome=row["outcome"],
+        document_id=row["document_id"],
+        message=row["message"],
+        warnings=warned(row["warnings"]),
+        replaced=tuple(Former(**one) for one in json.loads(row["replaced"])),
+    )
 
 
 def _columns(item: NewItem) -> tuple[str | None, ...]:

@@ -1,7 +1,7 @@
 """What ingestion counts: documents on their way, what became of them, how long the stages took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from bulkhead.telemetry import names
@@ -10,6 +10,7 @@ from bulkhead.telemetry.instruments import (
     DOCUMENTS,
     DOCUMENTS_WAITING,
     INGEST_STAGE_DURATION,
+    WARNINGS,
 )
 
 
@@ -28,6 +29,12 @@ def settled(outcome: str, chunks: int = 0) -> None:
     DOCUMENTS_WAITING.add(-1)
     DOCUMENTS.add(1, {names.OUTCOME: outcome})
     CHUNKS.add(chunks)
+
+
+def warned(codes: Collection[str]) -> None:
+    """A document went in of which the parser warned so."""
+    for code in codes:
+        WARNINGS.add(1, {names.WARNING: code})
 
 
 def took(stage: str, seconds: float) -> None:

@@ -2,14 +2,11 @@
 
 import asyncio
 import hashlib
-import itertools
-import logging
 import time
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bulkhead.errors import Unavailable
 from bulkhead.workers import Crashed, OutOfMemory, OutOfTime
 from retriever.clients.parser import Lost, ParserClient, Unreadable
 from retriever.ingest.chunk import Chunk
@@ -17,15 +14,11 @@ from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.spool import Part
 from retriever.parsed import Parsed
 
-logger = logging.getLogger(__name__)
-
 EXTRACTED = "text/plain; extracted"
 """Media type of what was handed in as text: taken as it is, no parser sees it."""
 
 _MOST_LOSSES = 3
 """Parsers that a document may take down with it before it is given up."""
-_RETRY_SECONDS = (1, 2, 4, 8, 15)
-_THEN_SECONDS = 30
 _MOST_TITLE = 300
 
 
@@ -39,11 +32,21 @@ class Prepared:
 
 
 class Preparer:
-    """Reads uploads with the parser, waiting for it while it is away, and chunks their text."""
+    """Reads uploads with the parser, and chunks their text."""
 
     def __init__(self, parser: ParserClient, chunkers: ChunkerPool) -> None:
         self._parser = parser
         self._chunkers = chunkers
+        self._losses: Counter[str] = Counter()
+        """By upload: how many parsers ended while they read it."""
+
+    async def version(self, media_type: str | None) -> str | None:
+        """Which parser would read it, none where none has to. Raises `Unavailable`."""
+        return None if media_type == EXTRACTED else await self._parser.version()
+
+    async def check(self) -> None:
+        """Raises `Unavailable` unless a parser says that it can read."""
+        await self._parser.check()
 
     async def prepare(
         self,
@@ -56,7 +59,8 @@ class Preparer:
         """Parse and chunk a file, or a part of it.
 
         `digest`, the SHA-256 of its bytes in hex, is checked: uploads are not forced onto the disk
-        one by one, so a power failure can cut one short. Raises `Unreadable`.
+        one by one, so a power failure can cut one short. Raises `Unreadable`, and `Unavailable`
+        while no parser answers.
         """
         data, found = await asyncio.to_thread(_read, path, part)
         if found != digest:
@@ -64,7 +68,7 @@ class Preparer:
         if media_type == EXTRACTED:
             parsed = _as_it_is(data, filename)
         else:
-            parsed = await self._parse(data, filename, media_type)
+            parsed = await self._parse(data, filename, media_type, path.name)
         started = time.perf_counter()
         try:
             chunks = await self._chunkers.split(parsed.text, parsed.headings, parsed.markdown)
@@ -74,22 +78,19 @@ class Preparer:
             raise Unreadable("The text needs too much memory to cut into chunks.") from error
         return Prepared(parsed, chunks, time.perf_counter() - started)
 
-    async def _parse(self, data: bytes, filename: str, media_type: str | None) -> Parsed:
-        lost = 0
-        for delay in _delays():
-            try:
-                return await self._parser.parse(data, filename, media_type)
-            except Unavailable as error:
-                lost += isinstance(error, Lost)
-                if lost == _MOST_LOSSES:
-                    raise Unreadable("The parser ended each time it read the document.") from error
-                logger.warning("a document waits for the parser", extra={"reason": error.message})
-                await asyncio.sleep(delay)
-        raise AssertionError("the delays have no end")
-
-
-def _delays() -> Iterator[float]:
-    return itertools.chain(_RETRY_SECONDS, itertools.repeat(_THEN_SECONDS))
+    async def _parse(
+        self, data: bytes, filename: str, media_type: str | None, upload: str
+    ) -> Parsed:
+        try:
+            parsed = await self._parser.parse(data, filename, media_type)
+        except Lost as error:
+            self._losses[upload] += 1
+            if self._losses[upload] < _MOST_LOSSES:
+                raise
+            del self._losses[upload]
+            raise Unreadable("The parser ended each time it read the document.") from error
+        self._losses.pop(upload, None)
+        return parsed
 
 
 def _as_it_is(data: bytes, name: str) -> Parsed:

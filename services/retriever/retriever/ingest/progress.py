@@ -8,6 +8,8 @@ from enum import StrEnum
 import aiosqlite
 
 from retriever.database import Database
+from retriever.index.model import Former
+from retriever.parsed import Warned
 
 _WINDOW = timedelta(seconds=60)
 """How far back a running job's rate looks."""
@@ -28,11 +30,18 @@ FINAL = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A document that did not go in, and why."""
+class Result:
+    """What became of a document of a job."""
 
     source: str
-    message: str
+    outcome: str
+    document_id: str | None
+    message: str | None
+    """Why it did not go in."""
+    warnings: tuple[Warned, ...]
+    """What was lost or guessed in reading it."""
+    replaced: tuple[Former, ...]
+    """The documents that it took the place of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ async def described(database: Database, rows: Sequence[aiosqlite.Row]) -> list[J
     marks = ", ".join("?" * len(rows))
     outcomes = await database.rows(
         "SELECT job_id, outcome, count(*) AS documents, sum(chunks) AS chunks,"  # noqa: S608
+        " sum(warnings != '[]') AS warned,"
         f" sum(finished_at > ?) AS lately FROM job_items WHERE job_id IN ({marks})"
         " GROUP BY job_id, outcome",
         [_text(at - _WINDOW), *(row["id"] for row in rows)],
@@ -79,6 +89,7 @@ def _job(row: aiosqlite.Row, outcomes: Sequence[aiosqlite.Row], at: datetime) ->
     counts = {"total": sum(by_outcome.values())}
     for outcome in ("added", "replaced", "unchanged", "failed", "cancelled", "pending"):
         counts[outcome] = by_outcome.get(outcome, 0)
+    counts["warned"] = sum(one["warned"] for one in outcomes)
     counts["chunks"] = sum(one["chunks"] for one in outcomes)
     state = JobState(row["state"])
     if state in FINAL:

@@ -68,6 +68,8 @@ class Waiting:
         self._changed = asyncio.Event()
         self._behind: dict[tuple[str, str], deque[Item]] = {}
         self._known: set[tuple[str, int]] = set()
+        self._aside: list[Item] = []
+        self._some_aside = asyncio.Event()
 
     def put(self, items: Iterable[Item]) -> None:
         """Queue the items that are not in the queue or in work."""
@@ -93,6 +95,22 @@ class Waiting:
         """The item was read: its tenant may have another one read."""
         self._turns.end(item.principal.tenant)
         self._changed.set()
+
+    def set_aside(self, item: Item) -> None:
+        """The item cannot be read now: it waits for `resume`, and holds up no other meanwhile."""
+        self._aside.append(item)
+        self._some_aside.set()
+
+    async def aside(self) -> None:
+        """Wait until an item is set aside."""
+        await self._some_aside.wait()
+
+    def resume(self) -> None:
+        """Queue again what was set aside."""
+        items, self._aside = self._aside, []
+        self._some_aside.clear()
+        for item in items:
+            self._queue(item)
 
     def done(self, item: Item) -> None:
         """The item has its outcome: the next of its source may go."""

@@ -17,8 +17,9 @@ from langchain_core.embeddings import Embeddings
 
 from bulkhead.errors import ApiError, Unavailable
 from retriever.clients.embedding import Refused
+from retriever.clients.parser import PART as PARSER
 from retriever.index.index import Index
-from retriever.index.model import Addition, ChunkSpan, NewDocument, Outcome, document_id
+from retriever.index.model import Addition, Change, ChunkSpan, NewDocument, Outcome, document_id
 from retriever.index.sparse import BM25
 from retriever.ingest import measures
 from retriever.ingest.jobs import FAILED, End, Item, Jobs
@@ -81,6 +82,7 @@ class Runner:
                 group.create_task(self._read())
             for _ in range(_WRITERS):
                 group.create_task(self._write())
+            group.create_task(self._await_parser())
 
     async def _read(self) -> None:
         while True:
@@ -92,10 +94,34 @@ class Runner:
                     await self._ready.put(ready)
                 else:
                     self._done(item)
+            except Unavailable as error:
+                if error.part == PARSER:
+                    await self._set_aside(item, error)
+                else:
+                    await self._fail(item, error)
             except Exception as error:
                 await self._fail(item, error)
             finally:
                 self._waiting.read(item)
+
+    async def _set_aside(self, item: Item, error: Unavailable) -> None:
+        logger.warning("a document waits for the parser", extra={"reason": error.message})
+        self._waiting.set_aside(item)
+        await self._jobs.hold(PARSER, error.message)
+
+    async def _await_parser(self) -> None:
+        """Queue the documents again that found no parser, as soon as there is one."""
+        while True:
+            await self._waiting.aside()
+            for delay in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
+                await asyncio.sleep(delay)
+                try:
+                    await self._preparer.check()
+                    break
+                except Unavailable as error:
+                    await self._jobs.hold(PARSER, error.message)
+            await self._jobs.hold(PARSER, None)
+            self._waiting.resume()
 
     async def _may_begin(self, job_id: str) -> bool:
         if job_id not in self._begun:
@@ -105,24 +131,16 @@ class Runner:
     async def _prepare(self, item: Item) -> Ready | None:
         """The document, read; none when it is there already, which is noted."""
         new, principal = item.new, item.principal
-        new_id = document_id(
-            principal.tenant,
-            new.source,
-            new.title,
-            new.media_type,
-            new.groups,
-            new.metadata,
-            new.digest,
-        )
+        new_id = _identity(item, await self._preparer.version(new.media_type))
         if known := await self._index.unchanged(principal, new_id):
-            end = End(Outcome.UNCHANGED, known.id)
+            end = End(Outcome.UNCHANGED, known.id, warnings=known.warnings)
             await self._patiently(partial(self._jobs.finish, item, end))
             return None
         path, part = self._spool.place(new.spool)
         prepared = await self._preparer.prepare(path, new.source, new.media_type, new.digest, part)
         measures.took("parse", prepared.parsed.seconds)
         measures.took("chunk", prepared.chunk_seconds)
-        document = _document(new_id, item, prepared)
+        document = _document(item, prepared)
         texts = searchable_texts(document)
         sparse = await asyncio.to_thread(self._bm25.documents, texts)
         return Ready(item, document, texts, sparse)
@@ -192,12 +210,9 @@ class Runner:
         taken = [(ready.item, ready.document) for ready in group]
 
         async def confirm(
-            connection: aiosqlite.Connection, outcomes: Mapping[str, Outcome]
+            connection: aiosqlite.Connection, changes: Mapping[str, Change]
         ) -> list[str]:
-            ends = [
-                (item, End(outcomes[document.id], document.id, len(document.chunks)))
-                for item, document in taken
-            ]
+            ends = [(item, _end(document, changes[document.id])) for item, document in taken]
             noted = await self._jobs.record(connection, ends)
             return [document.id for (_, document), was in zip(taken, noted, strict=True) if was]
 
@@ -207,6 +222,7 @@ class Runner:
             if outcome is not None:  # else its job was cancelled
                 written = 0 if outcome is Outcome.UNCHANGED else len(addition.document.chunks)
                 measures.settled(outcome, written)
+                measures.warned({warning.code for warning in addition.document.warnings})
 
     async def _fail(self, item: Item, error: Exception) -> None:
         await self._note(item, error)
@@ -229,7 +245,7 @@ class Runner:
 
 
 def searchable_texts(document: NewDocument) -> list[str]:
-    """What is embedded and indexed of each chunk: title and headings give it its context.
+    """What is embedded and indexed of each chunk: title, headings and a table's header around it.
 
     They are cut short, as a model that reads 256 tokens would drop the chunk's end for them.
     """
@@ -239,6 +255,7 @@ def searchable_texts(document: NewDocument) -> list[str]:
             for part in (
                 document.title[:_CONTEXT_CHARACTERS],
                 chunk.heading[-_CONTEXT_CHARACTERS:] if chunk.heading != document.title else "",
+                chunk.table_header,
                 document.text[chunk.start : chunk.end],
             )
             if part
@@ -247,10 +264,34 @@ def searchable_texts(document: NewDocument) -> list[str]:
     ]
 
 
-def _document(new_id: str, item: Item, prepared: Prepared) -> NewDocument:
+def _end(document: NewDocument, change: Change) -> End:
+    return End(
+        change.outcome,
+        document.id,
+        len(document.chunks),
+        warnings=document.warnings,
+        replaced=change.replaced,
+    )
+
+
+def _identity(item: Item, parser: str | None) -> str:
+    new = item.new
+    return document_id(
+        item.principal.tenant,
+        new.source,
+        new.title,
+        new.media_type,
+        new.groups,
+        new.metadata,
+        new.digest,
+        parser,
+    )
+
+
+def _document(item: Item, prepared: Prepared) -> NewDocument:
     parsed = prepared.parsed
     return NewDocument(
-        id=new_id,
+        id=_identity(item, parsed.parser),
         source=item.new.source,
         title=item.new.title or parsed.title,
         media_type=parsed.media_type,
@@ -258,6 +299,10 @@ def _document(new_id: str, item: Item, prepared: Prepared) -> NewDocument:
         metadata=item.new.metadata,
         text=parsed.text,
         pages=parsed.pages,
+        digest=item.new.digest,
+        parser=parsed.parser,
+        file_metadata=parsed.file_metadata,
+        warnings=parsed.warnings,
         chunks=[
             ChunkSpan(
                 chunk.start,
@@ -265,6 +310,7 @@ def _document(new_id: str, item: Item, prepared: Prepared) -> NewDocument:
                 page_at(parsed.pages, chunk.start),
                 chunk.heading,
                 tuple(start for start in parsed.pages if chunk.start < start < chunk.end),
+                chunk.table_header,
             )
             for chunk in prepared.chunks
         ],
