@@ -26,7 +26,8 @@ def sent(api: Api, *files: tuple[str, bytes]) -> dict[str, Any]:
 
 
 def test_what_was_lost_in_reading_a_file_stands_on_it_and_in_its_job(api: Api) -> None:
-    job = sent(api, ("bad.txt", b"The quay is dry." * 20 + b"\xff"), ("good.txt", b"The quay."))
+    bad = "Der Kai ist für Größen ab 7 m.".encode() * 20 + b"\xff"
+    job = sent(api, ("bad.txt", bad), ("good.txt", b"The quay."))
     (document, _) = api.get("/v1/documents").json()["data"]
     if document["source"] != "bad.txt":
         (_, document) = api.get("/v1/documents").json()["data"]
@@ -49,7 +50,7 @@ def test_what_was_lost_in_reading_a_file_stands_on_it_and_in_its_job(api: Api) -
     assert page["next_cursor"] == 1
     only = api.get(f"/v1/jobs/{job['id']}/documents", params={"only": "failed"}).json()
     assert only["data"] == []
-    again = sent(api, ("bad.txt", b"The quay is dry." * 20 + b"\xff"))
+    again = sent(api, ("bad.txt", bad))
     assert (again["counts"]["unchanged"], again["warnings"]) == (1, [of_job])
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from rig import parsing, tokenizer_json
 
 from bulkhead.errors import Unavailable
 from parser.parse import VERSION
+from retriever.clients import parser as client
 from retriever.clients.parser import ParserClient, Unreadable
 from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.prepare import EXTRACTED, Prepared, Preparer
@@ -134,6 +135,26 @@ async def test_a_document_that_ends_three_parsers_is_given_up(
         with pytest.raises(Unreadable, match="ended each time"):
             await take(preparer, upload, "a.md")
     assert met == 3
+
+
+async def test_an_answer_without_end_is_given_up(
+    tmp_path: Path, upload: Path, chunkers: ChunkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_MOST_BYTES", 1000)
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 1000)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(flood, tmp_path / "flood.sock")
+    async with server, preparing(tmp_path, chunkers) as preparer:
+        with pytest.raises(Unreadable, match="larger than any text"):
+            await take(preparer, upload, "a.md")
 
 
 async def test_replicas_share_the_documents(

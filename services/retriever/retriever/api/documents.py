@@ -189,8 +189,8 @@ _FILES_SCHEMA = {
         "files": {
             "type": "array",
             "items": {"type": "string", "format": "binary"},
-            "description": "PDF, DOCX, HTML, Markdown or plain text. A file's name is its "
-            "document's `source`.",
+            "description": "PDF, Office, HTML, Markdown, text, CSV, mail, notebooks, books or "
+            "pictures. A file's name is its document's `source`.",
         },
         "groups": {"type": "array", "items": {"type": "string"}},
         "metadata": {"type": "string", "description": "A JSON object."},

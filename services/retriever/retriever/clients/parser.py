@@ -15,6 +15,8 @@ from retriever.parsed import Heading, Parsed, Warned
 
 PART = "parser"
 _CHECK = aiohttp.ClientTimeout(total=2.0)
+_MOST_BYTES = 256 * 2**20
+"""Of an answer: a parser that a document took over does not fill this process's memory."""
 _IDLE_SECONDS = 2.0  # uvicorn closes a connection that has been idle for 5 s; ours end before
 
 
@@ -118,10 +120,14 @@ class ParserClient:
             self._sessions[socket] = aiohttp.ClientSession(connector=connector)
         url = f"http://parser{path}"
         async with self._sessions[socket].request(method, url, **given) as answer:
-            body = await answer.read()
+            body = bytearray()
+            async for block in answer.content.iter_any():
+                body += block
+                if len(body) > _MOST_BYTES:
+                    raise Unreadable("The parser's answer is larger than any text may be.")
             if answer.status >= 500:
                 raise aiohttp.ServerConnectionError(f"status {answer.status}")
-            return answer.status, body
+            return answer.status, bytes(body)
 
     def _by_load(self) -> list[Path]:
         sockets = list(self._folder.glob("*.sock"))
