@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from rig import SOUP, Api, parsing, running
 
-from parser import parse
+from parser.parse import VERSION
 from retriever.settings import RetrieverSettings
 
 NAME = "Übergabe.md"
@@ -118,20 +117,20 @@ def test_a_part_that_has_no_plain_filename_is_told(api: Api) -> None:
 
 
 def test_the_same_bytes_under_another_parser_are_read_anew(
-    settings: RetrieverSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: RetrieverSettings, tmp_path: Path
 ) -> None:
+    (tmp_path / "xyz.traineddata").touch()  # another language is another parser
     own = settings.model_copy(update={"parser_sockets": tmp_path / "p"})
     with running(own) as api:
         with parsing(own.parser_sockets, ocr_languages=""):
             assert sent(api, ("a.md", b"# Cranes"))["counts"]["added"] == 1
             assert sent(api, ("a.md", b"# Cranes"))["counts"]["unchanged"] == 1
             api.ingest({"text": SOUP, "source": "soup"})
-        monkeypatch.setattr(parse, "VERSION", "next")
-        with parsing(own.parser_sockets, ocr_languages=""):
+        with parsing(own.parser_sockets, ocr_languages="xyz", tessdata=tmp_path):
             assert sent(api, ("a.md", b"# Cranes"))["counts"]["replaced"] == 1
             assert api.ingest({"text": SOUP, "source": "soup"})["counts"]["unchanged"] == 1
         parsers = {one["source"]: one["parser"] for one in api.get("/v1/documents").json()["data"]}
-        assert parsers == {"a.md": "next", "soup": None}
+        assert parsers == {"a.md": f"{VERSION}+xyz", "soup": None}
 
 
 def test_files_that_wait_for_the_parser_hold_up_nothing_else(

@@ -37,7 +37,7 @@ def chunker() -> Chunker:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=15)
+@settings(max_examples=4)
 @given(said=SAID)
 def test_what_was_said_is_found_and_cited_as_it_stands_on_its_page(
     name: str, said: list[str]

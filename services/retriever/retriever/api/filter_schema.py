@@ -33,7 +33,7 @@ _CONDITION = {"anyOf": [*_VALUE["anyOf"], _VALUES, _OPERATORS]}
 _CONDITIONS = {
     "type": "object",
     "maxProperties": 64,
-    "propertyNames": {"pattern": "^[A-Za-z0-9_-]{1,64}$"},
+    "propertyNames": {"pattern": r"^(file_metadata\.)?[A-Za-z0-9_-]{1,64}$"},
     "additionalProperties": _CONDITION,
 }
 SCHEMA: dict[str, Any] = {
@@ -43,8 +43,8 @@ SCHEMA: dict[str, Any] = {
     },
 }
 DESCRIPTION = (
-    "Field (`document_id`, `source`, `title`, `media_type`, or a metadata key) to a condition; all"
-    " must hold. A condition is a value, a list of which any value will do, or operators. A field"
+    "Field (`document_id`, `source`, `title`, `media_type`, a metadata key, or `file_metadata.` and a"
+    " key of the file's own) to a condition; all must hold. A condition is a value, a list of which any value will do, or operators. A field"
     " that holds a list meets it with one of its values. A date without a time is the whole day,"
     " without a zone it is UTC. At most 64 fields and 1,000 values."
 )
