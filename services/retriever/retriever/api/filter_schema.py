@@ -43,10 +43,11 @@ SCHEMA: dict[str, Any] = {
     },
 }
 DESCRIPTION = (
-    "Field (`document_id`, `source`, `title`, `media_type`, a metadata key, or `file_metadata.` and a"
-    " key of the file's own) to a condition; all must hold. A condition is a value, a list of which any value will do, or operators. A field"
-    " that holds a list meets it with one of its values. A date without a time is the whole day,"
-    " without a zone it is UTC. At most 64 fields and 1,000 values."
+    "Field (`document_id`, `source`, `title`, `media_type`, a metadata key, or `file_metadata.` and"
+    " a key of the file's own) to a condition; all must hold. A condition is a value, a list of"
+    " which any value will do, or operators. A field that holds a list meets it with one of its"
+    " values. A date without a time is the whole day, without a zone it is UTC. At most 64 fields"
+    " and 1,000 values."
 )
 
 Filter = Annotated[
