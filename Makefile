@@ -43,7 +43,7 @@ test: lint  ## Lint, check the types, run every test that needs no container eng
 	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 fuzz: setup  ## Read damaged documents until one is neither read nor refused: make fuzz RUNS=…
-	@$(RUN) tests/fuzz/parser.py $(or $(RUNS),20000) .data/fuzz
+	@$(RUN) tests/fuzz/documents.py $(or $(RUNS),5000) .data/fuzz
 
 test-stack: setup  ## Start compose.yaml on this machine's engine and test it from outside and inside
 	@$(RUN) -m pytest tests/stack

@@ -166,7 +166,7 @@ class Gate:
     def _shown(self, result: Result) -> tuple[str, list[Hit]]:
         """What of a result may be shown: its text, cleaned, and the chunks without a secret."""
         scanner = self._guards.scanner
-        found = [hit for hit in result.found if not scanner.find(hit.text)]
+        found = [hit for hit in result.found if not scanner.find(hit.shown)]
         return scanner.redact(clean(result.text)), found
 
     def _arguments(self, tool: AllowedTool | None, raw: str, run: "_Run") -> dict[str, Any]:
