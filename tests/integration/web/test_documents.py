@@ -10,6 +10,11 @@ from rig import SOUP, Api, Neighbour, running
 
 from retriever.settings import RetrieverSettings
 
+WARNED = "Die Fähren über die Förde fahren täglich. Grüße aus dem Büro am Fährhafen.".encode(
+    "latin-1"
+)
+"""A text whose encoding nothing tells."""
+
 
 def test_each_file_has_its_own_end_and_an_error_is_in_words(api: Api, window: Window) -> None:
     window.open(view="Documents").upload(
@@ -25,6 +30,49 @@ def test_each_file_has_its_own_end_and_an_error_is_in_words(api: Api, window: Wi
     expect(window.page.locator("#list")).to_contain_text("soup.txt")
     window.upload(("soup.txt", SOUP.encode()))
     expect(uploads.locator("li").last).to_contain_text("unchanged")
+
+
+def test_a_file_takes_the_place_of_a_document_only_when_told_so(api: Api, window: Window) -> None:
+    window.open(view="Documents").upload(("soup.txt", SOUP.encode()))
+    uploads, confirm = window.page.locator("#uploads > ul > li"), window.page.locator("#confirm")
+    expect(uploads).to_have_attribute("data-state", "done")
+    changed = SOUP.replace("4 euros", "5 euros").encode()
+    for answer, told, price in (
+        ("Keep what is there", "Left out", "4 euros"),
+        ("Escape", "Left out", "4 euros"),
+        ("Replace", "Replaced the older one", "5 euros"),
+    ):
+        window.page.get_by_role("button", name="Clear").click()
+        window.upload(("soup.txt", changed), (f"{answer[0]}.txt", b"Something new."))
+        expect(confirm).to_contain_text("“soup.txt”")
+        expect(confirm).not_to_contain_text("new.txt")
+        if answer == "Escape":
+            window.page.keyboard.press(answer)
+        else:
+            confirm.get_by_role("button", name=answer, exact=True).click()
+        expect(uploads.first).to_contain_text(told)
+        expect(uploads.last).to_contain_text("Added")  # the other file goes in, whatever the answer
+        documents = api.get("/v1/documents").json()["data"]
+        (soup,) = [one for one in documents if one["source"] == "soup.txt"]
+        assert price in api.text(soup["id"])
+
+
+def test_what_was_lost_in_reading_a_file_is_told_at_once_and_stays_told(
+    api: Api, window: Window
+) -> None:
+    window.open(view="Documents").upload(("hafen.txt", WARNED))
+    upload = window.page.locator("#uploads > ul > li")
+    expect(upload).to_have_attribute("data-state", "done")
+    upload.get_by_text("1 warning").click()
+    (warning,) = api.get("/v1/documents").json()["data"][0]["warnings"]
+    expect(upload.locator("li")).to_contain_text(warning["message"])
+    listed = window.page.locator("#list > li")
+    listed.get_by_text("1 warning").click()
+    expect(listed.locator("li")).to_contain_text(warning["message"])
+    window.page.get_by_role("link", name="Admin", exact=True).click()
+    job = window.page.locator("#all-jobs > li").first
+    job.get_by_text("1 document with warnings").click()
+    expect(job.locator("ul ul li")).to_contain_text(warning["message"])
 
 
 def test_dropped_files_go_in_for_the_groups_that_are_named(api: Api, window: Window) -> None:

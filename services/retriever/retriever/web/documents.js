@@ -4,6 +4,7 @@ import { announce, byId, confirmed, count, dotted, el } from "./dom.js";
 import { watchJobs } from "./jobs.js";
 import { problemBox } from "./problem.js";
 import { nameOf, opening } from "./reader.js";
+import { warnings } from "./warnings.js";
 
 const PAGE = 50;
 let cursor = null;
@@ -89,7 +90,8 @@ function row(one) {
   const item = el("li",
     link({ ...one, document_id: one.id }),
     el("button.quiet", { onclick: remove, ariaLabel: `Delete ${name}` }, "Delete"),
-    el("p.muted", about, one.groups.map((group) => el("span.group", group))));
+    el("p.muted", about, one.groups.map((group) => el("span.group", group))),
+    warnings(one.warnings));
   item.dataset.name = `${one.title} ${one.source}`.toLowerCase();
 
   async function remove() {

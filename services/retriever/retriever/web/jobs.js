@@ -3,6 +3,7 @@ import { call, fetchJson } from "./api.js";
 import { byId, count, dotted, el } from "./dom.js";
 import { paged } from "./paged.js";
 import { problemBox } from "./problem.js";
+import { warning } from "./warnings.js";
 
 const EVERY = 3000; // ms between two looks while something is under way
 const ACTIVE = ["queued", "running"];
@@ -59,12 +60,13 @@ const OUTCOMES = ["added", "replaced", "unchanged", "failed", "cancelled"];
 
 function ended({ id, state, counts, created_at: at }) {
   const outcome = dotted(...OUTCOMES.map((name) => counts[name] && `${counts[name].toLocaleString("en")} ${name}`));
-  return el("li", el("span.name", state), el("span.muted", new Date(at).toLocaleString()), el("p.muted", outcome), counts.failed && reasons(id));
+  return el("li", el("span.name", state), el("span.muted", new Date(at).toLocaleString()), el("p.muted", outcome), counts.failed > 0 && reasons(id, "Why they failed", "errors?", ({ source, message }) => el("li", el("strong", source), ` ${message}`)),
+    counts.warned > 0 && reasons(id, count(counts.warned, "document") + " with warnings", "documents?only=warned&", (one) => el("li", el("strong", one.source), el("ul", one.warnings.map(warning)))));
 }
 
-/** The documents of a job that did not go in, each with its reason, once they are asked for. */
-function reasons(id) {
+/** Documents of a job, each with its reason, once they are asked for. */
+function reasons(id, title, path, row) {
   const [list, more] = [el("ul"), el("button.quiet", { hidden: true }, "Show more")];
-  const read = paged(list, more, (cursor) => `v1/jobs/${id}/errors?limit=50${cursor}`, ({ source, message }) => el("li", el("strong", source), ` ${message}`), "None.");
-  return el("details", { ontoggle: ({ target }) => target.open && !list.childElementCount && read() }, el("summary", "Why"), list, more);
+  const read = paged(list, more, (cursor) => `v1/jobs/${id}/${path}limit=50${cursor}`, row, "None.");
+  return el("details", { ontoggle: ({ target }) => target.open && !list.childElementCount && read() }, el("summary", title), list, more);
 }

@@ -36,7 +36,7 @@ const ADVICE = {
   conflict: "Something else changed it first. Load the list again.",
   too_large: "Split it, or raise RETRIEVER_MAX_DOCUMENT_BYTES and RETRIEVER_MAX_BODY_BYTES.",
   unreadable: "Drop the files of the folder, or run make ingest DIR=…",
-  unsupported_media_type: "Send PDF, Word, HTML, Markdown or plain text.",
+  unsupported_media_type: "Send PDF, an Office file, HTML, Markdown, mail, a picture or plain text.",
   malformed_request: CHANGE,
   invalid_value: CHANGE,
   network: "See whether the retriever runs (make serve), then try again.",

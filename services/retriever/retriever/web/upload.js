@@ -3,11 +3,13 @@ import { call, fetchJson } from "./api.js";
 import { refresh } from "./documents.js";
 import { announce, byId, count, dotted, el, size } from "./dom.js";
 import { Problem, toProblem } from "./problem.js";
+import { leftOut } from "./replace.js";
 import { events } from "./sse.js";
 import { down } from "./status.js";
+import { warnings } from "./warnings.js";
 
 const AT_ONCE = 2; // a browser has six connections to a server, and the page needs some itself
-const TRIES = 5;
+const TRIES = 12; // for a retriever that starts anew, in all a minute and a half
 const OUTCOMES = { added: "Added", replaced: "Replaced the older one", unchanged: "Already there, unchanged" };
 const lanes = Array(AT_ONCE).fill(Promise.resolve());
 let taken = 0;
@@ -25,10 +27,15 @@ export function setUpUpload() {
   const files = byId("files");
   const dragging = (is) => document.body.classList.toggle("dragging", is);
 
-  function take(list) {
+  async function take(list) {
     const groups = byId("groups").value.split(/[\s,;]+/).filter(Boolean);
-    for (const file of list) {
-      const upload = { file, groups, say: line(file.name) };
+    const uploads = [...list].map((file) => ({ file, groups, say: line(file.name) }));
+    const kept = await leftOut(uploads.map(({ file }) => file));
+    for (const upload of uploads) {
+      if (kept.includes(upload.file)) {
+        upload.say("done", "Left out: the document of this name stays as it is.");
+        continue;
+      }
       const lane = taken++ % AT_ONCE;
       lanes[lane] = lanes[lane].then(() => run(upload));
     }
@@ -64,9 +71,10 @@ function line(name) {
   const item = el("li", el("span.name", name), words);
   byId("uploads").hidden = false;
   byId("uploads").querySelector("ul").append(item);
-  return (state, said) => {
+  return (state, said, more = "") => {
     item.dataset.state = state;
     words.textContent = said;
+    item.append(more);
     if (state !== "active") announce(`${name}: ${said}`);
   };
 }
@@ -104,7 +112,7 @@ async function send({ file, groups, say }) {
       }
     } catch (error) {
       if (tries === TRIES) throw error;
-      await pause(2 * tries); // a retriever that starts anew takes the job up again
+      await pause(Math.min(2 * tries, 10));
     }
   }
   return job;
@@ -130,9 +138,9 @@ function progress({ state, waiting }) {
   return state === "queued" ? "Accepted, waiting its turn…" : "Reading and indexing…";
 }
 
-function ended({ state, counts, errors }) {
+function ended({ state, counts, errors, warnings: warned }) {
   if (state === "cancelled") return ["failed", "Cancelled."];
   if (errors.length) return ["failed", `${errors.map((one) => one.message).join(" ")} Mend the file and send it again.`];
   const outcome = Object.keys(OUTCOMES).find((name) => counts[name]);
-  return ["done", dotted(OUTCOMES[outcome] ?? state, counts.chunks && count(counts.chunks, "chunk"))];
+  return ["done", dotted(OUTCOMES[outcome] ?? state, counts.chunks && count(counts.chunks, "chunk")), warnings(warned)];
 }
