@@ -10,9 +10,12 @@ from typing import Any
 import aiosqlite
 
 from bulkhead.errors import Unavailable
+from bulkhead.telemetry import names
+from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index.reaching import disk_fault
 
 SCHEMA_VERSION = 3
+_SQLITE = {names.DB_SYSTEM: "sqlite"}
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -143,16 +146,22 @@ class Database:
                 await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 await self._writer.commit()
-                self.refusal = None
+                self._taken(None)
             except sqlite3.OperationalError as error:  # a full disk, above all
                 await self._writer.rollback()
-                self.refusal = disk_fault(str(error), "the document store's disk") or (
+                refusal = disk_fault(str(error), "the document store's disk") or (
                     f"the document store cannot write ({error})"
                 )
-                raise Unavailable("storage", self.refusal) from error
+                self._taken(refusal)
+                raise Unavailable("storage", refusal) from error
             except BaseException:
                 await self._writer.rollback()
                 raise
+
+    def _taken(self, refusal: str | None) -> None:
+        """Note whether the last transaction was."""
+        self.refusal = refusal
+        INDEX_REFUSES.set(int(refusal is not None), _SQLITE)
 
     async def probe(self) -> None:
         """Write what changes nothing; raises `Unavailable` where that cannot be done."""

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from telemetry import Recorded
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
@@ -36,6 +37,7 @@ async def test_a_file_that_another_process_holds_is_the_storage_s_fault_and_told
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "db.sqlite3"
+    recorded = Recorded()
     async with Database.open(path) as opened:
         await opened._writer.execute("PRAGMA busy_timeout = 0")
         with closing(sqlite3.connect(path)) as other:
@@ -44,10 +46,12 @@ async def test_a_file_that_another_process_holds_is_the_storage_s_fault_and_told
                 await opened.probe()
             assert refused.value.part == "storage"
             assert opened.refusal == "the document store cannot write (database is locked)"
+            assert recorded.total("rag.index.refuses", db_system_name="sqlite") == 1
             # An answer is given all the same, and cannot be voted on.
             await Feedback(opened).note_answer(READER, "a1")
         await opened.probe()
         assert opened.refusal is None
+        assert recorded.total("rag.index.refuses", db_system_name="sqlite") == 0
         await Feedback(opened).note_answer(READER, "a2")
         assert [row["id"] for row in await opened.rows("SELECT id FROM answers")] == ["a2"]
 

@@ -174,7 +174,7 @@ DOCUMENTS_WAITING = _meter.create_up_down_counter(
 INDEX_REFUSES = _meter.create_gauge(
     "rag.index.refuses",
     unit="{state}",
-    description="1 while the index takes no writes, as the last one showed; else 0.",
+    description="1 while a store of the index takes no writes, as the last one showed; else 0.",
 )
 
 # The embedding service: embedding.lane, reading (queries, pairs) or bulk

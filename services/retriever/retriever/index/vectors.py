@@ -10,6 +10,7 @@ from typing import Any
 from qdrant_client import models
 
 from bulkhead.errors import ApiError, Unavailable
+from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index import corpus
 from retriever.index.access import EVERYONE
@@ -38,6 +39,7 @@ _OF_KIND: dict[Kind, models.PayloadSchemaParams] = {
     Kind.BOOL: models.BoolIndexParams(type=models.BoolIndexType.BOOL),
 }
 _METADATA = "metadata."
+_QDRANT = {names.DB_SYSTEM: "qdrant"}
 _OLDEST_SERVER = (1, 19)
 """The first that counts a word's frequency in what the caller may see, and not in all there is."""
 _BATCH = 16
@@ -106,10 +108,10 @@ class Vectors:
                 yield
         except Unavailable as error:
             self.refusal = error.message
-            INDEX_REFUSES.set(1)
+            INDEX_REFUSES.set(1, _QDRANT)
             raise
         self.refusal = None
-        INDEX_REFUSES.set(0)
+        INDEX_REFUSES.set(0, _QDRANT)
 
     async def exists(self) -> bool:
         """Whether the collection is there."""
@@ -139,7 +141,7 @@ class Vectors:
             info = await self._reads.get_collection(self._collection)
         self._check(info.config.metadata or {}, stamp.metadata())
         await self._index(info.payload_schema)
-        INDEX_REFUSES.set(0)
+        INDEX_REFUSES.set(0, _QDRANT)
 
     async def _index(self, there: Mapping[str, models.PayloadIndexInfo]) -> None:
         """Make the payload indexes that are missing, once those of earlier settings are gone."""
