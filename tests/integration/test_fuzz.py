@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from scripted_llm import ScriptedLLM
 
 from bulkhead.errors import ErrorBody
+from bulkhead.protocol import bounded_protocol
 from retriever.settings import RetrieverSettings
 
 EXAMPLES = 12
@@ -37,7 +38,9 @@ CHECKS = [
 @pytest.fixture
 def address(settings: RetrieverSettings) -> Iterator[tuple[str, list[str]]]:
     """Where the retriever is, and a key of each role, the operator's and none."""
-    with running(settings) as api, people(api) as team:
+    # Bounded as in production: uvicorn alone answers an address of 64 KiB in plain text.
+    served = running(settings, http=bounded_protocol(settings))
+    with served as api, people(api) as team:
         api.ingest({"text": PORTS, "source": "ports.md"}, {"text": SOUP, "source": "soup.md"})
         keys = [team.made("default", role)["key"] for role in ("reader", "writer", "admin")]
         yield str(api.base_url), [KEY, *keys, ""]
