@@ -397,9 +397,9 @@ def test_a_long_result_is_taken_apart_beside_the_event_loop(
     threads: dict[str, str] = {}
     real = ground._passages
 
-    def noted(text: str, language: str) -> Any:
+    def noted(text: str, *more: Any) -> Any:
         threads[text] = threading.current_thread().name
-        return real(text, language)
+        return real(text, *more)
 
     monkeypatch.setattr(ground, "_passages", noted)
     desk.notes["long"] = "The crane is closed on Friday. " + "Harbourmasters schedules. " * 600
