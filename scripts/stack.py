@@ -24,7 +24,7 @@ from embedded.counts import Counts
 from embedded.errors import Interrupted, StackError
 from embedded.parts import ROOT, Part, parts, retriever_url, state
 from embedded.prometheus import prometheus
-from embedded.quality import quality
+from embedded.quality import handing_over, quality
 from embedded.readiness import await_ready
 from embedded.supervisor import Supervisor
 
@@ -94,7 +94,7 @@ def run(
     try:
         kept = state()
         keep_private(kept.logs)  # and all that is made from here on, by the parts too
-        wanted = parts(kept)
+        wanted = parts(kept, handing_over(kept)) if observe else parts(kept)
         watcher: Part | None = None
         if observe:
             wanted.append(quality(kept))

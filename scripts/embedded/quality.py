@@ -10,10 +10,20 @@ from embedded.parts import LLM_KEY, Part, State, retriever_url
 from embedded.preflight import ensure_key
 
 
+def handing_over(kept: State, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the retriever is told, so that it hands answers over; what is set already stays."""
+    own = address_of(environment, "QUALITY", 8082)
+    told = {
+        "RETRIEVER_QUALITY_URL": own.url,
+        "RETRIEVER_QUALITY_TOKEN_FILE": str(kept.folder / "quality-token"),
+    }
+    return {**told, **environment}
+
+
 def quality(kept: State, environment: Mapping[str, str] = os.environ) -> Part:
     """The quality service on QUALITY_PORT, probing the retriever of `environment`.
 
-    Its token is made on first use; who wants answers evaluated gives it to the retriever.
+    Its token is made on first use.
     """
     own = address_of(environment, "QUALITY", 8082)
     token = kept.folder / "quality-token"
@@ -26,8 +36,13 @@ def quality(kept: State, environment: Mapping[str, str] = os.environ) -> Part:
         "QUALITY_TOKEN_FILE": str(token),
         "PYTHONUNBUFFERED": "1",
     }
-    if "QUALITY_LLM_URL" not in environment and "RETRIEVER_LLM_URL" not in environment:
-        told["QUALITY_LLM_URL"] = f"{address_of(environment, 'LLM', 8000).url}/v1"
-        told["QUALITY_LLM_API_KEY_FILE"] = environment.get(LLM_KEY) or str(kept.llm_key)
+    if "QUALITY_LLM_URL" not in environment:  # the retriever's model judges
+        own_llm = f"{address_of(environment, 'LLM', 8000).url}/v1"
+        own_key = environment.get(LLM_KEY) or str(kept.llm_key)
+        elsewhere = environment.get("RETRIEVER_LLM_URL")
+        key = environment.get("RETRIEVER_LLM_API_KEY_FILE", "") if elsewhere else own_key
+        told["QUALITY_LLM_URL"] = elsewhere or own_llm
+        if key:
+            told["QUALITY_LLM_API_KEY_FILE"] = key
     spare(told, own.host, address_of(environment, "RETRIEVER", 8080).host)
     return Part("quality", (sys.executable, "-m", "quality"), own, "/healthz", told)

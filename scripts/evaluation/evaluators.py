@@ -1,11 +1,10 @@
 """Measure what each evaluator of answers sees, and what it does not, on a judged collection.
 
     python -m evaluation.evaluators --data ../shared/data/squad
-    python -m evaluation.evaluators --data ../shared/data/squad --count 40 \\
-        --judge http://127.0.0.1:8000/v1 --judge-key-file .data/llm-key
     python -m evaluation.evaluators --data ../shared/data/squad --detector hhem --weights DIR
 
-The lexical check always runs. A judge needs a model server, a detector its weights.
+The lexical check always runs; a detector needs its weights. A judge is measured by
+`evaluation.calibrate`.
 """
 
 import asyncio
@@ -14,12 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bulkhead.settings import read_secret
 from evaluation.auroc import auroc
 from evaluation.beir import load
 from evaluation.bootstrap import estimate
@@ -29,7 +26,6 @@ from quality.detector import DetectorEvaluator
 from quality.detectors import DetectorKind
 from quality.detectors import load as load_detector
 from quality.evaluation import Evaluator, Sample, Unscored, Verdict
-from quality.judge import Judge
 from quality.settings import QualitySettings
 from retriever.answer.ground import EVALUATOR, Evidence
 from retriever.answer.sentences import sentences
@@ -64,11 +60,13 @@ async def verdict(evaluator: Evaluator | None, claim: Claim) -> Verdict:
     """The verdict of an evaluator, or of the lexical check where there is none."""
     if evaluator is None:
         return lexical(claim)
+    return await evaluator.evaluate(sample_of(claim))
+
+
+def sample_of(claim: Claim) -> Sample:
+    """The claim as an answer is handed over."""
     sources = [f"{one.title}\n{one.text}" for one in claim.shown]
-    sample = Sample(
-        response_id="claim", question=claim.question, answer=claim.text, sources=sources
-    )
-    return await evaluator.evaluate(sample)
+    return Sample(response_id="claim", question=claim.question, answer=claim.text, sources=sources)
 
 
 async def measure(name: str, evaluator: Evaluator | None, made: list[Claim]) -> Table:
@@ -105,8 +103,6 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder in the BEIR layout, with answers.")],
     count: Annotated[int, typer.Option(min=1, help="Questions to make claims from.")] = 500,
     seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
-    judge: Annotated[str, typer.Option(help="Address of a model server, ending in /v1.")] = "",
-    judge_key_file: Annotated[Path | None, typer.Option(help="Its key, as .data/llm-key.")] = None,
     detector: Annotated[DetectorKind | None, typer.Option(help="An encoder to measure.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder of the detector.")] = Path(),
 ) -> None:
@@ -120,10 +116,6 @@ def main(
             model = load_detector(detector, weights, MOST_TOKENS, 2)
             evaluator = DetectorEvaluator(detector, model, THRESHOLD)
             console.print(await measure(detector, evaluator, made))
-        if judge:
-            key = read_secret(judge_key_file) if judge_key_file else "none"
-            async with httpx.AsyncClient() as http:
-                console.print(await measure("judge", Judge(http, judge, key, timeout=300), made))
 
     try:
         asyncio.run(run())

@@ -165,6 +165,7 @@ STORMS: dict[str, tuple[dict[str, dict[str, str]], set[str]]] = {
             "ServiceSilent": {"job": "bulkhead/retriever"},
             "CanarySilent": {},
             "EvaluationCoverageLow": {},
+            "JudgeBlamesMore": {},
             "DiskAlmostFull": {},
         },
         {"TargetDown", "DiskAlmostFull"},

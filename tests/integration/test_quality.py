@@ -16,6 +16,7 @@ from telemetry import Recorded
 
 from quality.main import create
 from quality.settings import QualitySettings
+from retriever.answer.ground import EVALUATOR
 from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
@@ -36,7 +37,8 @@ CANARIES = {
 def judge() -> ScriptedLLM:
     """The model that judges: apart from the one that answers, so that each has its words."""
     llm = ScriptedLLM()
-    llm.words = ['{"verdict": "unsupported"}']
+    llm.words = ["Yes"]
+    llm.odds = {"Yes": -0.9, "No": -1.1}
     return llm
 
 
@@ -77,12 +79,13 @@ def quality(
             "token_file": settings.quality_token_file,
             "canaries": canaries,
             "llm_url": f"{llm_url}/v1",
-            "judge_share": 1.0,
+            "judge_threshold": 0.7,
             "canary_seconds": 3600,
             **told,
         }
     )
     with serving(create(made), port) as url, httpx.Client(base_url=url, timeout=60) as client:
+        until(lambda: client.get("/readyz").json()["parts"]["judge"]["state"] == "up")
         yield client
 
 
@@ -124,20 +127,26 @@ def test_an_answer_is_judged_in_its_own_trace_and_under_the_judges_name_alone(
     llm.say(ANSWER)
     with quality(filled, settings, judge_server, quality_port):
         reply = filled.ask(QUESTION, stream=stream)
-        until(lambda: recorded.total("rag.evaluations", rag_evaluator="judge") == 1)
+        until(lambda: recorded.total("rag.evaluations", rag_evaluator="lexical+judge") == 1)
     label = "gen_ai_evaluation_score_label"
     verdicts = {
         evaluator: recorded.total(
             "rag.evaluations", rag_evaluator=evaluator, rag_traffic="user", **{label: verdict}
         )
-        for evaluator, verdict in (("lexical-v2", "supported"), ("judge", "unsupported"))
+        for evaluator, verdict in (
+            (EVALUATOR, "supported"),
+            ("judge", "unsupported"),
+            ("lexical+judge", "unsupported"),
+        )
     }
-    assert verdicts == {"lexical-v2": 1, "judge": 1}
+    assert verdicts == {EVALUATOR: 1, "judge": 1, "lexical+judge": 1}
     (asked,) = judge.requests
-    material = json.loads(asked["messages"][1]["content"])
-    assert (material["question"], material["answer"]) == (QUESTION, ANSWER)  # no marker
-    assert any("listens on port 8080" in source for source in material["sources"])
-    (result,) = [one for one in recorded.spans() if one.name == "gen_ai.evaluation.result"]
+    material = asked["messages"][1]["content"]
+    assert f"<statement>\n{ANSWER}\n</statement>" in material  # no marker
+    assert "<source>\nPorts\n" in material
+    results = [one for one in recorded.spans() if one.name == "gen_ai.evaluation.result"]
+    assert len(results) == 2
+    result = results[0]
     assert result.attributes is not None and result.context is not None
     if not stream:
         assert result.attributes["gen_ai.response.id"] == reply.json()["id"]

@@ -37,6 +37,8 @@ class ScriptedLLM:
         self.words: list[str] = ["The", " answer."]
         self.status = 200
         self.break_after: int | None = None
+        self.odds: dict[str, float] | None = None
+        """Log-probabilities of the first word, for who asks for them without a stream."""
         self.raw: bytes | None = None
         """What a stream is instead of words, whatever that may be."""
         self.hold = False
@@ -82,7 +84,10 @@ class ScriptedLLM:
         turn = self.script(body) if self.script is not None else None
         if not body.get("stream"):
             message = {"role": "assistant", "content": "".join(self.words)}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "stop"}
+            if body.get("logprobs") and self.odds is not None:
+                top = [{"token": word, "logprob": odds} for word, odds in self.odds.items()]
+                choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
             return JSONResponse({"id": "x", "object": "chat.completion", "choices": [choice]})
         return StreamingResponse(self._stream(turn), media_type="text/event-stream")
 

@@ -24,6 +24,7 @@ class DetectorEvaluator:
     def __init__(self, name: str, detector: Detector, threshold: float) -> None:
         """From `threshold` up an answer is supported."""
         self.name = name
+        self.willing = True
         self._detector = detector
         self._threshold = threshold
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="detector")

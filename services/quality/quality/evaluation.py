@@ -20,6 +20,7 @@ class Sample(BaseModel):
     question: str = Field(max_length=100_000)
     answer: str = Field(min_length=1, max_length=100_000)
     sources: list[str] = Field(min_length=1, max_length=100)
+    lexical: Label | None = Field(None, description="What the retriever's own check said of it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,15 @@ class Unscored(Exception):
 
 
 class Evaluator(Protocol):
-    """One way to say whether an answer follows from its sources. Ways are never mixed."""
+    """One way to say whether an answer follows from its sources, under a name of its own."""
 
     name: str
     """Its label in the metrics."""
+
+    @property
+    def willing(self) -> bool:
+        """Whether it evaluates at all now; else answers are not counted as eligible."""
+        ...
 
     async def evaluate(self, sample: Sample) -> Verdict:
         """The verdict; raises `Unscored` where there is none."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from fastapi import FastAPI
@@ -75,9 +75,19 @@ def create(settings: QualitySettings) -> FastAPI:
             prober = Prober(
                 retriever, inputs.canaries, k=settings.canary_k, timeout=settings.canary_timeout
             )
-            lines = _lines(settings, inputs, llm)
+            lines = []
+            if inputs.detector is not None:
+                lines.append(Line(inputs.detector, settings.queue_answers))
+            work = [prober.run(settings.canary_seconds)]
+            if settings.judge_share > 0:
+                judge = _judge(settings, inputs, llm)
+                app.state.judge = judge
+                lines.append(
+                    Line(judge, settings.queue_answers, settings.judge_share, together=True)
+                )
+                work.append(judge.watch())
             app.state.prober, app.state.lines = prober, lines
-            work = [prober.run(settings.canary_seconds), *(line.run() for line in lines)]
+            work += [line.run() for line in lines]
             tasks = [asyncio.create_task(_watched(one, app.state.fail)) for one in work]
             yield
             for task in tasks:
@@ -85,7 +95,10 @@ def create(settings: QualitySettings) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def ready() -> Readiness:
-        """Whether the retriever answered in the last round. Evaluation goes on without it."""
+        """Whether the retriever answered in the last round, and whether the model may judge.
+
+        Evaluation goes on without the retriever, and the rest without a judge.
+        """
         last = app.state.prober.last
         if last is None:
             part = Part(state="down", detail="the first round is not over yet")
@@ -93,8 +106,14 @@ def create(settings: QualitySettings) -> FastAPI:
             part = Part(state="down", detail="no canary of the last round was answered")
         else:
             part = Part(state="up")
+        judge: Judge | None = app.state.judge
+        judging = {}
+        if judge is not None:
+            state: Literal["up", "down"] = "down" if judge.trouble else "up"
+            judging["judge"] = Part(state=state, detail=judge.trouble)
         return Readiness(
-            status="ready" if part.state == "up" else "degraded", parts={"retriever": part}
+            status="ready" if part.state == "up" else "degraded",
+            parts={"retriever": part} | judging,
         )
 
     app = create_app(
@@ -108,18 +127,19 @@ def create(settings: QualitySettings) -> FastAPI:
         lifespan=lifespan,
     )
     sender = Principal("retriever", "", frozenset(), Role.READER)
+    app.state.judge = None
     app.state.keys = KeyRing({key_digest(inputs.token): sender})
     return app
 
 
-def _lines(settings: QualitySettings, inputs: _Inputs, llm: httpx.AsyncClient) -> list[Line]:
-    lines = []
-    if inputs.detector is not None:
-        lines.append(Line(inputs.detector, settings.queue_answers))
-    if settings.judge_share > 0:
-        judge = Judge(llm, str(settings.llm_url), inputs.llm_key, settings.judge_timeout)
-        lines.append(Line(judge, settings.queue_answers, settings.judge_share))
-    return lines
+def _judge(settings: QualitySettings, inputs: _Inputs, llm: httpx.AsyncClient) -> Judge:
+    return Judge(
+        llm,
+        str(settings.llm_url),
+        inputs.llm_key,
+        settings.judge_timeout,
+        settings.judge_threshold,
+    )
 
 
 async def _watched(work: Coroutine[Any, Any, None], fail: Callable[[str], None]) -> None:

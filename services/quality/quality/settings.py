@@ -14,7 +14,7 @@ def _bundled_canaries() -> Path:
 
 
 class QualitySettings(ServiceSettings):
-    """The settings; the defaults probe the embedded mode on loopback and judge nothing."""
+    """The settings; the defaults probe the embedded mode on loopback."""
 
     model_config = SettingsConfigDict(env_prefix="QUALITY_", extra="ignore")
 
@@ -61,7 +61,17 @@ class QualitySettings(ServiceSettings):
         0.5, ge=0, le=1, description="The detector's score from which an answer is supported."
     )
     judge_share: float = Field(
-        0.0, ge=0, le=1, description="Share of the answers handed in that the main model judges."
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the answers handed in that the main model judges, where it may.",
+    )
+    judge_threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The judge's score from which an answer is supported, for a model of yours; "
+        "without it only a model that was found good enough judges, by its own.",
     )
     llm_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8000/v1"), description="Address of the model that judges."

@@ -233,7 +233,7 @@ class RetrieverSettings(ServiceSettings):
         Path(".data/quality-token"), description="File with the quality service's token."
     )
     quality_share: float = Field(
-        0.1, ge=0, le=1, description="Share of the answers that is sent to the quality service."
+        0.05, ge=0, le=1, description="Share of the answers that is sent to the quality service."
     )
     quality_queue: int = Field(
         64, ge=1, description="Most answers that wait to be sent there; above it they are dropped."

@@ -168,6 +168,17 @@ def _queue(slow: float, fast: float) -> dict[str, str]:
     }
 
 
+def _judged(early: float, late: float, supported: float = 6) -> dict[str, str]:
+    """Answers blamed by the judge a minute, for four hours and then in the last one."""
+    of = 'rag_evaluations_total{rag_evaluator="judge",rag_traffic="user",'
+    return {
+        f'{of}gen_ai_evaluation_score_label="unsupported"}}': (
+            f"{grows(early, 235)} {grows(late, 64, early * 235)}"
+        ),
+        f'{of}gen_ai_evaluation_score_label="supported"}}': grows(supported, 300),
+    }
+
+
 def _scored(at_first: float, then: float) -> dict[str, str]:
     """Ten answers a minute could be scored for five hours; how many were, and in the last one."""
     label = 'gen_ai_evaluation_score_label="supported"'
@@ -255,6 +266,8 @@ CASES = [
     *_pair("EvaluationCoverageLow", _scored(8, 1), _scored(8, 8), at=299),
     Case("a sampled evaluator", _scored(1, 1), set(), {"EvaluationCoverageLow"}, at=299),
     Case("an evaluator that died", _scored(8, 0), {"EvaluationCoverageLow"}, at=299),
+    *_pair("JudgeBlamesMore", _judged(0.05, 8), _judged(1, 1), at=299),
+    Case("few judged answers", _judged(0, 0.2, 0.05), set(), {"JudgeBlamesMore"}, at=299),
     *_pair(
         "CanarySilent",
         {_CANARY + '{rag_result="hit"}': f"{grows(1, 30)} 30x90"},

@@ -8,7 +8,8 @@ from opentelemetry.trace import get_current_span
 from telemetry import Recorded
 
 from bulkhead.telemetry.spans import span
-from quality.evaluation import Sample, Unscored, Verdict
+from quality.combined import combined
+from quality.evaluation import Label, Sample, Unscored, Verdict
 from quality.line import Line
 
 
@@ -17,6 +18,7 @@ class Scripted:
 
     def __init__(self, name: str = "scripted") -> None:
         self.name = name
+        self.willing = True
         self.gate = asyncio.Event()
         self.gate.set()
         self.began = asyncio.Event()
@@ -61,6 +63,40 @@ async def test_each_verdict_has_its_label_and_a_failure_is_unscored() -> None:
         assert recorded.total("rag.evaluations", gen_ai_evaluation_score_label=label) == count
     assert recorded.total("rag.evaluation.eligible", rag_evaluator="scripted") == 5
     assert recorded.total("rag.evaluation.duration", rag_evaluator="scripted") == 5
+
+
+async def test_verdicts_are_combined_with_the_lexical_checks_under_a_name_of_their_own() -> None:
+    recorded = Recorded()
+    line = Line(Scripted(), 8, together=True)
+    said: list[tuple[str, Label | None]] = [
+        ("good", "supported"),
+        ("good", "unsupported"),
+        ("bad", "supported"),
+        ("unscored", "supported"),
+        ("good", None),
+    ]
+    async with running(line):
+        for answer, lexical in said:
+            assert line.offer(sample(answer).model_copy(update={"lexical": lexical}))
+        await until_scored(recorded, 9)
+    label = "gen_ai_evaluation_score_label"
+    for name, counts in {"scripted": (3, 1, 1), "lexical+judge": (1, 2, 1)}.items():
+        for verdict, count in zip(("supported", "unsupported", "unscored"), counts, strict=True):
+            total = recorded.total("rag.evaluations", rag_evaluator=name, **{label: verdict})
+            assert total == count, (name, verdict)
+        assert recorded.total("rag.evaluation.eligible", rag_evaluator=name) == sum(counts)
+    results = [one for one in recorded.spans() if one.name == "gen_ai.evaluation.result"]
+    assert len(results) == 9
+    # What either objects to, both together do, and the score says who: below 0 the lexical check.
+    assert combined("unsupported", Verdict("supported", 0.9)) == Verdict("unsupported", 0.9 - 1)
+
+
+async def test_an_evaluator_that_is_not_willing_is_offered_nothing_and_counts_nothing() -> None:
+    recorded = Recorded()
+    evaluator = Scripted()
+    evaluator.willing = False
+    assert not Line(evaluator, 8).offer(sample("good"))
+    assert recorded.total("rag.evaluation.eligible") == 0
 
 
 async def test_a_full_line_drops_and_counts_and_never_waits() -> None:

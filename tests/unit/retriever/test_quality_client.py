@@ -48,7 +48,7 @@ async def client(
 
 
 def offer(made: QualityClient, name: str = "chatcmpl-1", traffic: str = "user") -> None:
-    made.offer(name, "Which port?", "8080.", ["It listens on port 8080."], traffic)
+    made.offer(name, "Which port?", "8080.", ["It listens on port 8080."], True, traffic)
 
 
 async def test_an_answer_goes_there_with_its_sources_and_the_token() -> None:
@@ -64,6 +64,7 @@ async def test_an_answer_goes_there_with_its_sources_and_the_token() -> None:
         "question": "Which port?",
         "answer": "8080.",
         "sources": ["It listens on port 8080."],
+        "lexical": "supported",
     }
 
 

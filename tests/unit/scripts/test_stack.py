@@ -24,7 +24,7 @@ from embedded import preflight
 from embedded.address import Address
 from embedded.errors import Interrupted, NotReady, PartEnded, PortTaken, StackError
 from embedded.parts import Part, State, parts, retriever_url
-from embedded.quality import quality
+from embedded.quality import handing_over, quality
 from embedded.readiness import answer, await_ready
 from embedded.supervisor import Running, Supervisor
 from embedded.tools import SERVERS, prepare
@@ -485,3 +485,17 @@ def test_a_taken_port_has_its_own_code(out: io.StringIO, monkeypatch: pytest.Mon
         use(monkeypatch, [part("llm", SLEEPER, taken.getsockname()[1])])
         assert stack.run(interrupt, Console(file=out, width=200)) == 3
     assert "(llm) is taken" in out.getvalue()
+
+
+def test_what_watches_gets_the_answers_of_the_retriever_it_watches(tmp_path: Path) -> None:
+    kept = State(tmp_path)
+    given = {"QUALITY_PORT": "9082", "LLM_PORT": "9000"}
+    watcher = quality(kept, given)
+    told = handing_over(kept, given)
+    assert told["RETRIEVER_QUALITY_URL"] == watcher.url == "http://127.0.0.1:9082"
+    assert told["RETRIEVER_QUALITY_TOKEN_FILE"] == watcher.environment["QUALITY_TOKEN_FILE"]
+    assert watcher.environment["QUALITY_LLM_URL"] == "http://127.0.0.1:9000/v1"
+    assert Path(told["RETRIEVER_QUALITY_TOKEN_FILE"]).exists()
+    own = {"RETRIEVER_QUALITY_URL": "http://10.0.0.1:1", "RETRIEVER_LLM_URL": "http://10.0.0.2/v1"}
+    assert handing_over(kept, own)["RETRIEVER_QUALITY_URL"] == "http://10.0.0.1:1"
+    assert quality(kept, own).environment["QUALITY_LLM_URL"] == "http://10.0.0.2/v1"

@@ -203,7 +203,8 @@ class Answering:
                 self.id,
                 self._asked,
                 answer,
-                [hit.shown for hit in answered.hits],
+                [f"{hit.title}\n{hit.shown}" for hit in answered.hits],
+                answered.grounding.supported,
                 self._report.traffic,
             )
 

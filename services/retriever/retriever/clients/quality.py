@@ -44,9 +44,18 @@ class QualityClient:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(places)
 
     def offer(
-        self, response_id: str, question: str, answer: str, sources: Sequence[str], traffic: str
+        self,
+        response_id: str,
+        question: str,
+        answer: str,
+        sources: Sequence[str],
+        supported: bool,
+        traffic: str,
     ) -> None:
-        """Queue an answer of a user's, if it is drawn. The current trace goes along with it."""
+        """Queue an answer of a user's, if it is drawn. The current trace goes along with it.
+
+        `supported` is what the check of this service says of it.
+        """
         if traffic != names.USER_TRAFFIC or not sampled(response_id, self._share, "quality"):
             return
         sample = {
@@ -54,6 +63,7 @@ class QualityClient:
             "question": question,
             "answer": answer,
             "sources": list(sources),
+            "lexical": "supported" if supported else "unsupported",
         }
         try:
             self._queue.put_nowait(_Waiting(orjson.dumps(sample), request_id.get(), get_current()))
