@@ -68,6 +68,7 @@ class Retrieval(BaseModel):
 
     degraded: list[str]
     results: list[Found]
+    queries: list[str] = []
 
 
 class Message(BaseModel):
@@ -83,6 +84,13 @@ class Choice(BaseModel):
     finish_reason: str | None = None
 
 
+class Step(BaseModel):
+    """A call of a tool, and how it ended."""
+
+    tool: str
+    outcome: str
+
+
 class ChatReply(BaseModel):
     """Reply of POST /v1/chat/completions; usage is absent or 0 where no model was asked."""
 
@@ -92,6 +100,7 @@ class ChatReply(BaseModel):
     retrieval: Retrieval
     usage: Usage | None = None
     timings: dict[str, float] = {}
+    steps: list[Step] = []
 
 
 class Delta(BaseModel):

@@ -16,6 +16,7 @@ from scripted_llm import ScriptedLLM, Turn
 from bulkhead.audit import read_head
 from bulkhead.chain import verify
 from retriever.answer import ground
+from retriever.answer.flow import NO_ANSWER
 from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
@@ -231,6 +232,32 @@ def test_a_tool_outside_the_list_does_not_run(
     (step,) = asked(filled)["steps"]
     assert (step["outcome"], step["server"]) == ("refused", "")
     assert desk.calls == []
+
+
+def test_a_call_written_as_text_is_made_and_never_shown(
+    filled: Api, llm: ScriptedLLM, desk: Desk
+) -> None:
+    written = json.dumps({"name": "desk__read_note", "arguments": {"name": "plan"}})
+    llm.play(
+        Turn(f"I look it up.\n```json\n{written}\n```"),
+        Turn('<tool_call>{"name": "desk__read_note", "arguments": {"name": </tool_call>'),
+        Turn("The ferry leaves from pier 9."),
+    )
+    reply = asked(filled, "Where does the ferry leave from?")
+    assert outcomes(reply) == [("read_note", "done"), ("unreadable", "refused")]
+    answer = reply["choices"][0]["message"]["content"]
+    assert "desk__read_note" not in answer
+    assert "tool_call" not in answer
+    assert "The ferry leaves from pier 9. [1]" in answer
+    assert [one["tool"]["tool"] for one in reply["citations"]] == ["read_note"]
+
+
+def test_a_model_that_writes_calls_to_the_end_has_no_answer(filled: Api, llm: ScriptedLLM) -> None:
+    written = json.dumps({"name": "desk__read_note", "arguments": {"name": "plan"}})
+    llm.script = lambda _: Turn(f"<tool_call>{written}</tool_call>")
+    reply = asked(filled)
+    assert reply["choices"][0]["message"]["content"] == NO_ANSWER
+    assert reply["grounding"]["abstained"]
 
 
 def test_a_write_is_not_offered_and_not_done_once_documents_were_read(
