@@ -2,6 +2,7 @@
 
 python scripts/eval.py retrieval --data ../shared/data/cranfield --out cranfield.json
 python scripts/eval.py answers --data ../shared/data/squad --foreign ../shared/data/cranfield
+python scripts/eval.py conversations --data ../shared/data/mtrag
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evaluation import answers as answering
-from evaluation import report, retrieval, runner, shares
+from evaluation import conversations, report, retrieval, runner, shares
 from evaluation.beir import Dataset, load, sample
 from evaluation.bootstrap import percentiles
 from evaluation.client import RetrieverClient
@@ -210,6 +211,56 @@ def answers_command(
         bad = [r for r in result["records"] if r.kind == kind and shares.failed(r)]
         for record in bad[:show]:
             report.show_record(console, record)
+    _finish(console, failures)
+
+
+@app.command("conversations")
+def conversations_command(
+    data: Data,
+    url: Url = ADDRESS,
+    key_file: KeyFile = KEY_FILE,
+    queries: Count = None,
+    top_k: Annotated[int, typer.Option(min=1, max=100, help="Chunks to score.")] = 5,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer; it is not scored.")] = 1,
+    concurrency: Concurrency = 1,
+    ingest: Ingest = True,
+    out: Out = None,
+    seed: Seed = 0,
+    split: Split = "test",
+    timeout: Timeout = 300.0,
+) -> None:
+    """What a question finds in its conversation, and alone, with 95% bootstrap intervals."""
+    settings = conversations.Settings(top_k, max_tokens)
+
+    async def measure(progress: Progress) -> Measured:
+        dataset = load(data, split)
+        chosen = sample(conversations.several_turns(dataset), queries, seed)
+        async with RetrieverClient(url, _key(key_file), timeout) as client:
+            started = await _prepare(client, dataset, ingest, progress)
+            bar = progress.add_task("converse", total=len(chosen))
+            clock = perf_counter()
+            done, failures = await runner.ask_all(
+                chosen,
+                lambda query_id: conversations.converse(client, dataset, query_id, settings),
+                str,
+                concurrency,
+                lambda n: progress.advance(bar, n),
+            )
+            seconds = perf_counter() - clock
+        return started | {
+            "metrics": conversations.summarise(dataset, done, settings, seed),
+            "n": len(done),
+            "settings": asdict(settings)
+            | {"concurrency": concurrency, "seed": seed, "split": split},
+            "seconds": seconds,
+            "conversations": [asdict(one) for one in done],
+        }, failures
+
+    result, failures = _run(measure, out)
+    console = Console()
+    for way, estimates in result["metrics"].items():
+        title = f"{data.resolve().name}, {result['n']} conversations: {way}"
+        console.print(report.estimates_table(title, estimates))
     _finish(console, failures)
 
 

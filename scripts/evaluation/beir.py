@@ -28,12 +28,24 @@ class CorpusDocument:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What one side said in a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
 class Query:
-    """One line of queries.jsonl; `answers` is empty where the collection has none."""
+    """One line of queries.jsonl; `answers` and `turns` are empty where the collection has none.
+
+    The last of the turns is the user's question.
+    """
 
     id: str
     text: str
     answers: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ def _queries(path: Path) -> dict[str, Query]:
         text = _string(row, "text", where)
         if not text.strip():
             raise DatasetError(f"{where}: query {id_!r} has no text")
-        queries[id_] = Query(id_, text, _answers(row, where))
+        queries[id_] = Query(id_, text, _answers(row, where), _turns(row, where))
     return queries
 
 
@@ -118,6 +130,22 @@ def _answers(row: dict[str, Any], where: str) -> tuple[str, ...]:
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
         raise DatasetError(f"{where}: 'answers' must be a list of strings")
     return tuple(answers)
+
+
+def _turns(row: dict[str, Any], where: str) -> tuple[Turn, ...]:
+    turns = row.get("turns", [])
+    if not isinstance(turns, list):
+        raise DatasetError(f"{where}: 'turns' must be a list")
+    read = tuple(
+        Turn(_string(turn, "role", where), _string(turn, "content", where))
+        for turn in turns
+        if isinstance(turn, dict)
+    )
+    if len(read) != len(turns) or not {turn.role for turn in read} <= {"user", "assistant"}:
+        raise DatasetError(f"{where}: 'turns' must have roles user and assistant")
+    if read and read[-1].role != "user":
+        raise DatasetError(f"{where}: the last of 'turns' must be the user's")
+    return read
 
 
 def _qrels(

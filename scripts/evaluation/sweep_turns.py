@@ -7,7 +7,6 @@ one that it has nothing to do with; and those of a collection that has `turns`.
     python -m evaluation.sweep_turns --judged ../shared/data/squad --turns ../shared/data/mtrag
 """
 
-import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.beir import load
+from evaluation.conversations import several_turns
 from evaluation.sweep_retrieval import bm25, dbsf, embed, service
 from retriever.answer.standalone import RANK_CONSTANT, Search, searches
 
@@ -85,12 +85,14 @@ def judged(folder: Path, questions: int) -> tuple[Texts, list[Asked]]:
 def conversations(folder: Path) -> tuple[Texts, list[Asked]]:
     """The conversations of a collection, of more than one turn, with judged passages."""
     data = load(folder)
-    asked = []
-    for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        turns = [turn["content"] for turn in row["turns"] if turn["role"] == "user"]
-        if len(turns) > 1 and row["_id"] in data.qrels:
-            asked.append(Asked(f"{folder.name}, R@5", turns, set(data.qrels[row["_id"]])))
+    asked = [
+        Asked(
+            f"{folder.name}, R@5",
+            [turn.content for turn in data.queries[key].turns if turn.role == "user"],
+            set(data.qrels[key]),
+        )
+        for key in several_turns(data)
+    ]
     return {key: f"{one.title}\n{one.text}" for key, one in data.corpus.items()}, asked
 
 

@@ -205,3 +205,64 @@ def test_a_folder_without_answers_cannot_be_asked(
 
     assert result.exit_code == 1
     assert "no question in" in result.stderr
+
+
+def with_turns(collection: Path, *last: str) -> Path:
+    """The collection's queries, each after an earlier question of the user's."""
+    path = collection / "queries.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[: len(last)]:
+        row["turns"] = [
+            {"role": "user", "content": row["text"]},
+            {"role": "assistant", "content": "I see."},
+            {"role": "user", "content": last[rows.index(row)]},
+        ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return collection
+
+
+def test_a_conversation_is_asked_whole_and_beside_its_last_turn_alone(
+    collection: Path, retriever: Fake, key_file: Path, out: Path
+) -> None:
+    # The scripted retriever looks at the last turn alone, so both ways find the same.
+    data = with_turns(collection, "And who visited Neil Armstrong?", "Why that colour?")
+
+    result = run("conversations", data, retriever, key_file, "--top-k", "2", "--out", str(out))
+
+    assert result.exit_code == 0, result.output
+    asked = {chat["messages"][0]["content"]: chat for chat in retriever.chats}
+    assert set(asked) == {"Who visited the Moon in 1969?", "What gives Mars its red colour?"}
+    for chat in asked.values():
+        assert [turn["role"] for turn in chat["messages"]] == ["user", "assistant", "user"]
+        assert chat["rag"] == {"top_k": 2, "filters": {"collection": "facts"}}
+        assert chat["max_tokens"] == 1
+    alone = {search["query"] for search in retriever.searches}
+    assert alone == {"And who visited Neil Armstrong?", "Why that colour?"}
+    written = json.loads(out.read_text())
+    assert written["n"] == 2
+    assert set(written["metrics"]) == {"in the conversation", "the last turn alone", "more"}
+    assert written["metrics"]["in the conversation"]["recall@2"]["value"] == 1.0
+    assert written["metrics"]["more"]["recall@2"]["value"] == 0.0
+
+
+def test_a_collection_without_conversations_or_with_broken_ones_is_refused(
+    collection: Path, retriever: Fake, key_file: Path
+) -> None:
+    none = run("conversations", collection, retriever, key_file)
+    assert none.exit_code == 1
+    assert "no judged conversation of several" in " ".join(none.stderr.split())
+    path = collection / "queries.jsonl"
+    whole = path.read_text()
+    row = json.loads(whole.splitlines()[0])
+    broken: list[object] = [
+        "words",
+        ["words"],
+        [{"role": "user"}],
+        [{"role": "tool", "content": "x"}],
+        [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}],
+    ]
+    for turns in broken:
+        path.write_text(json.dumps(row | {"turns": turns}) + "\n" + whole.split("\n", 1)[1])
+        refused = run("conversations", collection, retriever, key_file)
+        assert refused.exit_code == 1
+        assert "queries.jsonl:1" in "".join(refused.stderr.split())
