@@ -76,8 +76,9 @@ when it starts. A value outside its type or bounds ends the start with one line 
 variable.
 
 `make serve` and `make demo` hand their environment on to the services, so
-`RETRIEVER_TOP_K=6 make serve` works. They set `RETRIEVER_DATA_DIR` and `RETRIEVER_API_KEY_FILE`
-themselves: the variable `BULKHEAD_DATA` moves the whole state folder, which is `.data` by default.
+`RETRIEVER_SOURCE_TOKENS=1200 make serve` works. They set `RETRIEVER_DATA_DIR` and
+`RETRIEVER_API_KEY_FILE` themselves: the variable `BULKHEAD_DATA` moves the whole state folder,
+which is `.data` by default.
 Relative paths are taken from the folder in which a service is started.
 
 This page is written by `python scripts/settings_doc.py` from the settings classes. Do not edit it.

@@ -1,8 +1,9 @@
-"""Compare relevance gates, grounding weights and prompts on a judged collection.
+"""Compare relevance gates, grounding weights, what is shown and prompts on a judged collection.
 
-All three ask a running stack for what the search finds, and try the rest here:
+All ask a running stack for what the search finds, and try the rest here:
 
     python -m evaluation.sweep_answers gate --data squad --foreign cranfield
+    python -m evaluation.sweep_answers shown --data squad
     python -m evaluation.sweep_answers prompts --data squad
     python scripts/eval.py answers --data squad --out answers.json
     python -m evaluation.sweep_answers grounding answers.json --data squad
@@ -36,6 +37,7 @@ from retriever.answer.flow import BACKGROUND
 from retriever.answer.ground import REPEATED, Evidence
 from retriever.answer.prompt import STOP, in_document_order, render
 from retriever.answer.retriever import to_document
+from retriever.answer.shown import BYTES_A_TOKEN, shown
 from retriever.index.model import Hit, Scores
 from retriever.settings import RetrieverSettings
 
@@ -51,7 +53,9 @@ ADDRESS, KEY_FILE = "http://127.0.0.1:8080", Path(".data/api-key")
 DEFAULTS = RetrieverSettings.model_fields
 LANGUAGE: str = DEFAULTS["language"].default
 THRESHOLD: float = DEFAULTS["support_threshold"].default
-TOP_K: int = DEFAULTS["top_k"].default
+TOKENS: int = DEFAULTS["source_tokens"].default
+RELEVANCE: float = DEFAULTS["source_relevance"].default
+MOST: int = DEFAULTS["top_k"].default
 
 Row = tuple[str, ...]
 Messages = list[BaseMessage]
@@ -77,11 +81,14 @@ async def found(client: RetrieverClient, question: answering.Question) -> list[H
     ]
 
 
-def evidence(
-    question: str, hits: Sequence[Hit], shown: int, threshold: float, repeated: float
-) -> Evidence:
+def chosen(hits: Sequence[Hit], tokens: int = TOKENS, relevance: float = RELEVANCE) -> list[Hit]:
+    """Those that the model is shown."""
+    return [hits[place] for place in shown(hits, tokens, MOST, relevance)]
+
+
+def evidence(question: str, hits: Sequence[Hit], threshold: float, repeated: float) -> Evidence:
     """The evidence as the flow prepares it."""
-    return Evidence(question, hits[:shown], hits, LANGUAGE, threshold, repeated)
+    return Evidence(question, chosen(hits), hits, LANGUAGE, threshold, repeated)
 
 
 # --- the relevance gate
@@ -104,8 +111,8 @@ async def gates(client: RetrieverClient, kinds: dict[str, list[answering.Questio
     for kind, questions in kinds.items():
         for question in questions:
             hits = await found(client, question)
-            cosines = [hit.scores.dense or 0.0 for hit in hits[:TOP_K]]
-            words = evidence(question.text, hits, TOP_K, THRESHOLD, REPEATED).coverage_of_question()
+            cosines = [hit.scores.dense or 0.0 for hit in chosen(hits)]
+            words = evidence(question.text, hits, THRESHOLD, REPEATED).coverage_of_question()
             measured.setdefault(kind, []).append((max(cosines, default=0.0), words))
 
     def passing(pairs: Sequence[tuple[float, float]], weight: float, least: float) -> str:
@@ -165,7 +172,7 @@ async def groundings(
         hits = await found(client, question)
         words = MARKER.sub("", record["answer"])
         for (weight, threshold), cited in outcomes.items():
-            stream = CitingStream(evidence(question.text, hits, TOP_K, threshold, weight))
+            stream = CitingStream(evidence(question.text, hits, threshold, weight))
             stream.feed(words)
             stream.end()
             cited[record["contains_gold"]].append(bool(stream.citations))
@@ -188,6 +195,55 @@ def grounding_command(
     dataset = load(data)
     rows = _run(url, key_file, dataset, lambda client: groundings(client, dataset, records))
     _show(("repeated words count", "threshold", "cited, with gold", "cited, without"), rows)
+
+
+# --- what is shown
+
+SHOWN = [
+    (tokens, relevance)
+    for tokens in (300, 600, 1200, 2400)
+    for relevance in (0.0, 0.5, 0.7, 0.8, 0.9)
+]
+"""Tokens of chunks, and the share of the best one's cosine that another must have."""
+
+
+async def showings(client: RetrieverClient, questions: list[answering.Question]) -> list[Row]:
+    """For every budget and share, how often the gold paragraph is shown, and what that costs."""
+    gold: dict[tuple[int, float], list[bool]] = {key: [] for key in SHOWN}
+    chunks: dict[tuple[int, float], list[int]] = {key: [] for key in SHOWN}
+    size: dict[tuple[int, float], list[int]] = {key: [] for key in SHOWN}
+    for question in questions:
+        hits = await found(client, question)
+        wanted = {f"/{one}" for one in question.gold_documents}
+        for key in SHOWN:
+            show = chosen(hits, *key)
+            gold[key].append(any(hit.source.endswith(tuple(wanted)) for hit in show))
+            chunks[key].append(len(show))
+            size[key].append(sum(len(hit.text.encode()) for hit in show) // BYTES_A_TOKEN)
+    return [
+        (
+            f"{tokens}",
+            f"{relevance}",
+            _share(gold[tokens, relevance]),
+            f"{sum(chunks[tokens, relevance]) / len(questions):.1f}",
+            f"{sum(size[tokens, relevance]) / len(questions):.0f}",
+        )
+        for tokens, relevance in SHOWN
+    ]
+
+
+@app.command("shown")
+def shown_command(
+    data: Data,
+    questions: Questions = 300,
+    url: Url = ADDRESS,
+    key_file: KeyFile = KEY_FILE,
+) -> None:
+    """How often the gold paragraph is shown, by budget of tokens and least relevance; no model."""
+    dataset = load(data)
+    asked = answering.answerable(dataset, questions, 0)
+    rows = _run(url, key_file, dataset, lambda client: showings(client, asked))
+    _show(("budget", "least relevance", "gold is shown", "chunks", "tokens"), rows)
 
 
 # --- the prompt
@@ -219,15 +275,15 @@ ORDERS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
     "best first": list,
     "best last": lambda found: list(reversed(found)),
 }
-CHUNKS = (1, 2, 4)
+BUDGETS = (300, 600, 1200, 2400)
 MOST_TOKENS = 96
 
 PROMPTS = [
-    *((name, "document", TOP_K) for name in LAYOUTS),
-    *(("the product's", order, TOP_K) for order in ORDERS if order != "document"),
-    *(("the product's", "document", chunks) for chunks in CHUNKS if chunks != TOP_K),
+    *((name, "document", TOKENS) for name in LAYOUTS),
+    *(("the product's", order, TOKENS) for order in ORDERS if order != "document"),
+    *(("the product's", "document", tokens) for tokens in BUDGETS if tokens != TOKENS),
 ]
-"""Layout, order and number of chunks; one of the three differs from the product's at a time."""
+"""Layout, order and tokens of chunks; one of the three differs from the product's at a time."""
 
 
 async def prompts(
@@ -240,8 +296,8 @@ async def prompts(
     for question in questions:
         hits = await found(client, question)
         for prompt in PROMPTS:
-            layout, order, chunks = prompt
-            sources = ORDERS[order]([to_document(hit) for hit in hits[:chunks]])
+            layout, order, budget = prompt
+            sources = ORDERS[order]([to_document(hit) for hit in chosen(hits, budget)])
             messages = LAYOUTS[layout](render(question.text, sources, []), question.text)
             reply = await model.ainvoke(messages, stop=list(STOP), max_tokens=MOST_TOKENS)
             rights[prompt].append(contains_gold(reply.text, question.gold_answers))
@@ -252,12 +308,12 @@ async def prompts(
         (
             layout,
             order,
-            f"{chunks}",
-            _share(rights[layout, order, chunks]),
-            _more(rights[PROMPTS[0]], rights[layout, order, chunks]),
-            f"{sum(tokens[layout, order, chunks]) / len(questions):.0f}",
+            f"{budget}",
+            _share(rights[layout, order, budget]),
+            _more(rights[PROMPTS[0]], rights[layout, order, budget]),
+            f"{sum(tokens[layout, order, budget]) / len(questions):.0f}",
         )
-        for layout, order, chunks in PROMPTS
+        for layout, order, budget in PROMPTS
     ]
 
 
@@ -270,13 +326,13 @@ def prompts_command(
     llm_url: Annotated[str, typer.Option(help="The model server.")] = "http://127.0.0.1:8000/v1",
     llm_key_file: Annotated[Path | None, typer.Option(help="Its key, as .data/llm-key.")] = None,
 ) -> None:
-    """How often the answer holds gold, by layout of the prompt, order and number of chunks."""
+    """How often the answer holds gold, by layout of the prompt, order and tokens of chunks."""
     dataset = load(data)
     asked = answering.answerable(dataset, questions, 0)
     key = SecretStr(read_secret(llm_key_file) if llm_key_file else "none")
     model = ChatOpenAI(model="any", base_url=llm_url, api_key=key, temperature=0, timeout=300)
     rows = _run(url, key_file, dataset, lambda client: prompts(client, model, asked))
-    _show(("prompt", "order", "chunks", "holds gold", "more than the first", "tokens"), rows)
+    _show(("prompt", "order", "budget", "holds gold", "more than the first", "tokens"), rows)
 
 
 def _run(

@@ -194,7 +194,20 @@ class RetrieverSettings(ServiceSettings):
         200, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
     )
 
-    top_k: int = Field(2, ge=1, le=100, description="Chunks put before the model by default.")
+    source_tokens: int = Field(
+        600,
+        ge=1,
+        description="Tokens of the chunks put before the model, about, by four bytes each; a "
+        "request's top_k shows so many chunks instead.",
+    )
+    source_relevance: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Share of the best chunk's cosine from which another one is put before the "
+        "model, too.",
+    )
+    top_k: int = Field(12, ge=1, le=100, description="Most chunks put before the model by default.")
     context_tokens: int = Field(
         4096,
         ge=512,

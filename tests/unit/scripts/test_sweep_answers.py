@@ -60,6 +60,20 @@ def test_a_grounding_check_is_judged_by_which_answers_it_cites(
     assert wrong.startswith("0.000")
 
 
+def test_what_is_shown_is_judged_by_the_gold_in_it_and_by_its_tokens(
+    collection: Path, retriever: Any, key_file: Path
+) -> None:
+    address = ("--url", retriever.url, "--key-file", key_file)
+    table = rows(run("shown", "--data", collection, *address))
+
+    # Two chunks, as long as their document, of every document found; all are equally near.
+    gold, chunks, tokens = table["600", "0.8"]
+    assert gold.startswith("1.000")
+    assert float(chunks) >= 2
+    assert 20 <= float(tokens) <= 600
+    assert len(table) == 20
+
+
 def test_the_prompts_differ_in_one_thing_each() -> None:
     messages: list[BaseMessage] = [
         SystemMessage("Rules."),

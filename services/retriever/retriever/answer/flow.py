@@ -21,6 +21,7 @@ from retriever.answer.ground import EVALUATOR
 from retriever.answer.prompt import STOP, CountTokens, fit
 from retriever.answer.relevance import NOTHING_FOUND, relevant
 from retriever.answer.retriever import to_hit
+from retriever.answer.shown import shown as worth_showing
 from retriever.answer.standalone import find, searches
 from retriever.index.model import Hit
 from retriever.report import Report
@@ -59,7 +60,8 @@ class Question:
 
     text: str
     history: Sequence[BaseMessage]
-    top_k: int
+    top_k: int | None = None
+    """None: as many as are worth it and fit the settings' tokens."""
     rules: str = ""
     """The caller's own instructions to the model."""
     before: str = ""
@@ -101,7 +103,8 @@ class Answerer:
         searched = [search.text for search in asked]
         found = await find(retriever, asked)
         hits = [to_hit(document) for document in found]
-        shown = hits[: question.top_k]
+        places = self._shown(hits, question.top_k)
+        shown = [hits[place] for place in places]
         checked = CheckedStream(
             question.text,
             shown,
@@ -120,7 +123,7 @@ class Answerer:
         with report.stage("prompt"):
             messages, kept = await fit(
                 question.text,
-                found[: question.top_k] if worth else [],
+                [found[place] for place in places] if worth else [],
                 question.history,
                 prompt_tokens,
                 self._count_tokens,
@@ -164,6 +167,13 @@ class Answerer:
             steps,
             searched,
         )
+
+    def _shown(self, hits: Sequence[Hit], top_k: int | None) -> Sequence[int]:
+        """The places of the chunks that the model is shown."""
+        if top_k is not None:
+            return range(min(top_k, len(hits)))
+        told = self._settings
+        return worth_showing(hits, told.source_tokens, told.top_k, told.source_relevance)
 
     async def _ask(
         self,

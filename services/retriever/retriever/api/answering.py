@@ -89,7 +89,7 @@ class Answering:
         retriever = HybridRetriever(
             searcher=stack.searcher,
             principal=self._principal,
-            limit=max(question.top_k, BACKGROUND),
+            limit=max(question.top_k or stack.settings.top_k, BACKGROUND),
             options=options,
             report=self._report,
         )
@@ -213,7 +213,7 @@ def _question(body: ChatRequest, said: Conversation, stack: Stack, field: str) -
     return Question(
         text=usable_text(said.question, f"{field}: the question", stack.settings),
         history=said.history,
-        top_k=body.rag.top_k or stack.settings.top_k,
+        top_k=body.rag.top_k,
         rules=said.rules,
         before=said.before,
         marked=not body.json_only,

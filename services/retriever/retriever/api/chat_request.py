@@ -39,7 +39,9 @@ ToolName = Annotated[str, Field(max_length=64)]
 class Rag(RetrievalFields):
     """How to find the sources of the answer."""
 
-    top_k: TopK | None = Field(None, description="Chunks shown to the model.")
+    top_k: TopK | None = Field(
+        None, description="Chunks shown to the model; else as many as are worth their tokens."
+    )
     tools: bool | list[ToolName] = Field(
         False,
         description="Tools that the model may call: true for all of the policy, or names.",
