@@ -174,6 +174,44 @@ def test_a_sentence_with_a_wrong_number_name_or_topic_is_unsupported(wrong: str)
     assert (text, grounding.unsupported, grounding.supported) == (wrong, [wrong], False)
 
 
+def test_where_the_model_says_it_has_it_from_is_no_claim() -> None:
+    for preamble in (
+        "According to the sources, ",
+        "According to the information provided in the first source, ",
+        "Based on the given context, ",
+        "Laut den Quellen, ",
+        "Selon le texte, ",
+    ):
+        text, stream = cite(f"{preamble}the retriever listens on port 8080.")
+        assert stream.grounding().supported, preamble
+        assert text == f"{preamble}the retriever listens on port 8080. [1]"
+        _, stream = cite(f"{preamble}the retriever listens on port 9999.")
+        assert not stream.grounding().supported, preamble
+
+
+def test_a_number_that_names_what_is_asked_about_need_not_stand_in_the_source() -> None:
+    question = "Which port does the retriever of Bulkhead 3 listen on, perhaps 9090?"
+    _, stream = cite("The retriever of Bulkhead 3 listens on port 8080.", question=question)
+    assert stream.grounding().supported
+    for wrong in (
+        "The retriever of Bulkhead 7 listens on port 8080.",
+        "The retriever of Bulkhead 3 listens on port 9090.",  # offered by the question, no name
+    ):
+        _, stream = cite(wrong, question=question)
+        assert not stream.grounding().supported, wrong
+
+
+def test_what_only_repeats_the_question_weighs_next_to_nothing_but_can_be_borne_out() -> None:
+    question = "What numerical device, by convention or habit, does the retriever listen on?"
+    answer = "The numerical device by convention or habit is port 8080."
+    _, stream = cite(answer, question=question)
+    assert stream.grounding().supported
+    _, stream = cite(
+        "The retriever listens on port 8080.", question="Is 8080 the retriever's port?"
+    )
+    assert stream.grounding().supported
+
+
 def test_one_bad_sentence_is_named_and_the_good_one_cited() -> None:
     _, stream = cite("The retriever listens on port 8080. It was written by Napoleon in 1812.")
     assert len(stream.citations) == 1

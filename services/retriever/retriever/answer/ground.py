@@ -23,7 +23,7 @@ from retriever.index.stop_words import language_of
 
 EVALUATOR = "lexical-v2"
 
-REPEATED = 0.25
+REPEATED = 0.1
 """What a word that only repeats the question counts; chosen by how far support parts right answers
 from wrong (`evaluation.sweep_answers grounding`)."""
 _MOST_JOINTS = 16  # of a sentence, at which it may be taken apart
@@ -37,6 +37,17 @@ _JOINT = regex.compile(
     r"[,;]\s+|[\uFF0C\uFF1B\u3001]\s*|\s[–—]\s|\s+(?=(?:and|but|while|und|aber|et|mais|y|pero|ma|и|но)\s)",
     regex.IGNORECASE,
 )
+# How a model begins that says where it has the rest from, which is no claim about the subject.
+_PREAMBLE = regex.compile(
+    r"""\s*(?:according\ to|based\ on|as\ (?:stated|mentioned|described|given)\ in|from
+      |laut|gemäß|nach|selon|d['’]après|según|secondo|in\ base\ a)\s
+      (?:(?!,)[^.!?]){0,40}?
+      (?:source|text|document|information|context|passage|quelle|dokument|informationen|kontext
+      |texte|contexte|fuente|documento|texto|contexto|fonte|fonti|testo|contesto)
+      (?:(?!,)[^.!?]){0,60}?,\s*""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
+_NUMBER_AFTER = regex.compile(r"(?P<word>\p{L}[\p{L}'’-]*)\s+(?P<number>\d+(?:[.,:]\d+)*)")
 _LEAST = 2  # terms that either part must say: a single one is found nearly anywhere
 
 
@@ -88,6 +99,7 @@ class Evidence:
         self._idf = [_idf(found, count) for found in range(count + 1)]
         self._question = self._content(question)
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
+        self._question_numbers = _named_numbers(question)
         self._cited = list(cited)
 
     def take_apart(self) -> None:
@@ -150,6 +162,8 @@ class Evidence:
 
     def support(self, sentence: str) -> Support | None:
         """The passage that carries most of `sentence`; none when it says nothing to check."""
+        if preamble := _PREAMBLE.match(sentence):
+            sentence = sentence[preamble.end() :]
         wanted = self._content(sentence)
         if not _LETTERS.search(sentence) or not self._passages:
             return None
@@ -187,10 +201,14 @@ class Evidence:
         return max(held, default=0.0) / total if total else 0.0
 
     def _entities_stand(self, sentence: str, hit: Hit) -> bool:
-        """Every number of the sentence is in the chunk; every name is there or in the question."""
+        """Every number and name of the sentence is in the chunk, or part of what is asked about.
+
+        A number is so where it stands after the same word as in the question: "Super Bowl 50".
+        """
         chunk = self._contents[hit.chunk_id]
+        asked = _NUMBER_AFTER.sub(self._unless_asked, sentence)
         there = said(hit.text, self._spoken)
-        if any(there.isdisjoint(readings) for readings in claimed(sentence, self._spoken)):
+        if any(there.isdisjoint(readings) for readings in claimed(asked, self._spoken)):
             return False
         # The first word has a capital for being first.
         names = _NAME.findall(sentence)[1 if _NAME.match(sentence.lstrip()) else 0 :]
@@ -208,6 +226,11 @@ class Evidence:
         )
         return turned(words, chunk, held, self._language)
 
+    def _unless_asked(self, found: regex.Match[str]) -> str:
+        """A word with the number after it, or without one that names what is asked about."""
+        named = found["word"].casefold(), found["number"]
+        return found["word"] if named in self._question_numbers else found[0]
+
     def _content(self, text: str) -> frozenset[str]:
         """The stemmed terms of `text` that carry meaning."""
         return _content(text, self._language, self._spoken)
@@ -224,6 +247,13 @@ class Evidence:
 def _idf(found: int, count: int) -> float:
     """BM25's inverse document frequency of a term that `found` of `count` chunks hold."""
     return math.log(1 + (count - found + 0.5) / (found + 0.5))
+
+
+def _named_numbers(text: str) -> frozenset[tuple[str, str]]:
+    """The numbers of `text` that stand right after a word, each with it."""
+    return frozenset(
+        (found["word"].casefold(), found["number"]) for found in _NUMBER_AFTER.finditer(text)
+    )
 
 
 @lru_cache(maxsize=8192)  # the same chunks are found again and again
