@@ -21,6 +21,16 @@ class Labelled(BaseModel):
         return source == self.source and _plain(self.text) in _plain(text)
 
 
+class Statement(BaseModel):
+    """A statement about a passage, to be judged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statement: str = Field(min_length=1, max_length=2000)
+    passage: str = Field(min_length=1, max_length=10_000)
+    supported: bool = Field(description="Whether every detail of it is in the passage.")
+
+
 class Canaries(BaseModel):
     """The questions of a round."""
 
@@ -28,6 +38,7 @@ class Canaries(BaseModel):
 
     retrieval: list[Labelled] = Field(min_length=1, description="To be found.")
     declined: list[str] = Field([], description="To be declined: no document holds the answer.")
+    judged: list[Statement] = Field([], description="To be judged, one a round, where one judges.")
 
 
 def read(path: Path) -> Canaries:

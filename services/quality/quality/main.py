@@ -72,22 +72,26 @@ def create(settings: QualitySettings) -> FastAPI:
             trust_env=False,  # a neighbour: no proxy of the environment is between
         )
         async with retriever, httpx.AsyncClient(event_hooks=CARRYING) as llm:
-            prober = Prober(
-                retriever, inputs.canaries, k=settings.canary_k, timeout=settings.canary_timeout
-            )
             lines = []
+            judge: Judge | None = None
             if inputs.detector is not None:
                 lines.append(Line(inputs.detector, settings.queue_answers))
-            work = [prober.run(settings.canary_seconds)]
+            work = []
             if settings.judge_share > 0:
                 judge = _judge(settings, inputs, llm)
-                app.state.judge = judge
                 lines.append(
                     Line(judge, settings.queue_answers, settings.judge_share, together=True)
                 )
                 work.append(judge.watch())
-            app.state.prober, app.state.lines = prober, lines
-            work += [line.run() for line in lines]
+            prober = Prober(
+                retriever,
+                inputs.canaries,
+                k=settings.canary_k,
+                timeout=settings.canary_timeout,
+                judge=judge,
+            )
+            app.state.prober, app.state.lines, app.state.judge = prober, lines, judge
+            work += [prober.run(settings.canary_seconds), *(line.run() for line in lines)]
             tasks = [asyncio.create_task(_watched(one, app.state.fail)) for one in work]
             yield
             for task in tasks:

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Literal
 
 import httpx
@@ -13,6 +14,7 @@ import orjson
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import CANARIES, CANARY_HIT_RATE, CANARY_MRR
 from quality.canaries import Canaries, Labelled
+from quality.evaluation import Evaluator, Sample, Unscored
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,9 @@ _LOOK_AGAIN_SECONDS = 1.0
 CANARY_HEADERS = {"baggage": f"{names.TRAFFIC}={names.CANARY_TRAFFIC}"}
 """What keeps these questions out of the users' metrics, and their answers from the evaluator."""
 
-Result = Literal["hit", "miss", "absent", "declined", "not_declined", "error"]
+Result = Literal[
+    "hit", "miss", "absent", "declined", "not_declined", "error", "judged_right", "judged_wrong"
+]
 
 
 class ProbeError(Exception):
@@ -56,16 +60,25 @@ class Prober:
     """Asks one retriever. The questions of a round follow each other: a probe is no load test."""
 
     def __init__(
-        self, http: httpx.AsyncClient, canaries: Canaries, *, k: int, timeout: float
+        self,
+        http: httpx.AsyncClient,
+        canaries: Canaries,
+        *,
+        k: int,
+        timeout: float,
+        judge: Evaluator | None = None,
     ) -> None:
         """`http` has the retriever's address, its key and `CANARY_HEADERS`; `timeout` in seconds.
 
-        A question is a hit when its passage is among the first `k` chunks.
+        A question is a hit when its passage is among the first `k` chunks. A willing `judge` judges
+        one of the statements each round.
         """
         self._http = http
         self._canaries = canaries
         self._k = k
         self._timeout = timeout
+        self._judge = judge
+        self._statements = cycle(canaries.judged)
         self.last: Round | None = None
 
     async def run(self, seconds: float) -> None:
@@ -101,6 +114,7 @@ class Prober:
                 ranks.append(reciprocal_rank)
         for question in self._canaries.declined:
             self._count(results, await self._declined(question), question)
+        await self._judged(results)
         self.last = Round(results, ranks)
         if self.last.hit_rate is not None and self.last.mrr is not None:
             CANARY_HIT_RATE.set(self.last.hit_rate)
@@ -110,7 +124,11 @@ class Prober:
     def _count(self, results: Counter[Result], result: Result, question: str) -> None:
         results[result] += 1
         CANARIES.add(1, {names.RESULT: result})
-        if result not in ("hit", "declined"):  # the operator's own words, so they may be logged
+        if result not in (
+            "hit",
+            "declined",
+            "judged_right",
+        ):  # the operator's own words, so they may be logged
             logger.warning("canary", extra={"result": result, "question": question})
 
     async def _retrieval(self, labelled: Labelled) -> tuple[Result, float]:
@@ -134,6 +152,22 @@ class Prober:
             return "declined" if reply["grounding"]["abstained"] else "not_declined"
         except (ProbeError, KeyError, TypeError):
             return "error"
+
+    async def _judged(self, results: Counter[Result]) -> None:
+        """Have the next statement judged; a busy model leaves it uncounted."""
+        statement = next(self._statements, None)
+        if statement is None or self._judge is None or not self._judge.willing:
+            return
+        sample = Sample(
+            response_id="canary", question="", answer=statement.statement,
+            sources=[statement.passage],
+        )  # fmt: skip
+        try:
+            said = await asyncio.wait_for(self._judge.evaluate(sample), self._timeout)
+        except (Unscored, TimeoutError):
+            return
+        right = (said.label == "supported") == statement.supported
+        self._count(results, "judged_right" if right else "judged_wrong", statement.statement)
 
     async def _search(self, body: dict[str, Any]) -> list[dict[str, str]]:
         reply = await self._post("/v1/search", body)

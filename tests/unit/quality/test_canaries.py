@@ -57,6 +57,15 @@ def test_the_bundled_labels_stand_in_the_demos_documents() -> None:
         assert labelled.answered_by(labelled.source, text), labelled.question
 
 
+def test_the_bundled_passages_to_judge_by_stand_in_the_demos_documents() -> None:
+    folder = ROOT / "examples/source"
+    texts = [" ".join(path.read_text().split()) for path in folder.iterdir()]
+    judged = read(QualitySettings().canaries).judged
+    assert {one.supported for one in judged} == {True, False}
+    for one in judged:
+        assert any(one.passage in text for text in texts), one.statement
+
+
 def test_no_bundled_question_is_asked_twice() -> None:
     canaries = json.loads(QualitySettings().canaries.read_text())
     asked = [one["question"] for one in canaries["retrieval"]] + canaries["declined"]

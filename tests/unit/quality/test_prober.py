@@ -9,7 +9,8 @@ import httpx
 import pytest
 from telemetry import Recorded
 
-from quality.canaries import Canaries, Labelled
+from quality.canaries import Canaries, Labelled, Statement
+from quality.evaluation import Sample, Unscored, Verdict
 from quality.prober import CANARY_HEADERS, Prober, Round
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -151,3 +152,44 @@ async def test_a_stack_that_starts_has_not_failed() -> None:
         await asyncio.wait_for(searched.wait(), 10)
         running.cancel()
     assert asked == ["/readyz", "/readyz", "/v1/search"]
+
+
+class Judge:
+    """Finds every statement supported; `error` is what comes instead."""
+
+    name = "judge"
+
+    def __init__(self, willing: bool = True, error: Exception | None = None) -> None:
+        self.willing = willing
+        self.error = error
+        self.asked: list[Sample] = []
+
+    async def evaluate(self, sample: Sample) -> Verdict:
+        self.asked.append(sample)
+        if self.error is not None:
+            raise self.error
+        return Verdict("supported", 0.9)
+
+
+async def test_one_labelled_statement_a_round_says_how_right_the_judge_is() -> None:
+    recorded = Recorded()
+    statements = [
+        Statement(statement="It is 8080.", passage="Port 8080.", supported=True),
+        Statement(statement="It is 8081.", passage="Port 8080.", supported=False),
+    ]
+    canaries = Canaries(retrieval=[FOUND], judged=statements)
+    judge = Judge()
+    async with httpx.AsyncClient(
+        base_url="http://retriever", transport=httpx.MockTransport(found(GOLD))
+    ) as http:
+        prober = Prober(http, canaries, k=2, timeout=30, judge=judge)
+        for result in ("judged_right", "judged_wrong", "judged_right"):
+            assert dict((await prober.round()).results) == {"hit": 1, result: 1}
+        for other in (Judge(willing=False), Judge(error=Unscored("model_unreachable")), None):
+            silent = Prober(http, canaries, k=2, timeout=30, judge=other)
+            assert dict((await silent.round()).results) == {"hit": 1}
+    assert [(one.answer, one.sources) for one in judge.asked[:2]] == [
+        ("It is 8080.", ["Port 8080."]),
+        ("It is 8081.", ["Port 8080."]),
+    ]
+    assert recorded.total("rag.retrieval.canary", rag_result="judged_right") == 2

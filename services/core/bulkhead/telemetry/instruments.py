@@ -98,7 +98,8 @@ EVALUATION_DURATION = _meter.create_histogram(  # rag.evaluator
     description="Time of one verdict.",
     explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-CANARIES = _meter.create_counter(  # rag.result: hit, miss, absent, declined, not_declined, error
+# rag.result: hit, miss, absent, declined, not_declined, error, judged_right, judged_wrong
+CANARIES = _meter.create_counter(
     "rag.retrieval.canary", unit="{question}", description="Labelled questions, by outcome."
 )
 CANARY_HIT_RATE = _meter.create_gauge(
