@@ -43,6 +43,10 @@ CALLS = {
         '{"name": "a", "arguments": {"b": 1, "b": 2}}', "",
         [(UNREAD, '{"name": "a", "arguments": {"b": 1, "b": 2}}')],
     ),
+    "by its arguments, after a tool was named": (
+        'I use `database__query`:\n```json\n{"sql": "SELECT 1"}\n```\nIt counts.',
+        "I use `database__query`:\n", [COUNT_CALL],
+    ),
     "cut off": (READ[:-4], "", [(UNREAD, READ[:-4])]),
     "without arguments": (
         '{"name": "database__list_tables"}', "", [("database__list_tables", "{}")]
@@ -69,6 +73,8 @@ def test_a_written_call_is_a_call_in_whatever_form_and_pieces_it_comes() -> None
         "The port is 8080.",
         'The setting is {"port": 8080} and no more.',
         "Run this:\n```\nmake demo\n```\nThen look.",
+        'The file holds:\n```json\n{"port": 8080}\n```',
+        'Either database__query or files__read_text:\n```json\n{"port": 8080}\n```',
         "a < b, {c} and `d`, <tool and {",
         'Of {"names": ["Otis"]} and {"key": {"name": 1}} neither is one.',
         'It is {"name": "Otis", "age": 3} in the file.',

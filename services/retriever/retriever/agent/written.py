@@ -19,6 +19,7 @@ _OPENING = re.compile(r"```|<tool_call>|<tools>|<function|\{\s*+[\"']")
 _LONGEST_OPENING = 24
 _TAGGED = re.compile(r"<tool_call>|<tools>|<function")
 _NAMED = re.compile(r"[\"'](?:name|tool)[\"']\s*+:\s*+[\"']([^\"']{1,128}+)")
+_FENCED = re.compile(r"```(?:json)?\s*+(\{[^`]*\})\s*+```")
 _GIVEN = re.compile(r"[\"'](?:arguments|parameters)[\"']\s*+:")
 _NAMES, _ARGUMENTS = ("name", "tool"), ("arguments", "parameters")
 _WITH = frozenset({*_NAMES, *_ARGUMENTS, "type", "id", "function"})
@@ -34,12 +35,14 @@ class Written:
     def __init__(self, tools: Set[str]) -> None:
         """`tools` are the names of those that there are."""
         self._tools = tools
+        self._said = ""
         self._held = ""
         self._holding = False
 
     def feed(self, words: str) -> str:
         """What can be shown now."""
         self._held += words
+        self._said += words
         if self._holding:
             return ""
         opening = _OPENING.search(self._held)
@@ -52,6 +55,8 @@ class Written:
         """The rest that is an answer, and the calls as a name and raw arguments."""
         held = self._take(len(self._held))
         calls = list(_calls(held, self._tools))[:_MOST_CALLS]
+        if not calls and len(told := [tool for tool in self._tools if tool in self._said]) == 1:
+            calls = list(_arguments(held, told[0]))[:1]
         if calls:
             return "", calls
         named = {name[1] for name in _NAMED.finditer(held)}
@@ -78,6 +83,15 @@ def _begun(text: str) -> int:
         ):
             return length
     return 0
+
+
+def _arguments(text: str, tool: str) -> Iterator[tuple[str, str]]:
+    """The object in a code fence, where the words name one tool: its arguments, by all signs."""
+    for fenced in _FENCED.finditer(text):
+        try:
+            yield tool, json.dumps(strict_object(fenced[1]))
+        except ValueError:
+            continue
 
 
 def _calls(text: str, tools: Set[str]) -> Iterator[tuple[str, str]]:
