@@ -229,7 +229,7 @@ class Evidence:
     def _unless_asked(self, found: regex.Match[str]) -> str:
         """A word with the number after it, or without one that names what is asked about."""
         named = found["word"].casefold(), found["number"]
-        return found["word"] if named in self._question_numbers else found[0]
+        return str(found["word"] if named in self._question_numbers else found[0])
 
     def _content(self, text: str) -> frozenset[str]:
         """The stemmed terms of `text` that carry meaning."""
