@@ -265,17 +265,17 @@ def test_metadata_is_bounded_in_files_and_in_texts(api: Api) -> None:
         else:
             assert reply.status_code in (400, 422), (metadata[:40], reply.text[:300])
             told(reply)
-    files = {"files": ("a.txt", b"Soup."), "metadata": ("m.json", b"{}")}
-    reply = api.post("/v1/documents", files=files)
+    two = {"files": ("a.txt", b"Soup."), "metadata": ("m.json", b"{}")}
+    reply = api.post("/v1/documents", files=two)
     assert (reply.status_code, "not a file" in told(reply)) == (422, True)
     listed = api.get("/v1/documents").json()["data"]
     kept = [json.dumps(one["metadata"], sort_keys=True) for one in listed]
-    for metadata in (
+    for stored in (
         {"a": 2**63 - 1, "b": -(2**63), "c": 1.5, "d": True, "e": "😀"},
         {"a": None, "b": [], "c": ["x", 2**53 + 1, 1.5, False], "d": 5, "e": ""},
         {"a": 0, "b": 10**17, "c": "2024-05-01"},
     ):
-        assert json.dumps(metadata, sort_keys=True) in kept
+        assert json.dumps(stored, sort_keys=True) in kept
 
 
 def test_only_uploads_may_be_large(api: Api) -> None:

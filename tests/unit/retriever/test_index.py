@@ -24,6 +24,7 @@ from retriever.index.filters import read
 from retriever.index.index import Index
 from retriever.index.model import (
     Addition,
+    Change,
     ChunkSpan,
     Deletion,
     Mode,
@@ -191,10 +192,10 @@ async def test_a_document_that_becomes_live_between_two_looks_is_not_missed(
     await add(index, old)
     written, searched = asyncio.Event(), asyncio.Event()
 
-    async def confirm(_: object, outcomes: Mapping[str, Outcome]) -> Collection[str]:
+    async def confirm(_: object, changes: Mapping[str, Change]) -> Collection[str]:
         written.set()
         await searched.wait()
-        return outcomes
+        return changes
 
     adding = asyncio.create_task(index.add([addition(new)], confirm))
     await written.wait()

@@ -20,6 +20,7 @@ from bulkhead.errors import ApiError, InvalidValue, Unavailable
 from retriever.index.access import visible_points
 from retriever.index.connect import Server, connect
 from retriever.index.corpus import corpus
+from retriever.index.filters import read
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
 from retriever.index.sparse import BM25
 from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors
@@ -138,7 +139,7 @@ async def test_what_is_stored_over_grpc_comes_back_as_it_was() -> None:
             spans = [replace(span, page=7, page_breaks=(3, 5)) for span in new.document.chunks]
             await chunks.upsert([replace(new, document=replace(new.document, chunks=spans))])
             hits = await chunks.search(
-                LEGS, visible_points(ADMIN, {"year": 2**53 + 1}), corpus(ADMIN, 1), 10
+                LEGS, visible_points(ADMIN, read({"year": 2**53 + 1}, {})), corpus(ADMIN, 1), 10
             )
     assert sorted((hit.text, hit.page, hit.page_breaks) for hit in hits) == [
         ("A canary sings. ", 7, (3, 5)),
