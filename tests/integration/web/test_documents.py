@@ -44,6 +44,7 @@ def test_a_file_takes_the_place_of_a_document_only_when_told_so(api: Api, window
     ):
         window.page.get_by_role("button", name="Clear").click()
         window.upload(("soup.txt", changed), (f"{answer[0]}.txt", b"Something new."))
+        expect(confirm).to_be_visible()
         expect(confirm).to_contain_text("“soup.txt”")
         expect(confirm).not_to_contain_text("new.txt")
         if answer == "Escape":
