@@ -29,7 +29,9 @@ def kept(stack: Stack) -> Iterator[None]:
     _run("rm", "--force", _HOLDER)
     mounts = [f"--volume={project(variables())}_{disk}:/{disk}" for disk in DISKS]
     image = stack.inspect("ingress")["Image"]
-    told = ["--user=0:0", "--network=none", *mounts, "--entrypoint=sleep", image, "infinity"]
+    # The image says of itself that it is the ingress of the stack.
+    apart = "--label=com.docker.compose.project=disks-of-tests"
+    told = [apart, "--user=0:0", "--network=none", *mounts, "--entrypoint=sleep", image, "infinity"]
     _run("run", "--detach", "--init", f"--name={_HOLDER}", *told)
     try:
         yield
