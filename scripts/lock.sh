@@ -20,8 +20,9 @@ printf '%s\n' torch llm llama-cpp-python bulkhead-core > "$excludes"
 "${uv[@]}" "$@" --excludes "$excludes" --group dev --group torch \
     --extra mcp --extra detector services/*/pyproject.toml mcp_tools/*/pyproject.toml --output-file requirements.lock
 
-for service in services/*/ mcp_tools/*/; do
-    sources=("${service}pyproject.toml")
+for project in services/*/pyproject.toml mcp_tools/*/pyproject.toml; do
+    service=${project%pyproject.toml}
+    sources=("$project")
     if grep -q '"bulkhead-core["[]' "${service}pyproject.toml"; then
         sources+=(services/core/pyproject.toml)
     fi

@@ -23,7 +23,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import psutil
 import typer
 import uvicorn
@@ -132,7 +132,7 @@ async def probing(
     """Ask for health and search at a steady pace until the block ends."""
     probes = Probes()
     headers = {"Authorization": f"Bearer {KEY}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
 
         async def health() -> None:
             while True:
@@ -158,7 +158,7 @@ async def probing(
 
 
 async def _milliseconds(
-    http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None = None
+    http: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any] | None = None
 ) -> float:
     started = perf_counter()
     (await http.request(method, path, json=body)).raise_for_status()
@@ -195,7 +195,7 @@ async def embed_alone(url: str, texts: list[str]) -> float:
     requests = iter(
         [texts[first : first + _REQUEST_TEXTS] for first in range(0, len(texts), _REQUEST_TEXTS)]
     )
-    async with httpx.AsyncClient(base_url=url, timeout=300) as http:
+    async with httpx2.AsyncClient(base_url=url, timeout=300) as http:
 
         async def send() -> None:
             for batch in requests:
@@ -219,12 +219,12 @@ async def ingest(client: RetrieverClient, handed_in: list[dict[str, str]]) -> fl
 
 async def until_ready(url: str) -> None:
     """Wait until the service at `url` can serve. Raises TimeoutError after ten minutes."""
-    async with asyncio.timeout(600), httpx.AsyncClient(base_url=url) as http:
+    async with asyncio.timeout(600), httpx2.AsyncClient(base_url=url) as http:
         while True:
             try:
                 if (await http.get("/readyz")).status_code == 200:
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass
             await asyncio.sleep(0.2)
 
@@ -254,7 +254,7 @@ async def measure(
     await until_ready(url)
     questions = itertools.cycle(query.text for query in dataset.queries.values())
     handed_in = documents(dataset, count, "measured")
-    async with httpx.AsyncClient(base_url=embedding) as http:
+    async with httpx2.AsyncClient(base_url=embedding) as http:
         chunker = default_chunker(Tokenizer.from_str((await http.get("/v1/tokenizer")).text))
         texts = [text for one in handed_in for text in chunk_texts(chunker, one)]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import httpx
+import httpx2
 import typer
 
 _SOURCE = "The harbour has nine piers and a crane. "
@@ -60,7 +60,7 @@ def main(
 
 
 @contextmanager
-def _server(model: Path, told: str) -> Iterator[httpx.Client]:
+def _server(model: Path, told: str) -> Iterator[httpx2.Client]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     variables = dict(pair.split("=", 1) for pair in told.split(",") if pair)
@@ -74,7 +74,7 @@ def _server(model: Path, told: str) -> Iterator[httpx.Client]:
         try:
             assert process.stdout is not None
             process.stdout.readline()  # written once it listens
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
                 yield http
         finally:
             process.terminate()
@@ -98,7 +98,7 @@ def _spin() -> None:
         pass
 
 
-def _ask(http: httpx.Client, tokens: int, sentences: int) -> tuple[float, float]:
+def _ask(http: httpx2.Client, tokens: int, sentences: int) -> tuple[float, float]:
     """Tokens read and tokens written a second, as the server counts them."""
     body = {
         "messages": [{"role": "user", "content": f"{time.time()} {_SOURCE * sentences}"}],

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -40,7 +40,7 @@ _NOT_PASSED_ON = {"connection", "content-length", "transfer-encoding", "keep-ali
 def proxy(server: str, token: str) -> Starlette:
     """Passes each request on to `server`, with the token."""
     here, there = f"127.0.0.1:{PORT}", urlsplit(server).netloc
-    client = httpx.AsyncClient(base_url=server, timeout=30)
+    client = httpx2.AsyncClient(base_url=server, timeout=30)
 
     async def forward(request: Request) -> Response:
         headers = {name: value for name, value in request.headers.items() if name != "connection"}

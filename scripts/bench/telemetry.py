@@ -32,7 +32,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated
 
-import httpx
+import httpx2
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -64,8 +64,8 @@ class Side:
     def __init__(self, embedding: Part, retriever: Part, key: str) -> None:
         self.parts = (embedding, retriever)
         self._pids: list[int] = []
-        self.embedding = httpx.Client(base_url=embedding.url, timeout=120)
-        self.retriever = httpx.Client(
+        self.embedding = httpx2.Client(base_url=embedding.url, timeout=120)
+        self.retriever = httpx2.Client(
             base_url=retriever.url, timeout=120, headers={"Authorization": f"Bearer {key}"}
         )
 

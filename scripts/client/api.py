@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ValidationError
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -159,10 +159,10 @@ class Retriever:
     """
 
     def __init__(self, url: str, key: str, timeout: float = 120.0) -> None:
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
-            timeout=httpx.Timeout(timeout, connect=5.0),
+            timeout=httpx2.Timeout(timeout, connect=5.0),
             trust_env=False,  # loopback needs no proxy
         )
         self._texts: dict[str, str] = {}
@@ -280,23 +280,23 @@ class Retriever:
             return _parsed(kind, response.read() or b"{}")
 
     @contextmanager
-    def _call(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+    def _call(self, method: str, path: str, **request: Any) -> Iterator[httpx2.Response]:
         """A response that is a yes, still unread; what goes wrong in between in our words."""
         try:
             with self._http.stream(method, path, **request) as response:
                 if not response.is_success:
                     raise _refused(response)
                 yield response
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise NotReachable(f"no answer from {self._http.base_url} in time") from error
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise NotReachable(f"no answer from {self._http.base_url}: {error}") from error
 
 
-def _events(response: httpx.Response) -> Iterator[tuple[str, bytes]]:
+def _events(response: httpx2.Response) -> Iterator[tuple[str, bytes]]:
     """The id and the data of each server-sent event.
 
-    Split at LF only: httpx's iter_lines also splits at U+2028, which JSON may hold unescaped.
+    Split at LF only: httpx2's iter_lines also splits at U+2028, which JSON may hold unescaped.
     """
     buffer, event_id, data = b"", "", list[bytes]()
     for piece in response.iter_bytes():
@@ -312,7 +312,7 @@ def _events(response: httpx.Response) -> Iterator[tuple[str, bytes]]:
                 data = []
 
 
-def _refused(response: httpx.Response) -> RetrieverError:
+def _refused(response: httpx2.Response) -> RetrieverError:
     words = _refusal(response)
     if response.status_code in (429, 503):
         asked = response.headers.get("retry-after", "")
@@ -320,7 +320,7 @@ def _refused(response: httpx.Response) -> RetrieverError:
     return Missing(words) if response.status_code == 404 else RetrieverError(words)
 
 
-def _refusal(response: httpx.Response) -> str:
+def _refusal(response: httpx2.Response) -> str:
     body = response.read()
     try:
         return f"{response.status_code}: {_words(json.loads(body)['error'])}"

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-import httpx
+import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from embedded.parts import Part
@@ -33,7 +33,7 @@ class Counts:
                 continue
             try:
                 series.update(_scraped(part))
-            except (httpx.HTTPError, ValueError):
+            except (httpx2.HTTPError, ValueError):
                 silent.append(part.name)
         return cls(series, time.monotonic(), silent)
 
@@ -85,7 +85,7 @@ class Counts:
 
 def _scraped(part: Part) -> Iterator[tuple[tuple[str, _LABEL], float]]:
     url = part.url
-    reply = httpx.get(f"{url}/metrics", headers=part.headers(), timeout=5, trust_env=False)
+    reply = httpx2.get(f"{url}/metrics", headers=part.headers(), timeout=5, trust_env=False)
     page = reply.raise_for_status().text
     for family in text_string_to_metric_families(page):
         for sample in family.samples:

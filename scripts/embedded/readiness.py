@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-import httpx
+import httpx2
 from rich.console import Console
 
 from embedded.errors import NotReady
@@ -19,7 +19,7 @@ def await_ready(parts: Sequence[Part], console: Console, seconds: float = READY_
     waiting = {part.name: part for part in parts if part.health}
     said: dict[str, str] = {}
     with (
-        httpx.Client(timeout=3.0, trust_env=False) as http,
+        httpx2.Client(timeout=3.0, trust_env=False) as http,
         console.status("") as status,
     ):
         while waiting:
@@ -36,11 +36,11 @@ def await_ready(parts: Sequence[Part], console: Console, seconds: float = READY_
             time.sleep(_POLL_SECONDS if waiting else 0)
 
 
-def answer(http: httpx.Client, part: Part) -> str:
+def answer(http: httpx2.Client, part: Part) -> str:
     """Why `part` is not ready yet; empty when it is."""
     try:
         response = http.get(part.url + part.health)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         return f"no answer ({type(error).__name__})"
     try:
         body = response.json()

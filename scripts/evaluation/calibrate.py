@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import httpx
+import httpx2
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -140,7 +140,7 @@ def main(
 
     async def run() -> list[Scored]:
         made = [one for one in claims(load(data), count, seed) if one.kind not in SEEN]
-        async with httpx.AsyncClient() as http:
+        async with httpx2.AsyncClient() as http:
             key = read_secret(judge_key_file) if judge_key_file else "none"
             asked = Judge(http, judge, key, timeout=600, threshold=0.5)
             await asked.look()

@@ -7,7 +7,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ValidationError
 
 from client.api import Job
@@ -30,9 +30,9 @@ class RetrieverClient:
         url: str,
         key: str,
         timeout: float = 120.0,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(
+        self._http = httpx2.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
             timeout=timeout,
@@ -119,27 +119,27 @@ class RetrieverClient:
         """A document's extracted text, which citation offsets point into; asked for once."""
         if document_id not in self._texts:
             async with self._call("GET", f"/v1/documents/{document_id}/text") as response:
-                # Decoded here: httpx would guess at an encoding where the header names none.
+                # Decoded here: httpx2 would guess at an encoding where the header names none.
                 self._texts[document_id] = (await response.aread()).decode("utf-8")
         return self._texts[document_id]
 
     @asynccontextmanager
     async def _call(
         self, method: str, path: str, body: Json | None = None
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[httpx2.Response]:
         """An open response of status below 400, with every failure of transport as ApiError."""
         try:
             async with self._http.stream(method, path, json=body) as response:
                 if response.status_code >= 400:
                     raise ApiError(f"{method} {path}: {_refusal(response, await response.aread())}")
                 yield response
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise ApiError(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ApiError(f"{method} {path}: unreadable reply: {error}") from error
 
 
-def _refusal(response: httpx.Response, content: bytes) -> str:
+def _refusal(response: httpx2.Response, content: bytes) -> str:
     """Status and words of an error reply; the start of its body where it is not our error shape."""
     try:
         error = json.loads(content)["error"]
@@ -149,11 +149,11 @@ def _refusal(response: httpx.Response, content: bytes) -> str:
     return f"{response.status_code} {said}"
 
 
-async def _parsed(model: type[Reply], response: httpx.Response) -> Reply:
+async def _parsed(model: type[Reply], response: httpx2.Response) -> Reply:
     return _validated(model, await response.aread(), response)
 
 
-def _validated(model: type[Reply], data: str | bytes, response: httpx.Response) -> Reply:
+def _validated(model: type[Reply], data: str | bytes, response: httpx2.Response) -> Reply:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -165,10 +165,10 @@ def _validated(model: type[Reply], data: str | bytes, response: httpx.Response) 
         ) from error
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[str]:
+async def _events(response: httpx2.Response) -> AsyncIterator[str]:
     """The data of each server-sent event.
 
-    Lines are split on LF only: httpx's aiter_lines also splits on U+2028 and its like, which
+    Lines are split on LF only: httpx2's aiter_lines also splits on U+2028 and its like, which
     JSON may hold unescaped inside a string.
     """
     buffer, data = b"", []

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-import httpx
+import httpx2
 import numpy as np
 import numpy.typing as npt
 import typer
@@ -38,18 +38,18 @@ PREFETCH = 200
 
 
 @contextmanager
-def service(url: str) -> Iterator[httpx.Client]:
+def service(url: str) -> Iterator[httpx2.Client]:
     """The embedding service at `url`. Without it the command ends with 1 and one line."""
     try:
-        with httpx.Client(base_url=url, timeout=600, trust_env=False) as http:
+        with httpx2.Client(base_url=url, timeout=600, trust_env=False) as http:
             yield http
-    except httpx.ConnectError as error:
+    except httpx2.ConnectError as error:
         words = f"no embedding service at {url} ({error}): start the stack with `make serve`"
         Console(stderr=True).print(words, style="bold red", markup=False)
         raise typer.Exit(1) from error
 
 
-def embed(http: httpx.Client, texts: Sequence[str], kind: str) -> Scores:
+def embed(http: httpx2.Client, texts: Sequence[str], kind: str) -> Scores:
     """Unit vectors of shape (texts, dimension)."""
     rows = []
     for first in range(0, len(texts), 128):
@@ -120,7 +120,7 @@ def first_of_each(owners: Sequence[str], order: Iterable[int]) -> list[str]:
     return list(seen)[:10]
 
 
-def sweep(http: httpx.Client, dataset: Dataset, queries: int) -> Iterable[tuple[str, ...]]:
+def sweep(http: httpx2.Client, dataset: Dataset, queries: int) -> Iterable[tuple[str, ...]]:
     """A row for every setting: chunk size, overlap, k1, b, fusion, nDCG@10, hit@5."""
     tokenizer = Tokenizer.from_str(http.get("/v1/tokenizer").raise_for_status().text)
     asked = [key for key in dataset.queries if dataset.qrels.get(key)][:queries]

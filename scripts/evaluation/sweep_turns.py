@@ -13,7 +13,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import httpx
+import httpx2
 import numpy as np
 import typer
 from rich.console import Console
@@ -96,7 +96,7 @@ def conversations(folder: Path) -> tuple[Texts, list[Asked]]:
     return {key: f"{one.title}\n{one.text}" for key, one in data.corpus.items()}, asked
 
 
-def found(http: httpx.Client, texts: Texts, queries: Sequence[str]) -> dict[str, list[int]]:
+def found(http: httpx2.Client, texts: Texts, queries: Sequence[str]) -> dict[str, list[int]]:
     """For each query, the numbers of the twenty best texts."""
     dense = embed(http, queries, "query") @ embed(http, list(texts.values()), "document").T
     sparse = bm25(list(texts.values()), queries, 0.9, 0.4)
@@ -106,7 +106,7 @@ def found(http: httpx.Client, texts: Texts, queries: Sequence[str]) -> dict[str,
     }
 
 
-def shares(http: httpx.Client, texts: Texts, asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
+def shares(http: httpx2.Client, texts: Texts, asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
     """A row a kind: how many were asked, and the share found by each method."""
     queries = sorted(
         {

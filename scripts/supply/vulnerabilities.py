@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import httpx
+import httpx2
 from cvss import CVSS2, CVSS3, CVSS4, CVSSError
 
 from supply.finding import Finding
@@ -39,7 +39,7 @@ def holes(
 
     Raises `FeedError`; silence of the feed is never "no hole".
     """
-    with httpx.Client(base_url=feed, timeout=60) as client:
+    with httpx2.Client(base_url=feed, timeout=60) as client:
         for package, hole in _audited(packages, feed):
             names = sorted({hole["id"], *hole["aliases"]})
             if not hole["fix_versions"] or max(_grade(client, name) for name in names) < _GRAVE:
@@ -73,14 +73,14 @@ def _audited(packages: Iterable[Locked], feed: str) -> Iterator[tuple[Locked, di
             yield Locked(dependency["name"], dependency["version"]), hole
 
 
-def _grade(client: httpx.Client, name: str) -> float:
+def _grade(client: httpx2.Client, name: str) -> float:
     """The CVSS score of a record; 10 where it has no grade, 0 where the feed has no such record."""
     try:
         answer = client.get(f"/v1/vulns/{name}")
         if answer.status_code == 404:  # an alias of another database
             return 0.0
         record = answer.raise_for_status().json()
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx2.HTTPError, ValueError) as error:
         raise FeedError(f"{name}: {error}") from error
     scores = [_score(one) for one in record.get("severity", [])]
     word = record.get("database_specific", {}).get("severity")

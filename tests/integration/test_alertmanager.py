@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from posts import taking_posts
@@ -94,7 +94,7 @@ def labelled(name: str, labels: dict[str, str]) -> dict[str, str]:
 class Alertmanager:
     def __init__(self, url: str, webhook: Webhook) -> None:
         self.webhook = webhook
-        self._client = httpx.Client(base_url=f"{url}/api/v2", timeout=SECONDS, trust_env=False)
+        self._client = httpx2.Client(base_url=f"{url}/api/v2", timeout=SECONDS, trust_env=False)
 
     def fire(self, name: str, labels: dict[str, str], *, ended: bool = False) -> None:
         """An alert with the labels that its rule gives it, and these."""

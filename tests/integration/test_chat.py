@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 from leaving import asking
@@ -16,7 +16,7 @@ from retriever.settings import RetrieverSettings
 QUESTION = "Which port does the retriever listen on?"
 
 
-def events(reply: httpx.Response) -> list[dict[str, Any]]:
+def events(reply: httpx2.Response) -> list[dict[str, Any]]:
     lines = [line for line in reply.text.split("\n\n") if line]
     assert lines[-1] == "data: [DONE]"
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]

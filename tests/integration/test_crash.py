@@ -6,7 +6,7 @@ import threading
 from contextlib import closing, suppress
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from crash import RetrieverProcess, stored_points
 from rig import Api
@@ -24,7 +24,7 @@ def text(n: int, version: int = 0) -> dict[str, Any]:
 
 def kill_at_progress(process: RetrieverProcess, api: Api, job_id: str, done: int) -> None:
     """Kill the retriever as soon as `done` documents of the job have their outcome."""
-    with suppress(httpx.TransportError):
+    with suppress(httpx2.TransportError):
         while True:
             counts = api.get(f"/v1/jobs/{job_id}").json()["counts"]
             if counts["total"] - counts["pending"] >= done:
@@ -96,7 +96,7 @@ def test_a_kill_while_documents_are_deleted_deletes_them_or_not(
         killer = threading.Timer(moments.uniform(0.05, 0.5), process.kill)
         killer.start()
         answered = []
-        with suppress(httpx.TransportError):
+        with suppress(httpx2.TransportError):
             for one in documents:
                 assert api.delete(f"/v1/documents/{one['id']}").status_code == 204
                 answered.append(one["id"])

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from rig import KEY, PORTS, SOUP, Api, Neighbour, running
 from serving import free_port
@@ -115,7 +115,7 @@ def test_a_body_that_cannot_be_used_is_a_clear_error(
 
 
 def test_an_idempotency_key_brings_the_first_job_back(api: Api) -> None:
-    def send(text: str) -> httpx.Response:
+    def send(text: str) -> httpx2.Response:
         body = {"documents": [{"text": text, "source": "s"}]}
         return api.post("/v1/documents", json=body, headers={"Idempotency-Key": "k"})
 
@@ -277,7 +277,7 @@ def test_a_search_that_makes_no_sense_is_422(filled: Api, body: dict[str, Any]) 
 @pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", "Bearer é"])
 def test_without_the_right_key_every_call_is_401(api: Api, key: str | None) -> None:
     headers = {} if key is None else {b"Authorization": key.encode()}
-    with httpx.Client(base_url=api.base_url, headers=headers, timeout=60) as stranger:
+    with httpx2.Client(base_url=api.base_url, headers=headers, timeout=60) as stranger:
         for method, path in [
             ("GET", "/v1/documents"),
             ("POST", "/v1/documents"),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from rig import Api, Neighbour
 
@@ -94,6 +94,6 @@ def test_what_fails_is_said_with_its_reason(api: Api, llm_server: Neighbour, fol
 
 
 def test_a_retriever_that_does_not_answer_is_what_is_missing() -> None:
-    with httpx.Client(base_url="http://127.0.0.1:9") as nobody:
+    with httpx2.Client(base_url="http://127.0.0.1:9") as nobody:
         (words,) = missing(nobody, 0)
     assert words.startswith("retriever: ")

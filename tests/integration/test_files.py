@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from rig import SOUP, Api, parsing, running
 
 from parser.parse import VERSION
@@ -14,7 +14,7 @@ from retriever.settings import RetrieverSettings
 NAME = "Übergabe.md"
 
 
-def send(api: Api, *files: tuple[str, bytes]) -> httpx.Response:
+def send(api: Api, *files: tuple[str, bytes]) -> httpx2.Response:
     return api.post("/v1/documents", files=[("files", one) for one in files])
 
 

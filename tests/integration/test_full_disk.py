@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from rig import PORTS, SOUP, Api, Neighbour, running
 from small_disk import SmallDisk, failing_disk, small_disk
@@ -35,7 +35,7 @@ def until(api: Api, wanted: Callable[[Any], bool], path: str) -> Any:
     return answer
 
 
-def refused(reply: httpx.Response, part: str, words: str) -> None:
+def refused(reply: httpx2.Response, part: str, words: str) -> None:
     assert reply.status_code == 503, reply.text
     error = reply.json()["error"]
     assert (error["part"], words in error["message"]) == (part, True), error

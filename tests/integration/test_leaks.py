@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from people import people
 from rig import Api, running
@@ -124,7 +124,7 @@ def world(settings: RetrieverSettings, llm: ScriptedLLM) -> Iterator[World]:
         yield World(documents, persons, operator.get("/openapi.json").json())
 
 
-def told(reply: httpx.Response) -> str:
+def told(reply: httpx2.Response) -> str:
     return reply.text + str(dict(reply.headers))
 
 
@@ -271,7 +271,7 @@ def unknown_approval(method: str) -> Callable[..., list[str]]:
     return ask
 
 
-def blank(reply: httpx.Response) -> str:
+def blank(reply: httpx2.Response) -> str:
     return re.sub(r'"request_id":"[^"]*"', "", reply.text)
 
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -213,7 +212,7 @@ def test_pages_of_an_origin_that_a_setting_names_may_call(settings: RetrieverSet
         reply = api.post("/mcp", json=LIST, headers=headers)
         assert reply.status_code == 200
         assert reply.headers["access-control-allow-origin"] == "https://chat.example"
-        nobody = httpx.post(f"{api.base_url}/mcp", json=LIST, headers=headers)
+        nobody = httpx2.post(f"{api.base_url}/mcp", json=LIST, headers=headers)
         assert nobody.status_code == 401
         assert nobody.headers["access-control-allow-origin"] == "https://chat.example"
 
@@ -227,4 +226,4 @@ def test_the_example_for_clients_in_the_docs_is_where_the_tools_are(filled: Api)
     headers = {name: value.replace("KEY", "bh_wrong") for name, value in server["headers"].items()}
     assert filled.post("/mcp", json=LIST, headers={**ACCEPT, **headers}).status_code == 401
     right = dict.fromkeys(server["headers"], filled.headers["authorization"])
-    assert httpx.post(f"{filled.base_url}/mcp", json=LIST, headers={**ACCEPT, **right}).is_success
+    assert httpx2.post(f"{filled.base_url}/mcp", json=LIST, headers={**ACCEPT, **right}).is_success

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 from fastapi import FastAPI
@@ -393,7 +393,7 @@ def test_servers_own_parameters_go_to_those_that_know_them(
 
 def test_a_key_comes_as_clients_send_it_and_once(api: Api) -> None:
     def status(*headers: tuple[str, str]) -> int:
-        return httpx.get(f"{api.base_url}/v1/models", headers=headers, timeout=60).status_code
+        return httpx2.get(f"{api.base_url}/v1/models", headers=headers, timeout=60).status_code
 
     for name, value in (
         ("Authorization", f"Bearer {KEY}"),

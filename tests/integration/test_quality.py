@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from rig import Api, running
 from scripted_llm import ScriptedLLM
@@ -68,7 +68,7 @@ def settings(settings: RetrieverSettings, tmp_path: Path, quality_port: int) -> 
 @contextmanager
 def quality(
     api: Api, settings: RetrieverSettings, llm_url: str, port: int, **told: Any
-) -> Iterator[httpx.Client]:
+) -> Iterator[httpx2.Client]:
     """The quality service at `port`, probing `api`."""
     canaries = settings.data_dir / "canaries.json"
     canaries.write_text(json.dumps(CANARIES))
@@ -84,7 +84,7 @@ def quality(
             **told,
         }
     )
-    with serving(create(made), port) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with serving(create(made), port) as url, httpx2.Client(base_url=url, timeout=60) as client:
         until(lambda: client.get("/readyz").json()["parts"]["judge"]["state"] == "up")
         yield client
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -117,7 +117,7 @@ def hanging(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 def query(prometheus: str, expr: str) -> list[Any]:
     """What Prometheus answers."""
-    reply = httpx.post(f"{prometheus}/api/v1/query", data={"query": expr}, timeout=60).json()
+    reply = httpx2.post(f"{prometheus}/api/v1/query", data={"query": expr}, timeout=60).json()
     assert reply["status"] == "success", f"{expr}: {reply}"
     result: list[Any] = reply["data"]["result"]
     return result
@@ -166,7 +166,7 @@ def drive(
                 answer = api.ask(QUESTION, rag={"tools": True}).json()
             assert answer["retrieval"]["degraded"] == ["mcp-filesystem"]
         for _ in range(4):
-            httpx.get(
+            httpx2.get(
                 f"{api.base_url}/v1/models",
                 headers={"Authorization": "Bearer bh_unknown"},
                 timeout=60,
@@ -211,7 +211,7 @@ def observed() -> Iterator[Observed]:
         api = exits.enter_context(Api(base_url=url, headers=key, timeout=60))
         ids = drive(api, processes, watcher.url)
         pages = [
-            httpx.get(f"{part.url}/metrics", headers=part.headers(), timeout=60).text
+            httpx2.get(f"{part.url}/metrics", headers=part.headers(), timeout=60).text
             for part in scraped(services)
         ]
         yield Observed(api, received, watcher.url, pages, *ids)

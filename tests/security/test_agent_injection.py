@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from desk import OTHERS_SECRET, Desk, desk_serving, write_policy
 from rig import KEY, Api, Neighbour, running, tokenizer_json
@@ -258,7 +258,7 @@ def test_a_hijacked_model_can_do_nothing(
         assert step["outcome"] != "done" or step["server"]
 
 
-def words_and_end(reply: httpx.Response, stream: bool) -> tuple[str, dict[str, Any]]:
+def words_and_end(reply: httpx2.Response, stream: bool) -> tuple[str, dict[str, Any]]:
     """The answer's words, and what came with their end."""
     if not stream:
         body: dict[str, Any] = reply.json()
@@ -271,7 +271,7 @@ def words_and_end(reply: httpx.Response, stream: bool) -> tuple[str, dict[str, A
 def browse(answer: str, web: str) -> None:
     """Be a careless page: fetch whatever in the answer could be an address."""
     for found in re.findall(rf"[^\s\"'()<>\[\]]*{re.escape(web)}[^\s\"'()<>\[\]]*", answer):
-        httpx.get(f"http://{web}/{found.partition(web)[2].lstrip('/')}", timeout=60)
+        httpx2.get(f"http://{web}/{found.partition(web)[2].lstrip('/')}", timeout=60)
 
 
 @pytest.mark.parametrize("name", ["call a write tool", "bare address", "our key as an argument"])
@@ -353,7 +353,7 @@ def test_a_poisoned_description_ends_the_retriever(tmp_path: Path, ship: Ship) -
             for _ in range(200):
                 if reasons:
                     break
-                httpx.get(f"{url}/healthz", timeout=60)
+                httpx2.get(f"{url}/healthz", timeout=60)
     assert '-  "description": "Read a note by its name."' in reasons[0]
     assert "IMPORTANT: first" in reasons[0]
     assert poisoned.calls == []

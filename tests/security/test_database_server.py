@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
-import httpx
 import httpx2
 import pytest
 from database import VAULT_CANARY, SampleDatabase, caller, sample_database
@@ -250,15 +249,15 @@ def test_a_wrong_or_missing_password_lets_nobody_in(database: SampleDatabase) ->
 
 def test_without_postgres_it_says_so_and_it_recovers_by_itself() -> None:
     with sample_database() as own, serving_tools(own) as server:
-        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
+        assert httpx2.get(f"{server.url}/readyz", timeout=60).status_code == 200
         assert _select_one(server) == [[1]]
         own.stop()
-        while (down := httpx.get(f"{server.url}/readyz", timeout=60)).status_code == 200:
+        while (down := httpx2.get(f"{server.url}/readyz", timeout=60)).status_code == 200:
             time.sleep(0.1)  # an answer holds for a second
         assert down.status_code == 503
         assert down.json()["parts"]["postgres"]["state"] == "down"
         assert "127.0.0.1" not in down.text
-        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        assert httpx2.get(f"{server.url}/healthz", timeout=60).status_code == 200
         assert _select_one(server) == "the database does not answer; try again later"
         with postgres_running(own.folder / "postgres", own.port, own.admin_password):
             assert _select_one(server) == [[1]]
@@ -351,9 +350,9 @@ def _wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url, timeout=60).status_code == 200:
+            if httpx2.get(url, timeout=60).status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.05)
     raise AssertionError("the server did not become ready")

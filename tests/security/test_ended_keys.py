@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from people import People, people
 from rig import Api, Neighbour
@@ -21,7 +21,7 @@ import retriever.api.jobs
 QUESTION = "Which port does the retriever listen on?"
 CHAT = {"messages": [{"role": "user", "content": QUESTION}]}
 
-End = Callable[[Api, str], httpx.Response]
+End = Callable[[Api, str], httpx2.Response]
 ENDS: dict[str, End] = {
     "revoked": lambda api, key_id: api.delete(f"/v1/keys/{key_id}"),
     "rotated": lambda api, key_id: api.post(f"/v1/keys/{key_id}/rotate"),

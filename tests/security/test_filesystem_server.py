@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 import httpx2
 import pytest
 from files import CANARY, OTHER, FileRig, plant
@@ -170,9 +169,9 @@ class Process:
         """Whether the server answers, on its port or its socket."""
         uds = self.environment.get("MCP_FILESYSTEM_UDS")
         try:
-            with httpx.Client(transport=httpx.HTTPTransport(uds=uds)) as http:
+            with httpx2.Client(transport=httpx2.HTTPTransport(uds=uds)) as http:
                 return http.get(f"http://127.0.0.1:{self.port}/healthz").status_code == 200
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     def token(self) -> str:
@@ -183,10 +182,10 @@ class Process:
 def test_the_process_is_ready_behind_both_walls(tmp_path: Path) -> None:
     process = Process(tmp_path)
     with process.started():
-        ready = httpx.get(f"http://127.0.0.1:{process.port}/readyz", timeout=60)
+        ready = httpx2.get(f"http://127.0.0.1:{process.port}/readyz", timeout=60)
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
         assert ready.json()["parts"]["landlock"]["state"] == "up"
-        assert httpx.get(f"http://127.0.0.1:{process.port}/healthz", timeout=60).status_code == 200
+        assert httpx2.get(f"http://127.0.0.1:{process.port}/healthz", timeout=60).status_code == 200
 
 
 def mode(path: Path) -> str:

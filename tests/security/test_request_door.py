@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import TraceFlags
@@ -27,8 +27,8 @@ BEARER = f"Bearer {KEY}"
 
 
 @pytest.fixture
-def anyone(api: Api) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=api.base_url, timeout=60) as anyone:
+def anyone(api: Api) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=api.base_url, timeout=60) as anyone:
         yield anyone
 
 
@@ -38,7 +38,7 @@ def test_many_who_ask_whether_it_is_ready_cost_its_neighbours_one_question_a_sec
     asked, began = llm.listed, time.monotonic()
     with ThreadPoolExecutor(20) as pool:
         url = f"{api.base_url}/readyz"
-        replies = list(pool.map(lambda _: httpx.get(url, timeout=60), range(300)))
+        replies = list(pool.map(lambda _: httpx2.get(url, timeout=60), range(300)))
     assert {reply.status_code for reply in replies} == {200}
     assert 0 < llm.listed - asked <= 2 + (time.monotonic() - began)
 
@@ -49,7 +49,7 @@ def recorded() -> Recorded:
     return Recorded()
 
 
-def test_one_key_is_sent_once(anyone: httpx.Client) -> None:
+def test_one_key_is_sent_once(anyone: httpx2.Client) -> None:
     for status, *headers in (
         (200, ("Authorization", BEARER)),
         (200, ("api-key", KEY)),
@@ -159,7 +159,7 @@ def test_no_document_calls_itself_a_tools_result(api: Api) -> None:
 
 
 def test_no_page_frames_the_apis_description_and_no_script_but_its_own_runs(
-    anyone: httpx.Client,
+    anyone: httpx2.Client,
 ) -> None:
     for path in ("/docs", "/docs/oauth2-redirect", "/openapi.json",
                  "/static-offline-docs/swagger-ui.css"):  # fmt: skip
@@ -186,7 +186,7 @@ def test_no_redirect_follows_the_host_that_a_caller_names(settings: RetrieverSet
             assert reply.status_code == 404 and "location" not in reply.headers, path
 
 
-def test_a_retriever_on_loopback_answers_to_loopback_names(anyone: httpx.Client) -> None:
+def test_a_retriever_on_loopback_answers_to_loopback_names(anyone: httpx2.Client) -> None:
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:9", "[::1]:8080", "[::1]"):
         assert anyone.get("/healthz", headers={"Host": host}).status_code == 200, host
     for host in ("evil.test", "evil.test:8080", "localhost.evil.test", "127.0.0.1.evil.test",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 from compose_file import ROOT
 from rig import Api
 
@@ -120,7 +120,7 @@ class Stack:
             try:
                 if true():
                     return
-            except (httpx.HTTPError, KeyError, ValueError) as error:
+            except (httpx2.HTTPError, KeyError, ValueError) as error:
                 last = repr(error)
             time.sleep(0.5)
         raise AssertionError(f"not within {seconds:.0f} s {last}")

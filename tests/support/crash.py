@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from qdrant_client import QdrantClient
 from rig import KEY, Api
 from serving import free_port
@@ -63,7 +63,7 @@ class RetrieverProcess:
             try:
                 if api.get("/readyz").json()["parts"]["qdrant"]["state"] == "up":
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass
             time.sleep(0.05)
         raise AssertionError(self._log.read_text()[-2000:])

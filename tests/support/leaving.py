@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 
 
 @contextmanager
-def asking(http: httpx.Client, path: str, body: Any) -> Iterator[None]:
+def asking(http: httpx2.Client, path: str, body: Any) -> Iterator[None]:
     """POST `body` as `http` would; the client leaves at the end of the block, without its reply."""
     request = http.build_request("POST", path, json=body)
     head = [f"POST {request.url.raw_path.decode()} HTTP/1.1".encode()]

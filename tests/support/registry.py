@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from serving import free_port
 
 PROGRAM = shutil.which("docker-registry")
@@ -34,9 +34,9 @@ def registry(folder: Path) -> Iterator[str]:
     try:
         while True:
             try:
-                httpx.get(f"http://{address}/v2/")
+                httpx2.get(f"http://{address}/v2/")
                 break
-            except httpx.ConnectError:
+            except httpx2.ConnectError:
                 assert process.poll() is None, "docker-registry ended"
                 time.sleep(0.05)
         yield address
@@ -63,10 +63,10 @@ def push(address: str, name: str, **files: str) -> str:
         }
     ).encode()
     kind = "application/vnd.oci.image"
-    with httpx.Client(base_url=f"http://{address}/v2/{name}") as client:
+    with httpx2.Client(base_url=f"http://{address}/v2/{name}") as client:
         for blob in (content, config):
             place = client.post("/blobs/uploads/").headers["Location"]
-            goal = httpx.URL(place).copy_add_param("digest", _digest(blob))
+            goal = httpx2.URL(place).copy_add_param("digest", _digest(blob))
             client.put(goal, content=blob).raise_for_status()
         manifest = json.dumps(
             {

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from serving import free_port, serving
 
 from bulkhead.app import unix_socket
@@ -59,7 +59,7 @@ class Neighbour:
         self._exits.close()
 
 
-class Api(httpx.Client):
+class Api(httpx2.Client):
     """A client of the retriever, with the calls that tests make often."""
 
     def ingest(self, *documents: dict[str, Any], **headers: str) -> dict[str, Any]:
@@ -76,14 +76,14 @@ class Api(httpx.Client):
         job: dict[str, Any] = self.get(f"/v1/jobs/{job_id}").json()
         return job
 
-    def until_ready(self, wanted: Callable[[dict[str, Any]], bool]) -> httpx.Response:
+    def until_ready(self, wanted: Callable[[dict[str, Any]], bool]) -> httpx2.Response:
         """`/readyz` as soon as it is as wanted: an answer holds for a second."""
         deadline = time.monotonic() + 60
         while not wanted((reply := self.get("/readyz")).json()):
             assert time.monotonic() < deadline, reply.text
         return reply
 
-    def ask(self, question: str, **fields: Any) -> httpx.Response:
+    def ask(self, question: str, **fields: Any) -> httpx2.Response:
         """One question, without a stream."""
         body = {"messages": [{"role": "user", "content": question}], **fields}
         return self.post("/v1/chat/completions", json=body)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from quick_model import quick_model
 from rig import KEY
 from serving import free_port
@@ -73,8 +73,8 @@ def _await(part: Part, process: subprocess.Popen[bytes], kept: State) -> None:
         assert process.poll() is None, (kept.logs / f"{part.name}.log").read_text()
         assert time.monotonic() < deadline, f"{part.name} did not become ready"
         try:
-            if httpx.get(part.url + part.health, timeout=5).status_code == 200:
+            if httpx2.get(part.url + part.health, timeout=5).status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.1)

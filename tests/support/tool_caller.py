@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-import httpx
+import httpx2
 from fastapi import FastAPI, Request
 from scripted_llm import ScriptedLLM, Turn
 from starlette.background import BackgroundTask
@@ -32,7 +32,7 @@ def tool_caller(llm: ScriptedLLM, real: str) -> FastAPI:
         body = await request.body()
         if body and json.loads(body).get("tools"):
             return await llm.chat(request)
-        http = httpx.AsyncClient(base_url=real, timeout=60)
+        http = httpx2.AsyncClient(base_url=real, timeout=60)
         passed = http.build_request(
             request.method, f"/{path}", content=body, headers={"content-type": "application/json"}
         )

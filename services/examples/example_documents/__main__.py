@@ -2,7 +2,7 @@
 
 import sys
 
-import httpx
+import httpx2
 from pydantic import ValidationError
 
 from example_documents.settings import ExamplesSettings
@@ -21,7 +21,7 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-def run(settings: ExamplesSettings, api: httpx.Client) -> None:
+def run(settings: ExamplesSettings, api: httpx2.Client) -> None:
     """Everything; a stack that lacks a part is described as it is. Raises `ExamplesError`."""
     if settings.wanted:
         say(take_in(api, settings.folder, settings.patience))
@@ -39,12 +39,12 @@ def main() -> None:
         key = settings.api_key_file.read_text(encoding="ascii").strip()
         headers = {"Authorization": f"Bearer {key}"}
         url = str(settings.retriever_url)
-        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as api:
+        with httpx2.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as api:
             run(settings, api)
     except ValidationError as error:
         problem = error.errors()[0]
         sys.exit(f"examples: EXAMPLES_{str(problem['loc'][0]).upper()}: {problem['msg']}")
-    except (ExamplesError, httpx.HTTPError) as error:
+    except (ExamplesError, httpx2.HTTPError) as error:
         sys.exit(f"examples: {error or type(error).__name__}")
     except OSError as error:
         sys.exit(f"examples: {error.filename}: {error.strerror}")

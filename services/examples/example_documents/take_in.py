@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 _ONCE = "the examples of the containers"
 """The Idempotency-Key: by it the retriever knows that they came before."""
@@ -26,7 +26,7 @@ def documents(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def take_in(api: httpx.Client, folder: Path, patience: float) -> str:
+def take_in(api: httpx2.Client, folder: Path, patience: float) -> str:
     """Hand the documents in, unless people were here before; what was done, in words.
 
     Waits until they are in, for at most `patience` seconds. Raises `ExamplesError`, `OSError`.
@@ -42,7 +42,7 @@ def take_in(api: httpx.Client, folder: Path, patience: float) -> str:
             for name, path in files
         ]
         reply = api.post("/v1/documents", files=fields, headers={"Idempotency-Key": _ONCE})
-    if reply.status_code == httpx.codes.CONFLICT:  # another release's
+    if reply.status_code == httpx2.codes.CONFLICT:  # another release's
         return "the examples were taken in before"
     job = _told(reply)
     if job["state"] in _ENDED:
@@ -55,7 +55,7 @@ def take_in(api: httpx.Client, folder: Path, patience: float) -> str:
     return f"{counts['total']} documents are in"
 
 
-def missing(api: httpx.Client, patience: float) -> list[str]:
+def missing(api: httpx2.Client, patience: float) -> list[str]:
     """The parts that are not up after at most `patience` seconds, each with its reason."""
     deadline = time.monotonic() + patience
     while True:
@@ -66,7 +66,7 @@ def missing(api: httpx.Client, patience: float) -> list[str]:
                 for name, one in told["parts"].items()
                 if one["state"] != "up"
             ]
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
             down = [f"retriever: {error!r}"]
         if not down or time.monotonic() > deadline:
             return down
@@ -77,7 +77,7 @@ def _kind(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def _ended(api: httpx.Client, job: dict[str, Any], deadline: float) -> dict[str, Any]:
+def _ended(api: httpx2.Client, job: dict[str, Any], deadline: float) -> dict[str, Any]:
     while job["state"] not in _ENDED:
         if time.monotonic() > deadline:
             raise ExamplesError(f"the documents are not in yet: {job['counts']}")
@@ -86,11 +86,11 @@ def _ended(api: httpx.Client, job: dict[str, Any], deadline: float) -> dict[str,
     return job
 
 
-def _get(api: httpx.Client, path: str, **query: int) -> dict[str, Any]:
+def _get(api: httpx2.Client, path: str, **query: int) -> dict[str, Any]:
     return _told(api.get(path, params=query))
 
 
-def _told(reply: httpx.Response) -> dict[str, Any]:
+def _told(reply: httpx2.Response) -> dict[str, Any]:
     """The JSON of a reply that is a yes."""
     if not reply.is_success:
         raise ExamplesError(f"the retriever says {reply.status_code}: {reply.text[:200]}")

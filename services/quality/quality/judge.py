@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 
 from quality.evaluation import Sample, Unscored, Verdict
@@ -44,7 +44,7 @@ class Judge:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        http: httpx2.AsyncClient,
         base_url: str,
         key: str,
         timeout: float,
@@ -159,7 +159,7 @@ class Judge:
                     headers=self._headers,
                     timeout=None,
                 )
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             raise Unscored("model_unreachable") from error
         if reply.is_error:
             if b"logprobs" in reply.content:

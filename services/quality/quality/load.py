@@ -2,7 +2,7 @@
 
 import asyncio
 
-import httpx
+import httpx2
 
 _REQUESTS = (
     "llamacpp:requests_processing",
@@ -16,7 +16,7 @@ _LOOK_SECONDS = 0.2
 class Load:
     """The requests at one model server. One without such metrics counts as idle."""
 
-    def __init__(self, http: httpx.AsyncClient, address: str, headers: dict[str, str]) -> None:
+    def __init__(self, http: httpx2.AsyncClient, address: str, headers: dict[str, str]) -> None:
         """`address` is where `/metrics` lies, without a slash at its end."""
         self._http = http
         self._url = f"{address}/metrics"
@@ -34,9 +34,9 @@ class Load:
     async def _requests(self) -> float:
         try:
             reply = await self._http.get(self._url, headers=self._headers, timeout=5.0)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return 0.0  # whoever asks for an answer learns that the server is not there
-        return requests(reply.text) if reply.status_code == httpx.codes.OK else 0.0
+        return requests(reply.text) if reply.status_code == httpx2.codes.OK else 0.0
 
 
 def requests(exposition: str) -> float:

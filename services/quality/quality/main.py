@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import httpx
+import httpx2
 from fastapi import FastAPI
 
 from bulkhead.app import create_app
@@ -64,14 +64,14 @@ def create(settings: QualitySettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        retriever = httpx.AsyncClient(
+        retriever = httpx2.AsyncClient(
             base_url=str(settings.retriever_url),
             headers={"authorization": f"Bearer {inputs.api_key}", **CANARY_HEADERS},
             timeout=settings.canary_timeout,
             event_hooks=CARRYING,
             trust_env=False,  # a neighbour: no proxy of the environment is between
         )
-        async with retriever, httpx.AsyncClient(event_hooks=CARRYING) as llm:
+        async with retriever, httpx2.AsyncClient(event_hooks=CARRYING) as llm:
             lines = []
             judge: Judge | None = None
             if inputs.detector is not None:
@@ -136,7 +136,7 @@ def create(settings: QualitySettings) -> FastAPI:
     return app
 
 
-def _judge(settings: QualitySettings, inputs: _Inputs, llm: httpx.AsyncClient) -> Judge:
+def _judge(settings: QualitySettings, inputs: _Inputs, llm: httpx2.AsyncClient) -> Judge:
     return Judge(
         llm,
         str(settings.llm_url),

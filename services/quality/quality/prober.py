@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal
 
-import httpx
+import httpx2
 import orjson
 
 from bulkhead.telemetry import names
@@ -61,7 +61,7 @@ class Prober:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        http: httpx2.AsyncClient,
         canaries: Canaries,
         *,
         k: int,
@@ -99,9 +99,9 @@ class Prober:
     async def _ready(self) -> bool:
         try:
             reply = await self._http.get("/readyz")
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
-        return reply.status_code == httpx.codes.OK
+        return reply.status_code == httpx2.codes.OK
 
     async def round(self) -> Round:
         """Ask everything once, and count it."""
@@ -182,6 +182,6 @@ class Prober:
             reply = await asyncio.wait_for(self._http.post(path, json=body), self._timeout)
             reply.raise_for_status()
             return orjson.loads(reply.content)
-        except (httpx.HTTPError, TimeoutError, orjson.JSONDecodeError) as error:
+        except (httpx2.HTTPError, TimeoutError, orjson.JSONDecodeError) as error:
             logger.warning("the retriever did not answer", extra={"reason": type(error).__name__})
             raise ProbeError(type(error).__name__) from error

@@ -128,7 +128,7 @@ async def open_stack(
         exits.callback(neighbours.keys.close)
         await exits.enter_async_context(neighbours.audit.writing())
         database = await exits.enter_async_context(Database.open(store_path(settings)))
-        # By aiohttp, whose parser is C: a call takes a fifth of the processor time of httpx's, and
+        # By aiohttp, whose parser is C: a call takes a fifth of the processor time of httpx2's, and
         # a read of a stream holds all that has come.
         http = await exits.enter_async_context(
             aiohttp.ClientSession(

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import OpenWindow, Window
@@ -73,7 +73,7 @@ def test_the_api_page_needs_nothing_from_elsewhere(api: Api, window: Window) -> 
 
 
 def test_the_files_come_with_their_types_an_etag_and_the_headers(api: Api) -> None:
-    with httpx.Client(base_url=api.base_url, timeout=60) as anyone:
+    with httpx2.Client(base_url=api.base_url, timeout=60) as anyone:
         for path, kind in (
             ("/", "text/html"),
             ("/web/main.js", "text/javascript"),
@@ -96,7 +96,7 @@ def test_the_files_come_with_their_types_an_etag_and_the_headers(api: Api) -> No
 def test_the_whole_page_is_small(api: Api) -> None:
     files = [path for path in FOLDER.rglob("*") if path.is_file() and path.suffix != ".md"]
     zipped = {"Accept-Encoding": "gzip"}
-    with httpx.Client(base_url=api.base_url, headers=zipped, timeout=60) as anyone:
+    with httpx2.Client(base_url=api.base_url, headers=zipped, timeout=60) as anyone:
         sent = 0
         for path in files:
             with anyone.stream("GET", f"/web/{path.relative_to(FOLDER)}") as reply:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from opentelemetry.baggage import get_baggage
@@ -79,9 +79,9 @@ def recorded() -> Recorded:
     return Recorded()
 
 
-async def asked(path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(made(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+async def asked(path: str, method: str = "GET", **headers: str) -> httpx2.Response:
+    transport = httpx2.ASGITransport(made(), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.request(method, path, headers=headers)
 
 
@@ -201,8 +201,8 @@ async def test_the_span_lasts_as_long_as_the_stream(recorded: Recorded) -> None:
 
 
 async def test_a_client_that_carries_tells_its_neighbour_the_span(recorded: Recorded) -> None:
-    transport = httpx.ASGITransport(made())
-    client = httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=CARRYING)
+    transport = httpx2.ASGITransport(made())
+    client = httpx2.AsyncClient(transport=transport, base_url="http://test", event_hooks=CARRYING)
     async with client:
         with span("asking") as asking:
             await client.get("/items/7")

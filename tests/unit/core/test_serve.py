@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from textwrap import dedent
 
-import httpx
+import httpx2
 import pytest
 from serving import free_port
 
@@ -35,16 +35,16 @@ SERVICE = dedent(
 
 
 @pytest.fixture
-def service() -> Iterator[httpx.Client]:
+def service() -> Iterator[httpx2.Client]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVICE, str(port)])
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
             for _ in range(600):
                 try:
                     client.get("/healthz")
                     break
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     assert process.poll() is None
                     time.sleep(0.1)
             yield client
@@ -54,7 +54,7 @@ def service() -> Iterator[httpx.Client]:
 
 
 def test_it_freezes_what_is_loaded_and_shows_histograms_where_nothing_else_was_measured(
-    service: httpx.Client,
+    service: httpx2.Client,
 ) -> None:
     (frozen,) = service.get("/collector").json()
     assert frozen > 10_000

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import APIRouter, Request
@@ -26,9 +26,9 @@ class Served:
         self.port = port
         self.stream_ended = asyncio.Event()
 
-    def client(self) -> httpx.AsyncClient:
+    def client(self) -> httpx2.AsyncClient:
         """One that behaves."""
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
 
 @asynccontextmanager
@@ -166,7 +166,7 @@ async def test_a_body_that_is_slow_and_keeps_coming_is_taken() -> None:
                 yield b"x" * 16384
                 await asyncio.sleep(0.1)
 
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{server.port}", timeout=60
         ) as client:
             assert (await client.post("/length", content=body())).json() == 655360
@@ -190,7 +190,7 @@ async def test_clients_that_ask_nothing_shut_nobody_out(said: bytes) -> None:
             if said.endswith(b"\r\n\r\n"):  # and then keeps its connection
                 assert (await reader.readuntil(b'{"status":"alive"}')).startswith(b"HTTP/1.1 200")
             silent.append((reader, writer))
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{server.port}", timeout=60
         ) as client:
             for _ in range(3):
@@ -207,7 +207,7 @@ async def test_beside_two_hundred_slow_clients_everyone_else_is_answered() -> No
             asyncio.create_task(drip(server.port, *kinds[n % len(kinds)], pause=0.2))
             for n in range(200)
         ]
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{server.port}", timeout=60
         ) as client:
             while not all(task.done() for task in slow):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from fastapi import FastAPI
@@ -51,15 +51,15 @@ class Gated(DummyBackend):
 
 
 def post(url: str, text: str) -> None:
-    reply = httpx.post(url + "/v1/embeddings", json={"input": text}, timeout=60)
+    reply = httpx2.post(url + "/v1/embeddings", json={"input": text}, timeout=60)
     assert reply.status_code == 200
 
 
-class Client(httpx.AsyncClient):
+class Client(httpx2.AsyncClient):
     """A client of `app` in this process, with the app's life around it."""
 
     def __init__(self, app: FastAPI) -> None:
-        super().__init__(transport=httpx.ASGITransport(app), base_url="http://embedding")
+        super().__init__(transport=httpx2.ASGITransport(app), base_url="http://embedding")
         self._life = app.router.lifespan_context(app)
 
     async def __aenter__(self) -> "Client":
@@ -100,16 +100,16 @@ def backend() -> DummyBackend:
 
 
 @pytest.fixture
-async def http(backend: DummyBackend) -> AsyncIterator[httpx.AsyncClient]:
+async def http(backend: DummyBackend) -> AsyncIterator[httpx2.AsyncClient]:
     async with Client(create(EmbeddingSettings(), backend)) as client:
         yield client
 
 
-async def embed(http: httpx.AsyncClient, **body: Any) -> httpx.Response:
+async def embed(http: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
     return await http.post("/v1/embeddings", json=body)
 
 
-async def test_the_reply_has_openai_s_shape(http: httpx.AsyncClient) -> None:
+async def test_the_reply_has_openai_s_shape(http: httpx2.AsyncClient) -> None:
     reply = (await embed(http, input=["one two", "three"], model="dummy")).json()
     vectors = [item.pop("embedding") for item in reply["data"]]
     assert reply == {
@@ -121,20 +121,20 @@ async def test_the_reply_has_openai_s_shape(http: httpx.AsyncClient) -> None:
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
-async def test_base64_holds_the_same_floats(http: httpx.AsyncClient) -> None:
+async def test_base64_holds_the_same_floats(http: httpx2.AsyncClient) -> None:
     floats = (await embed(http, input="a text")).json()["data"][0]["embedding"]
     encoded = (await embed(http, input="a text", encoding_format="base64")).json()
     decoded = np.frombuffer(base64.b64decode(encoded["data"][0]["embedding"]), "<f4")
     assert np.array_equal(np.array(floats, "<f4"), decoded)
 
 
-async def test_usage_counts_what_is_read_after_the_cut(http: httpx.AsyncClient) -> None:
+async def test_usage_counts_what_is_read_after_the_cut(http: httpx2.AsyncClient) -> None:
     reply = await embed(http, input=["word " * 1000, "two words"])
     assert reply.json()["usage"]["prompt_tokens"] == 256 + 4
 
 
 async def test_a_long_text_is_refused_by_index_and_size_where_cutting_is_off(
-    http: httpx.AsyncClient,
+    http: httpx2.AsyncClient,
 ) -> None:
     reply = await embed(http, input=["fits", "word " * 1000], truncate=False)
     assert reply.status_code == 422
@@ -159,7 +159,7 @@ async def test_a_long_text_is_refused_by_index_and_size_where_cutting_is_off(
     ],
 )
 async def test_what_cannot_be_used_is_a_422_that_says_why(
-    http: httpx.AsyncClient, body: dict[str, Any], says: str
+    http: httpx2.AsyncClient, body: dict[str, Any], says: str
 ) -> None:
     reply = await embed(http, **body)
     assert reply.status_code == 422
@@ -168,14 +168,14 @@ async def test_what_cannot_be_used_is_a_422_that_says_why(
 
 
 async def test_another_model_s_name_is_a_404_that_names_the_one_here(
-    http: httpx.AsyncClient,
+    http: httpx2.AsyncClient,
 ) -> None:
     reply = await embed(http, input="x", model="text-embedding-3-small")
     assert reply.status_code == 404
     assert "dummy" in reply.json()["error"]["message"]
 
 
-async def test_half_a_surrogate_pair_is_refused_in_words(http: httpx.AsyncClient) -> None:
+async def test_half_a_surrogate_pair_is_refused_in_words(http: httpx2.AsyncClient) -> None:
     for path, body in [
         ("/v1/embeddings", rb'{"input": ["fine", "a\ud800b"]}'),
         ("/v1/rerank", rb'{"query": "a\udfff", "documents": ["b"]}'),
@@ -186,13 +186,13 @@ async def test_half_a_surrogate_pair_is_refused_in_words(http: httpx.AsyncClient
         assert "unicode" in reply.json()["error"]["message"].lower()
 
 
-async def test_a_body_that_is_not_json_is_malformed(http: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_not_json_is_malformed(http: httpx2.AsyncClient) -> None:
     headers = {"content-type": "application/json"}
     reply = await http.post("/v1/embeddings", content=b"{", headers=headers)
     assert (reply.status_code, reply.json()["error"]["type"]) == (400, "malformed_request")
 
 
-async def test_rerank_puts_the_best_first_and_cuts_to_top_n(http: httpx.AsyncClient) -> None:
+async def test_rerank_puts_the_best_first_and_cuts_to_top_n(http: httpx2.AsyncClient) -> None:
     body = {"query": "red fox", "documents": ["a cat", "a red fox", "a red cat"], "top_n": 2}
     reply = await http.post("/v1/rerank", json=body)
     assert reply.json() == {
@@ -208,7 +208,7 @@ async def test_without_a_reranking_model_rerank_names_the_missing_part() -> None
     assert (error["type"], error["part"]) == ("unavailable", "reranker")
 
 
-async def test_the_model_says_what_an_index_must_know(http: httpx.AsyncClient) -> None:
+async def test_the_model_says_what_an_index_must_know(http: httpx2.AsyncClient) -> None:
     assert (await http.get("/v1/models")).json() == {
         "object": "list",
         "data": [
@@ -217,13 +217,13 @@ async def test_the_model_says_what_an_index_must_know(http: httpx.AsyncClient) -
     }
 
 
-async def test_the_tokenizer_comes_with_an_etag_of_its_content(http: httpx.AsyncClient) -> None:
+async def test_the_tokenizer_comes_with_an_etag_of_its_content(http: httpx2.AsyncClient) -> None:
     reply = await http.get("/v1/tokenizer")
     assert reply.text == '{"version": "1.0"}'
     assert len(reply.headers["etag"].strip('"')) == 64
 
 
-async def test_it_is_ready_once_it_is_warm(http: httpx.AsyncClient) -> None:
+async def test_it_is_ready_once_it_is_warm(http: httpx2.AsyncClient) -> None:
     reply = await http.get("/readyz")
     assert (reply.status_code, reply.json()["status"]) == (200, "ready")
 
@@ -231,7 +231,7 @@ async def test_it_is_ready_once_it_is_warm(http: httpx.AsyncClient) -> None:
 def test_a_full_queue_is_a_429_with_retry_after() -> None:
     gated = Gated()
     app = create(EmbeddingSettings(queue_texts=1, threads=1), gated)
-    with serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
+    with serving(app) as url, httpx2.Client(base_url=url, timeout=60) as http:
         gated.gate.clear()
         callers = [threading.Thread(target=post, args=(url, f"text {i}")) for i in range(2)]
         callers[0].start()
@@ -250,7 +250,7 @@ def test_a_full_queue_is_a_429_with_retry_after() -> None:
 def test_what_a_client_that_left_was_waiting_for_is_not_computed(departures: Departures) -> None:
     gated = Gated()
     app = create(EmbeddingSettings(threads=1), gated)
-    with serving(app) as url, httpx.Client(base_url=url, timeout=60) as http:
+    with serving(app) as url, httpx2.Client(base_url=url, timeout=60) as http:
         gated.gate.clear()
         first = threading.Thread(target=post, args=(url, "first"))
         first.start()
@@ -281,14 +281,14 @@ async def test_a_long_text_is_cut_or_refused_as_asked_and_as_set(
         assert "input.1: 302 tokens" in reply.json()["error"]["message"]
 
 
-async def test_the_same_text_costs_the_same_tokens_from_the_cache(http: httpx.AsyncClient) -> None:
+async def test_the_same_text_costs_the_same_tokens_from_the_cache(http: httpx2.AsyncClient) -> None:
     first, again = [(await embed(http, input=["a b c", "a b c"])).json() for _ in range(2)]
     assert first == again
     assert first["usage"]["total_tokens"] == 10
 
 
 async def test_many_callers_with_reranking_and_bulk_all_get_their_own(
-    http: httpx.AsyncClient,
+    http: httpx2.AsyncClient,
 ) -> None:
     async def one(n: int) -> bool:
         kind = ("query", "document")[n % 2]

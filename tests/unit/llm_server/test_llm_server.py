@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from quick_model import quick_model
 from serving import free_port
@@ -28,7 +28,7 @@ KEY = "the-model-server's-key"
 
 
 @contextmanager
-def running(**told: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def running(**told: str) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "llm_server"],
@@ -40,7 +40,7 @@ def running(**told: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
     try:
         assert process.stdout is not None
         assert f":{port}" in process.stdout.readline()  # written once it listens
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
             yield process, http
     finally:
         process.kill()
@@ -50,12 +50,12 @@ def running(**told: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[httpx.Client]:
+def server() -> Iterator[httpx2.Client]:
     with running() as (_, http):
         yield http
 
 
-def chat(http: httpx.Client, text: str, **fields: object) -> httpx.Response:
+def chat(http: httpx2.Client, text: str, **fields: object) -> httpx2.Response:
     body = {
         "model": NAME,
         "messages": [{"role": "user", "content": text}],
@@ -66,13 +66,13 @@ def chat(http: httpx.Client, text: str, **fields: object) -> httpx.Response:
     return http.post("/v1/chat/completions", json=body)
 
 
-def test_it_is_healthy_and_names_its_model(server: httpx.Client) -> None:
+def test_it_is_healthy_and_names_its_model(server: httpx2.Client) -> None:
     assert server.get("/health").json() == {"status": "ok"}
     (model,) = server.get("/v1/models").json()["data"]
     assert (model["id"], model["meta"]["n_ctx"]) == (NAME, 512)
 
 
-def test_the_same_question_at_temperature_zero_has_the_same_answer(server: httpx.Client) -> None:
+def test_the_same_question_at_temperature_zero_has_the_same_answer(server: httpx2.Client) -> None:
     answers = [
         chat(server, "Name the capital of France.", cache_prompt=False).json() for _ in range(2)
     ]
@@ -81,25 +81,25 @@ def test_the_same_question_at_temperature_zero_has_the_same_answer(server: httpx
     assert "Paris" in texts[0]
 
 
-def test_a_prompt_s_beginning_is_read_once(server: httpx.Client) -> None:
+def test_a_prompt_s_beginning_is_read_once(server: httpx2.Client) -> None:
     prefix = "The harbour has nine piers and a crane. " * 8
     chat(server, prefix + "How many piers?", max_tokens=1)
     usage = chat(server, prefix + "What else is there?", max_tokens=1).json()["usage"]
     assert usage["prompt_tokens_details"]["cached_tokens"] > 70
 
 
-def test_a_prompt_that_does_not_fit_is_refused_and_not_cut(server: httpx.Client) -> None:
+def test_a_prompt_that_does_not_fit_is_refused_and_not_cut(server: httpx2.Client) -> None:
     reply = chat(server, "word " * 2000)
     assert reply.status_code == 400
     assert reply.json()["error"]["type"] == "exceed_context_size_error"
 
 
-def test_tokens_are_counted(server: httpx.Client) -> None:
+def test_tokens_are_counted(server: httpx2.Client) -> None:
     reply = server.post("/tokenize", json={"content": "The harbour has nine piers."})
     assert 5 <= len(reply.json()["tokens"]) <= 8
 
 
-def test_no_web_page_may_call_it(server: httpx.Client) -> None:
+def test_no_web_page_may_call_it(server: httpx2.Client) -> None:
     reply = server.get("/v1/models", headers={"origin": "http://page.example"})
     assert reply.headers.get("access-control-allow-origin", "") == ""
     assert "access-control-allow-credentials" not in reply.headers
@@ -123,7 +123,7 @@ def test_without_its_key_it_answers_nobody_and_no_web_page_can_send_it(tmp_path:
         assert metric(http, "tokens_predicted_total", KEY) > 0
 
 
-def test_a_client_that_leaves_ends_its_generation(server: httpx.Client) -> None:
+def test_a_client_that_leaves_ends_its_generation(server: httpx2.Client) -> None:
     body = {
         "messages": [{"role": "user", "content": "Tell a story."}],
         "stream": True,
@@ -139,17 +139,17 @@ def test_a_client_that_leaves_ends_its_generation(server: httpx.Client) -> None:
     assert generated(server) - before < 400  # it did not go on to its end
 
 
-def metric(http: httpx.Client, name: str, key: str = "") -> float:
+def metric(http: httpx2.Client, name: str, key: str = "") -> float:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     lines = http.get("/metrics", headers=headers).text.splitlines()
     return float(next(line for line in lines if line.startswith(f"llamacpp:{name} ")).split()[1])
 
 
-def processing(http: httpx.Client) -> bool:
+def processing(http: httpx2.Client) -> bool:
     return metric(http, "requests_processing") > 0
 
 
-def generated(http: httpx.Client) -> float:
+def generated(http: httpx2.Client) -> float:
     return metric(http, "tokens_predicted_total")
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 from rig import parsing
 
 from parser import sockets
@@ -16,8 +16,8 @@ from parser.ocr import set_up
 from parser.parse import version
 
 
-def client(path: Path) -> httpx.Client:
-    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://parser")
+def client(path: Path) -> httpx2.Client:
+    return httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://parser")
 
 
 def test_a_document_goes_in_as_bytes_and_comes_out_as_text(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from quality import judge as judging
@@ -62,7 +62,7 @@ def test_whatever_holds_neither_word_or_is_no_completion_is_unscored() -> None:
 class Server:
     """An OpenAI-compatible server, as a transport; `busy` requests of others are at work."""
 
-    def __init__(self, *replies: httpx.Response | Exception | None, model: str = "main") -> None:
+    def __init__(self, *replies: httpx2.Response | Exception | None, model: str = "main") -> None:
         self.replies = list(replies)  # none: it never comes
         self.model = model
         self.asked: list[dict[str, Any]] = []
@@ -70,14 +70,14 @@ class Server:
         self.own = 0
         self.busy: int | None = 0  # none: no metrics
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": [{"id": self.model}]})
+            return httpx2.Response(200, json={"data": [{"id": self.model}]})
         if request.url.path == "/metrics":
             if self.busy is None:
-                return httpx.Response(404)
+                return httpx2.Response(404)
             text = f"# HELP x\nllamacpp:requests_processing {self.busy + self.own}\n"
-            return httpx.Response(200, text=text)
+            return httpx2.Response(200, text=text)
         self.asked.append(json.loads(request.content))
         self.came.set()
         reply = self.replies.pop(0)
@@ -93,15 +93,15 @@ class Server:
         return reply
 
 
-def ok(odds: dict[str, float]) -> httpx.Response:
-    return httpx.Response(200, json=completion(odds))
+def ok(odds: dict[str, float]) -> httpx2.Response:
+    return httpx2.Response(200, json=completion(odds))
 
 
 YES = {"Yes": math.log(0.8), "No": math.log(0.2)}
 
 
 async def judged(server: Server, patience: float = 30.0, threshold: float = 0.7) -> Verdict:
-    async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
         made = Judge(http, "http://llm/v1", "key", patience, threshold)
         await made.look()
         return await made.evaluate(SAMPLE)
@@ -132,14 +132,14 @@ async def test_the_threshold_parts_the_verdicts() -> None:
 
 async def test_a_model_that_cannot_be_asked_leaves_the_answer_unscored() -> None:
     refused = {"error": {"message": "logprobs is not supported"}}
-    cases: list[tuple[httpx.Response | Exception | None, str]] = [
+    cases: list[tuple[httpx2.Response | Exception | None, str]] = [
         (None, "model_unreachable"),
-        (httpx.ConnectError("refused"), "model_unreachable"),
-        (httpx.Response(500), "model_unreachable"),
-        (httpx.Response(400, json={"error": "context length"}), "model_refused"),
-        (httpx.Response(400, json=refused), "no_logprobs"),
-        (httpx.Response(401), "model_refused"),
-        (httpx.Response(200, content=b"<html>"), "model_unreadable"),
+        (httpx2.ConnectError("refused"), "model_unreachable"),
+        (httpx2.Response(500), "model_unreachable"),
+        (httpx2.Response(400, json={"error": "context length"}), "model_refused"),
+        (httpx2.Response(400, json=refused), "no_logprobs"),
+        (httpx2.Response(401), "model_refused"),
+        (httpx2.Response(200, content=b"<html>"), "model_unreadable"),
     ]
     for reply, reason in cases:
         with pytest.raises(Unscored) as caught:
@@ -150,9 +150,9 @@ async def test_a_model_that_cannot_be_asked_leaves_the_answer_unscored() -> None
 async def test_a_server_without_log_probabilities_is_told_and_one_that_gives_them_again_too() -> (
     None
 ):
-    bare = httpx.Response(200, json={"choices": [{"message": {"content": "Yes"}}]})
+    bare = httpx2.Response(200, json={"choices": [{"message": {"content": "Yes"}}]})
     server = Server(bare, ok(YES))
-    async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
         made = Judge(http, "http://llm/v1", "key", 30, 0.5)
         await made.look()
         assert made.trouble == ""
@@ -168,7 +168,7 @@ async def test_without_a_threshold_only_a_model_that_was_found_good_enough_judge
 ) -> None:
     monkeypatch.setitem(judging.CALIBRATED, "good", 0.75)
     server = Server(ok(YES), model="other")
-    async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as http:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
         made = Judge(http, "http://llm/v1", "key", 30)
         assert not made.willing  # which model it is is not known yet
         await made.look()

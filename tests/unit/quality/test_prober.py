@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from telemetry import Recorded
 
@@ -13,7 +13,7 @@ from quality.canaries import Canaries, Labelled, Statement
 from quality.evaluation import Sample, Unscored, Verdict
 from quality.prober import CANARY_HEADERS, Prober, Round
 
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx2.Request], httpx2.Response]
 
 GOLD = {"source": "a.md", "text": "port 8080"}
 OTHER = {"source": "b.md", "text": "soup"}
@@ -23,21 +23,21 @@ FOUND = Labelled(question="Which port?", source="a.md", text="8080")
 def found(*chunks: dict[str, str]) -> Handler:
     """A retriever that finds these chunks; with a filter, those of its source."""
 
-    def reply(request: httpx.Request) -> httpx.Response:
+    def reply(request: httpx2.Request) -> httpx2.Response:
         wanted = json.loads(request.content).get("filters")
         results = [one for one in chunks if not wanted or one["source"] == wanted["source"]]
-        return httpx.Response(200, json={"results": results})
+        return httpx2.Response(200, json={"results": results})
 
     return reply
 
 
 def answering(grounding: Any) -> Handler:
-    return lambda _: httpx.Response(200, json={"grounding": grounding})
+    return lambda _: httpx2.Response(200, json={"grounding": grounding})
 
 
 async def probe(canaries: Canaries, handler: Handler) -> Round:
-    transport = httpx.MockTransport(handler)
-    async with httpx.AsyncClient(
+    transport = httpx2.MockTransport(handler)
+    async with httpx2.AsyncClient(
         base_url="http://retriever", transport=transport, headers=CANARY_HEADERS
     ) as http:
         return await Prober(http, canaries, k=2, timeout=60.0).round()
@@ -66,12 +66,12 @@ async def test_a_question_is_judged_by_the_rank_of_its_passage(
 
 
 FAILURES: dict[str, Handler] = {
-    "500": lambda _: httpx.Response(500),
-    "401": lambda _: httpx.Response(401, json={"error": {"type": "unauthenticated"}}),
-    "no JSON": lambda _: httpx.Response(200, content=b"<html>"),
-    "another shape": lambda _: httpx.Response(200, json={"answers": []}),
-    "a list": lambda _: httpx.Response(200, json=[1]),
-    "results of another shape": lambda _: httpx.Response(200, json={"results": [{"id": 1}]}),
+    "500": lambda _: httpx2.Response(500),
+    "401": lambda _: httpx2.Response(401, json={"error": {"type": "unauthenticated"}}),
+    "no JSON": lambda _: httpx2.Response(200, content=b"<html>"),
+    "another shape": lambda _: httpx2.Response(200, json={"answers": []}),
+    "a list": lambda _: httpx2.Response(200, json=[1]),
+    "results of another shape": lambda _: httpx2.Response(200, json={"results": [{"id": 1}]}),
 }
 
 
@@ -85,12 +85,12 @@ async def test_a_retriever_that_does_not_answer_is_an_error_and_no_miss(handler:
 
 
 async def test_a_retriever_that_hangs_is_an_error_after_the_timeout() -> None:
-    async def hang(_: httpx.Request) -> httpx.Response:
+    async def hang(_: httpx2.Request) -> httpx2.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    transport = httpx.MockTransport(hang)
-    async with httpx.AsyncClient(base_url="http://retriever", transport=transport) as http:
+    transport = httpx2.MockTransport(hang)
+    async with httpx2.AsyncClient(base_url="http://retriever", transport=transport) as http:
         done = await Prober(http, Canaries(retrieval=[FOUND]), k=2, timeout=0.05).round()
     assert dict(done.results) == {"error": 1}
 
@@ -105,7 +105,7 @@ async def test_a_retriever_that_hangs_is_an_error_after_the_timeout() -> None:
     ],
 )
 async def test_a_question_without_an_answer_must_be_declined(grounding: Any, result: str) -> None:
-    def reply(request: httpx.Request) -> httpx.Response:
+    def reply(request: httpx2.Request) -> httpx2.Response:
         is_chat = request.url.path == "/v1/chat/completions"
         return (answering(grounding) if is_chat else found(GOLD))(request)
 
@@ -125,9 +125,9 @@ async def test_rates_are_over_what_was_judged() -> None:
 async def test_every_request_says_that_it_is_a_canarys() -> None:
     seen = []
 
-    def reply(request: httpx.Request) -> httpx.Response:
+    def reply(request: httpx2.Request) -> httpx2.Response:
         seen.append(request.headers["baggage"])
-        return httpx.Response(200, json={"results": [], "grounding": {"abstained": True}})
+        return httpx2.Response(200, json={"results": [], "grounding": {"abstained": True}})
 
     await probe(Canaries(retrieval=[FOUND], declined=["Nothing?"]), reply)
     assert set(seen) == {"rag.traffic=canary"}
@@ -138,14 +138,14 @@ async def test_a_stack_that_starts_has_not_failed() -> None:
     asked: list[str] = []
     searched = asyncio.Event()
 
-    def reply(request: httpx.Request) -> httpx.Response:
+    def reply(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.path)
         if request.url.path == "/v1/search":
             searched.set()
-        return httpx.Response(503 if len(asked) == 1 else 200, json={"results": [GOLD]})
+        return httpx2.Response(503 if len(asked) == 1 else 200, json={"results": [GOLD]})
 
-    async with httpx.AsyncClient(
-        base_url="http://retriever", transport=httpx.MockTransport(reply)
+    async with httpx2.AsyncClient(
+        base_url="http://retriever", transport=httpx2.MockTransport(reply)
     ) as http:
         prober = Prober(http, Canaries(retrieval=(FOUND,), declined=()), k=2, timeout=60.0)
         running = asyncio.create_task(prober.run(60))
@@ -179,8 +179,8 @@ async def test_one_labelled_statement_a_round_says_how_right_the_judge_is() -> N
     ]
     canaries = Canaries(retrieval=[FOUND], judged=statements)
     judge = Judge()
-    async with httpx.AsyncClient(
-        base_url="http://retriever", transport=httpx.MockTransport(found(GOLD))
+    async with httpx2.AsyncClient(
+        base_url="http://retriever", transport=httpx2.MockTransport(found(GOLD))
     ) as http:
         prober = Prober(http, canaries, k=2, timeout=30, judge=judge)
         for result in ("judged_right", "judged_wrong", "judged_right"):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 
 from evaluation.client import RetrieverClient
@@ -17,7 +17,7 @@ LAST = {
 }
 
 
-class Pieces(httpx.AsyncByteStream):
+class Pieces(httpx2.AsyncByteStream):
     """A body in pieces of one byte, the worst way to be cut."""
 
     def __init__(self, body: bytes) -> None:
@@ -29,7 +29,7 @@ class Pieces(httpx.AsyncByteStream):
 
 
 def client_of(body: bytes) -> RetrieverClient:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Pieces(body)))
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, stream=Pieces(body)))
     return RetrieverClient("http://retriever", "key", transport=transport)
 
 
@@ -88,11 +88,11 @@ async def test_the_events_of_a_job_must_reach_its_end() -> None:
 async def test_a_text_is_asked_for_once_and_keeps_its_line_ends() -> None:
     asked: list[str] = []
 
-    def text(request: httpx.Request) -> httpx.Response:
+    def text(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.path)
-        return httpx.Response(200, content="a\r\n\U0001f534".encode())
+        return httpx2.Response(200, content="a\r\n\U0001f534".encode())
 
-    transport = httpx.MockTransport(text)
+    transport = httpx2.MockTransport(text)
     async with RetrieverClient("http://retriever", "key", transport=transport) as client:
         assert await client.text("d") == await client.text("d") == "a\r\n\U0001f534"
 

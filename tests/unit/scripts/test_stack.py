@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from rich.console import Console
@@ -224,7 +224,7 @@ def test_ready_parts_are_shown_and_one_that_is_not_says_why(tmp_path: Path) -> N
     out = Console(file=io.StringIO())
     with (
         Supervisor(wanted, tmp_path),
-        httpx.Client(trust_env=False) as http,
+        httpx2.Client(trust_env=False) as http,
     ):
         while any(answer(http, one).startswith("no answer") for one in wanted):
             pass  # both listen soon, or pytest's timeout ends it

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.propagate import inject
 
 if TYPE_CHECKING:
-    import httpx  # not every service asks others
+    import httpx2  # not every service asks others
 
 DOCUMENTATION: Final = ("/docs", "/openapi.json", "/static-offline-docs")
 """How the paths of the API's description begin."""
@@ -19,12 +19,12 @@ def is_untraced(scope: MutableMapping[str, Any]) -> bool:
     return path.startswith(_NOT_TRACED)
 
 
-async def _carry(request: "httpx.Request") -> None:
+async def _carry(request: "httpx2.Request") -> None:
     inject(request.headers)
 
 
 CARRYING: Final = {"request": [_carry]}
-"""`event_hooks` for the `httpx.AsyncClient` of a neighbour: the trace and its baggage go along.
+"""`event_hooks` for the `httpx2.AsyncClient` of a neighbour: the trace and its baggage go along.
 
-No span is made of the call, as OpenTelemetry's package for httpx makes one: there is ours already.
+No span is made of the call, as OpenTelemetry's package for httpx2 makes one: there is ours already.
 """
