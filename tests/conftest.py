@@ -1,6 +1,7 @@
 """What several folders of tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -10,6 +11,8 @@ from database import SampleDatabase, sample_database
 from bulkhead.proxies import spare
 
 spare()  # the servers of tests are all on loopback
+# A shell that runs pytest in the background has it ignore Ctrl-C, and whatever a test starts as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine is no finding: pytest's timeouts end what hangs.
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

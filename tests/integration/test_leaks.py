@@ -306,6 +306,7 @@ def cases(world: World) -> dict[tuple[str, str], Callable[..., list[str]]]:
         ),
         ("get", "/v1/jobs"): listing("/v1/jobs"),
         ("get", "/v1/jobs/{job_id}"): by_job("GET", "/v1/jobs/{job_id}"),
+        ("get", "/v1/jobs/{job_id}/documents"): by_job("GET", "/v1/jobs/{job_id}/documents"),
         ("get", "/v1/jobs/{job_id}/errors"): by_job("GET", "/v1/jobs/{job_id}/errors"),
         ("get", "/v1/jobs/{job_id}/events"): by_job("GET", "/v1/jobs/{job_id}/events"),
         ("post", "/v1/jobs/{job_id}/cancel"): by_job("POST", "/v1/jobs/{job_id}/cancel"),

@@ -33,9 +33,10 @@ def tool_caller(llm: ScriptedLLM, real: str) -> FastAPI:
         if body and json.loads(body).get("tools"):
             return await llm.chat(request)
         http = httpx2.AsyncClient(base_url=real, timeout=60)
-        passed = http.build_request(
-            request.method, f"/{path}", content=body, headers={"content-type": "application/json"}
-        )
+        headers = {"content-type": "application/json"}
+        if key := request.headers.get("authorization"):
+            headers["authorization"] = key
+        passed = http.build_request(request.method, f"/{path}", content=body, headers=headers)
         reply = await http.send(passed, stream=True)
         return StreamingResponse(
             reply.aiter_raw(),

@@ -126,6 +126,24 @@ def test_a_heading_over_two_columns_and_a_line_below_them_keep_their_places() ->
     assert text.index("engineer.") < text.index("This line stands")
 
 
+def test_a_line_that_is_all_of_its_page_is_no_running_head() -> None:
+    pages = [f"Ticket {n} admits one." for n in (101, 102, 103)]
+    assert read(pdf(*pages), "a.pdf").text.split("\n\n") == pages
+
+
+def test_a_number_that_does_not_count_the_pages_is_what_the_page_says() -> None:
+    numbers = (2041, 2057, 2060, 2093)
+
+    def invoice(number: int) -> Callable[[Canvas], object]:
+        return lambda page: (
+            lines(page, 72, 810, f"Invoice {number}"),
+            lines(page, 72, 700, "Two cranes were let for a day.|They are paid within a week."),
+        )
+
+    text = read(drawn(*map(invoice, numbers)), "a.pdf").text
+    assert [number for number in numbers if f"Invoice {number}" not in text] == []
+
+
 def manual(count: int, head: str, foot: str) -> bytes:
     def page(n: int) -> Callable[[Canvas], None]:
         def draw(canvas: Canvas) -> None:

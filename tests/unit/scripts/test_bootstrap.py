@@ -208,8 +208,9 @@ def test_the_installers_own_lines_are_cut_out_of_the_lock_with_their_hashes() ->
 def test_every_lock_pins_with_hashes_and_names_no_address(lock: Path) -> None:
     text = lock.read_text()
     blocks = re.split(r"\n(?=[A-Za-z0-9])", text)[1:]
-    own = lock.with_name("pyproject.toml").read_text()
-    assert blocks or "dependencies = []" in own  # the standard library is enough for some
+    own = lock.with_name("pyproject.toml")
+    # The standard library is enough for some.
+    assert blocks or "dependencies = []" in own.read_text()
     assert all("--hash=sha256:" in block for block in blocks)
     assert not re.search(r"://|--index-url|--find-links|(?<![\w.])/(?:home|root|tmp|work)", text)
 
@@ -224,6 +225,8 @@ def test_no_lock_holds_what_depends_on_the_machine_or_must_be_compiled(lock: Pat
 def test_services_agree_on_every_version_with_the_workspace() -> None:
     whole = pins(LOCKS[0])
     for lock in LOCKS[1:]:
+        if lock.parent.name == "supply":  # the scanners share nothing with what they look at
+            continue
         for name, versions in pins(lock).items():
             assert versions <= whole[name], f"{lock}: {name}"
 

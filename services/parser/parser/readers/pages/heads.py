@@ -1,4 +1,9 @@
-"""Running heads and page numbers: lines at a page's edge that come again on the next pages."""
+"""Running heads and page numbers: lines at a page's edge that come again on the next pages.
+
+Alike but for a number is only a page's number, which grows with the page: "Invoice 2041" above one
+page and "Invoice 2057" above the next are what the pages say. "Invoice 2041" and "Invoice 2042"
+cannot be told from numbers of pages, and are taken for such.
+"""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +11,8 @@ from dataclasses import dataclass
 
 from parser.readers.pages.words import Page, Word
 
-_NUMBER = re.compile(r"\d+|\b[ivxlc]+\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(\d+|\b[ivxlc]+\b)", re.IGNORECASE)
+_ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 _BAND = 0.15
 """Of the page's height, above and below, where a head may stand."""
 _MOST_LINES = 3
@@ -25,8 +31,9 @@ class _Row:
     y1: float
 
     @property
-    def pattern(self) -> str:
-        return _NUMBER.sub("#", " ".join(word.text for word in self.words))
+    def parts(self) -> list[str]:
+        """What stands between numbers, and the numbers, in turns."""
+        return _NUMBER.split(" ".join(word.text for word in self.words))
 
 
 def remove(pages: Sequence[Page]) -> int:
@@ -43,17 +50,37 @@ def remove(pages: Sequence[Page]) -> int:
             heads = [
                 row
                 for row in edges[n]
-                if any(_same(row, other) for m in near if m < len(edges) for other in edges[m])
+                if any(
+                    _same(row, other, m - n) for m in near if m < len(edges) for other in edges[m]
+                )
             ]
             words = {id(word) for row in heads for word in row.words}
-            if words:
+            kept = [word for word in page.words if id(word) not in words]
+            if words and kept:  # a page of nothing else says just this
                 gone += len(heads)
-                page.words = [word for word in page.words if id(word) not in words]
+                page.words = kept
     return gone
 
 
-def _same(row: _Row, other: _Row) -> bool:
-    return abs(row.y0 - other.y0) < _SAME_PLACE and row.pattern == other.pattern
+def _same(row: _Row, other: _Row, pages: int) -> bool:
+    """Whether the line stands again `pages` pages on, a page's number counted on."""
+    here, there = row.parts, other.parts
+    return (
+        abs(row.y0 - other.y0) < _SAME_PLACE
+        and len(here) == len(there)
+        and all(
+            one == another or (n % 2 == 1 and _value(another) - _value(one) == pages)
+            for n, (one, another) in enumerate(zip(here, there, strict=True))
+        )
+    )
+
+
+def _value(number: str) -> int:
+    """Of digits, or of a Roman numeral up to 399."""
+    if number.isdecimal():
+        return int(number[:9])
+    digits = [_ROMAN[letter] for letter in number.lower()]
+    return sum(-one if one < max(digits[n:]) else one for n, one in enumerate(digits))
 
 
 def _rows(page: Page) -> list[_Row]:
