@@ -11,7 +11,7 @@ from database import SampleDatabase, sample_database
 from bulkhead.proxies import spare
 
 spare()  # the servers of tests are all on loopback
-# A shell that runs pytest in the background has it ignore Ctrl-C, and whatever a test starts as well.
+# Whom a shell starts in the background ignores Ctrl-C, and so does whatever a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine is no finding: pytest's timeouts end what hangs.
 hypothesis.settings.register_profile(

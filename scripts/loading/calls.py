@@ -111,7 +111,7 @@ class Caller:
     async def ingest(self, question: Question, outcome: Outcome, clock: Clock) -> None:
         """`POST /v1/documents` with one small new document; only the hand-in is timed."""
         name = f"loadtest/{time.time_ns()}-{outcome.number}"
-        # Of nothing that is asked: the answers beside it are judged by the documents they come from.
+        # Of nothing that is asked: answers beside it are judged by the documents they come from.
         text = f"A small document that the load test hands in, {name}, and nobody looks for."
         document = {"text": text, "title": name, "source": name}
         await self._whole("/v1/documents", {"documents": [document]}, outcome, clock)
