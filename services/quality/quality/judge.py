@@ -1,7 +1,7 @@
 """The main model as a judge: asked for Yes or No, and scored by how likely each of them was.
 
 A small model's word says Yes to nearly everything; the odds of its two words know better
-(docs/performance.md has what each model sees).
+(docs/quality.md has what each model sees).
 """
 
 import asyncio

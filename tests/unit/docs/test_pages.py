@@ -28,7 +28,8 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
 
 
 def test_every_command_of_the_measurements_is_there() -> None:
-    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    pages = (ROOT / "docs" / name for name in ("performance.md", "quality.md"))
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     named = re.findall(r"(?:-m |`)((?:bench|evaluation)\.\w+)", text)
     files = [ROOT / "scripts" / f"{name.replace('.', '/')}.py" for name in named]
     files += [ROOT / one for one in re.findall(r"scripts/[\w/]+\.py", text)]

@@ -8,7 +8,7 @@ from retriever.index.model import Hit
 NOTHING_FOUND = "I could not find anything about this in the documents."
 
 _WORDS_COUNT = 0.5
-"""A share of the question's words counts half as much as the same cosine (docs/performance.md)."""
+"""A share of the question's words counts half as much as the same cosine (docs/quality.md)."""
 
 
 def relevant(hits: Sequence[Hit], evidence: Evidence, least: float, least_words: float) -> bool:
