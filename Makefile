@@ -42,7 +42,7 @@ sandbox-check: setup  ## Try to break every wall of the running containers
 test: lint  ## Lint, check the types, run every test that needs no container engine
 	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-fuzz: setup  ## Read damaged documents until one is neither read nor refused: make fuzz RUNS=…
+fuzz: setup  ## Read damaged documents until one is neither read nor refused: make fuzz RUNS=… (SEED=… the same again)
 	@$(RUN) tests/fuzz/documents.py $(or $(RUNS),5000) .data/fuzz
 
 test-stack: setup  ## Start compose.yaml on this machine's engine and test it from outside and inside

@@ -37,8 +37,7 @@ read = lambda data, name: parse(data, name, None, ParseLimits(), Ocr())
 _READ_BEFORE = """
 import sys, time
 from pathlib import Path
-from retriever.ingest.parse import parse
-from retriever.ingest.parse.model import ParseLimits
+from retriever.ingest.parse import ParseLimits, parse
 read = lambda data, name: parse(data, name, None, ParseLimits())
 """
 _LOOP = """

@@ -4,6 +4,7 @@ Each input is a document of some kind, damaged; of a zip one of its files is. An
 neither read nor refused in words ends it, and is left in the folder of inputs, to make a test of.
 """
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -51,7 +52,13 @@ def seeds(folder: Path) -> None:
 if __name__ == "__main__":
     runs, folder = sys.argv[1], Path(sys.argv[2])
     seeds(folder)
-    told = [f"-runs={runs}", "-max_len=200000", "-timeout=60", "-rss_limit_mb=3000"]
+    told = [
+        f"-runs={runs}",
+        f"-seed={os.environ.get('SEED', '0')}",
+        "-max_len=200000",
+        "-timeout=60",
+        "-rss_limit_mb=3000",
+    ]
     prefix = f"-artifact_prefix={folder}/"
     atheris.Setup([sys.argv[0], *told, prefix, str(folder)], one, custom_mutator=changed)
     atheris.Fuzz()

@@ -7,6 +7,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -124,7 +125,8 @@ KINDS: dict[str, Callable[[Sequence[str]], bytes]] = {
 def mutated(data: bytes, chance: random.Random) -> bytes:
     """`data` with some bytes changed, cut out or repeated; of a zip, those of one of its files."""
     if data.startswith(b"PK\x03\x04") and chance.random() < 0.9:
-        return _mutated_zip(data, chance)
+        with suppress(Exception):  # damaged before, so that no file of it can be taken out
+            return _mutated_zip(data, chance)
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
         at, length = chance.randrange(len(changed) + 1), chance.choice((1, 2, 8, 64, 1024))

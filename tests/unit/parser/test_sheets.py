@@ -11,7 +11,7 @@ from making import codes, read, repacked
 from openpyxl import Workbook
 from openpyxl.comments import Comment
 
-from parser.model import Parsed
+from parser.model import Parsed, ParseError
 from parser.numberformat import shown
 
 
@@ -210,3 +210,12 @@ def test_rows_without_a_header_have_an_empty_one() -> None:
     assert read(b"Port,2029,2030\nKiel,4.5,4.6\n", "a.csv").text.startswith(
         "| Port | 2029 | 2030 |"
     )
+
+
+def test_a_package_that_names_no_workbook_is_refused_in_words() -> None:
+    def other(_: str, content: bytes) -> bytes:
+        return content.replace(b"sheet.main+xml", b"sheet.mine+xml")
+
+    data = repacked(workbook(sheet(["berth", 7])), other)
+    with pytest.raises(ParseError, match="damaged"):
+        read(data, "a.xlsx")

@@ -19,6 +19,11 @@ from parser.readers.word.package import Part, main_part, properties
 from parser.tables import table
 
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_OF_OPENPYXL = (
+    *(BadZipFile, etree.LxmlError, SyntaxError, OSError),
+    *(KeyError, IndexError, ValueError, TypeError, AttributeError),
+)
+"""What it raises over a damaged file: whatever its parts do, and no error of its own."""
 _MOST_CELLS = 1_000_000
 _MOST_COLUMNS = 500
 _MOST_MERGED = 10_000
@@ -47,7 +52,7 @@ def extract(data: bytes, reading: Reading) -> Extracted:
     try:
         copy = io.BytesIO(archive.copy().getvalue())
         workbook = load_workbook(copy, read_only=True, data_only=True, keep_links=False)
-    except (BadZipFile, KeyError, ValueError, TypeError, AttributeError, etree.LxmlError) as error:
+    except _OF_OPENPYXL as error:
         raise _damaged() from error
     parts, hidden = list[str](), list[str]()
     left, unknown, gone = _MOST_CELLS, 0, [0, 0]
@@ -66,7 +71,7 @@ def extract(data: bytes, reading: Reading) -> Extracted:
         layout = _layout(part.root)
         try:
             rows = _cells(own, layout, left)
-        except (KeyError, ValueError, TypeError, AttributeError, SyntaxError) as error:
+        except _OF_OPENPYXL as error:
             raise _damaged() from error
         left -= sum(len(cells) for _, cells in rows)
         unknown += len(layout.formulas)
