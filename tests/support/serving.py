@@ -1,9 +1,10 @@
 """Real servers for tests: an ASGI app on a free port of loopback, in a thread."""
 
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -42,7 +43,11 @@ def serving(
 
 
 def free_port() -> int:
-    """A port that nobody listens on, for a server that is to be started, or to be missing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on, for a server that is to be started, or to be missing.
+
+    Below those that the system gives to clients: one of them would take it meanwhile.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)  # a seeded test would draw another one's
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -54,7 +54,7 @@ def running(kept: State, wanted: Sequence[Part]) -> Iterator[dict[str, subproces
                     part.command, env=dict(part.environment), stdout=log, stderr=log
                 )
         for part in (part for part in wanted if part.health):
-            _await(part, processes[part.name], kept)
+            _await(part, processes, kept)
         yield processes
     finally:
         for process in processes.values():
@@ -67,10 +67,11 @@ def running(kept: State, wanted: Sequence[Part]) -> Iterator[dict[str, subproces
                 process.wait()
 
 
-def _await(part: Part, process: subprocess.Popen[bytes], kept: State) -> None:
+def _await(part: Part, processes: dict[str, subprocess.Popen[bytes]], kept: State) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
-        assert process.poll() is None, (kept.logs / f"{part.name}.log").read_text()
+        for name, process in processes.items():  # another one's end may be why it waits
+            assert process.poll() is None, (kept.logs / f"{name}.log").read_text()
         assert time.monotonic() < deadline, f"{part.name} did not become ready"
         try:
             if httpx2.get(part.url + part.health, timeout=5).status_code == 200:
