@@ -26,11 +26,11 @@ def main(
         read = Release.load(release)
         signer: Signer = Key(key) if key else Workflow.load()
         checker: Signer = Key(public) if public else signer
+        told = {part: sorted(boms.glob(f"{part}.*.cdx.json")) for part in read.images}
+        if missing := [part for part, own in told.items() if not own]:  # before one is signed
+            raise ManifestError(f"{boms} has no SBOM of {', '.join(missing)}")
         for part, reference in read.images.items():
-            own = sorted(boms.glob(f"{part}.*.cdx.json"))
-            if not own:
-                raise ManifestError(f"{boms} has no SBOM of {part}")
-            sign(reference, signer, [*own, *boms.glob("models.cdx.json")])
+            sign(reference, signer, [*told[part], *boms.glob("models.cdx.json")])
             named = verify(reference, checker)
             console.print(Text(f"  ✓ {part}: {named} components, {reference}"))
     except (ManifestError, ToolMissing) as error:

@@ -21,6 +21,7 @@ from supply.vex import Statement
 
 OSV = "https://api.osv.dev"
 _GRAVE = 7.0  # CVSS: high begins here, https://www.first.org/cvss/v3.1/specification-document
+_UNKNOWN = 10.0
 _GRADES = {"LOW": 2.0, "MODERATE": 5.0, "MEDIUM": 5.0, "HIGH": 8.0, "CRITICAL": 9.5}
 _SCORES = {"CVSS_V2": CVSS2, "CVSS_V3": CVSS3, "CVSS_V4": CVSS4}
 
@@ -42,7 +43,8 @@ def holes(
     with httpx2.Client(base_url=feed, timeout=60) as client:
         for package, hole in _audited(packages, feed):
             names = sorted({hole["id"], *hole["aliases"]})
-            if not hole["fix_versions"] or max(_grade(client, name) for name in names) < _GRAVE:
+            known = [grade for name in names if (grade := _grade(client, name)) is not None]
+            if not hole["fix_versions"] or max(known, default=_UNKNOWN) < _GRAVE:
                 continue
             purl = f"pkg:pypi/{package.name}"
             told = [one for one in statements if one.package == purl and one.vulnerability in names]
@@ -73,12 +75,12 @@ def _audited(packages: Iterable[Locked], feed: str) -> Iterator[tuple[Locked, di
             yield Locked(dependency["name"], dependency["version"]), hole
 
 
-def _grade(client: httpx2.Client, name: str) -> float:
-    """The CVSS score of a record; 10 where it has no grade, 0 where the feed has no such record."""
+def _grade(client: httpx2.Client, name: str) -> float | None:
+    """The CVSS score of a record, `_UNKNOWN` if it has none; None if the feed has no record."""
     try:
         answer = client.get(f"/v1/vulns/{name}")
         if answer.status_code == 404:  # an alias of another database
-            return 0.0
+            return None
         record = answer.raise_for_status().json()
     except (httpx2.HTTPError, ValueError) as error:
         raise FeedError(f"{name}: {error}") from error
@@ -86,11 +88,11 @@ def _grade(client: httpx2.Client, name: str) -> float:
     word = record.get("database_specific", {}).get("severity")
     if isinstance(word, str) and word.upper() in _GRADES:
         scores.append(_GRADES[word.upper()])
-    return max(scores, default=10.0)
+    return max(scores, default=_UNKNOWN)
 
 
 def _score(severity: dict[str, str]) -> float:
     try:
         return float(max(_SCORES[severity["type"]](severity["score"]).scores()))
     except (KeyError, CVSSError):
-        return 10.0
+        return _UNKNOWN

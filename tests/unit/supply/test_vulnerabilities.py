@@ -34,7 +34,7 @@ def record(name: str, **others: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def feed(*records: dict[str, Any], status: int = 200) -> Iterator[str]:
+def feed(*records: dict[str, Any], status: int = 200, kept: bool = True) -> Iterator[str]:
     """OSV's API as far as it is asked: `POST /v1/query`, `GET /v1/vulns/{id}`."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,7 +45,7 @@ def feed(*records: dict[str, Any], status: int = 200) -> Iterator[str]:
 
         def do_GET(self) -> None:
             name = self.path.rsplit("/", 1)[1]
-            found = [one for one in records if one["id"] == name]
+            found = [one for one in records if kept and one["id"] == name]
             self._say(found[0] if found else {}, 200 if found else 404)
 
         def _say(self, body: dict[str, Any], code: int = 200) -> None:
@@ -111,6 +111,11 @@ def test_only_grave_holes_that_can_be_mended_fail() -> None:
     for given, fails in cases:
         with feed(record("GHSA-1", **given)) as address:
             assert bool(found(address)) is fails, given
+
+
+def test_a_hole_whose_record_is_not_to_be_had_counts_as_grave() -> None:
+    with feed(record("GHSA-1"), kept=False) as address:
+        assert len(found(address)) == 1
 
 
 def test_a_feed_that_does_not_answer_is_no_all_clear() -> None:
