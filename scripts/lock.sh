@@ -39,3 +39,5 @@ done
 
 # The scanners share nothing with what they look at.
 "${uv[@]}" deploy/supply/scanners.in --output-file deploy/supply/requirements.lock
+# Nor do the tools that the chart is tried with.
+"${uv[@]}" deploy/helm/tools.in --output-file deploy/helm/requirements.lock

@@ -9,6 +9,8 @@ import shutil
 from supply.finding import ROOT
 
 ENVIRONMENT = ROOT / ".supply"
+CHARTS = ROOT / ".charts"
+"""Helm and its like, made by `make charts` from `deploy/helm` in the same way."""
 
 
 class ToolMissing(Exception):
@@ -17,9 +19,10 @@ class ToolMissing(Exception):
 
 def tool(name: str) -> str:
     """The path of a Python tool of ours, else of a program on PATH. Raises `ToolMissing`."""
-    own = ENVIRONMENT / "bin" / name
-    if own.exists():
-        return str(own)
+    for environment in (ENVIRONMENT, CHARTS):
+        own = environment / "bin" / name
+        if own.exists():
+            return str(own)
     if found := shutil.which(name):
         return found
     raise ToolMissing(f"{name} is not here; docs/supply-chain.md says where it comes from")
