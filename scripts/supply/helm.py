@@ -65,9 +65,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     for one in tomllib.loads(PINS.read_text())["package"]:
         try:
-            found = programs(
-                fetch(one["name"], one["version"]), one["integrity"], one["programs"]
-            )
+            found = programs(fetch(one["name"], one["version"]), one["integrity"], one["programs"])
         except (ToolMissing, WrongPackage) as error:
             sys.exit(f"{one['name']}: {error}")
         for name, program in found.items():

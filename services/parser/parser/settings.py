@@ -19,6 +19,12 @@ class ParserSettings(CommonSettings):
         Path(".data/parser"),
         description="Folder for the Unix socket to listen on; replicas share it, with one each.",
     )
+    host: str | None = Field(
+        None,
+        description="Address to listen on instead of a socket. Whoever reaches it can hand in "
+        "documents: let the network hold the others off.",
+    )
+    port: int = Field(8083, ge=0, le=65535, description="Port to listen on, with a host.")
     processes: int = Field(
         1, ge=1, le=32, description="Documents that are read at once, each in its own process."
     )

@@ -266,6 +266,11 @@ class RetrieverSettings(ServiceSettings):
     parser_sockets: Path = Field(
         Path(".data/parser"), description="Folder with the parsers' Unix sockets."
     )
+    parser_url: HttpUrl | None = Field(
+        None,
+        description="Address of the parsers, where they listen on a port (`PARSER_HOST`); none: "
+        "their sockets.",
+    )
     parser_timeout: float = Field(
         600.0,
         gt=0,

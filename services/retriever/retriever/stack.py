@@ -152,7 +152,8 @@ async def open_stack(
             audited(neighbours.audit),
         )
         exits.push_async_callback(_cancelled, asyncio.create_task(toolbox.watch()))
-        parser = ParserClient(settings.parser_sockets, settings.parser_timeout)
+        where = str(settings.parser_url) if settings.parser_url else settings.parser_sockets
+        parser = ParserClient(where, settings.parser_timeout)
         exits.push_async_callback(parser.close)
         stack = _assemble(settings, neighbours, database, http, parser, toolbox)
         if settings.quality_url:

@@ -1,19 +1,27 @@
 """The folder of sockets, and the parser behind one."""
 
+import asyncio
 import os
 import socket
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
+import pytest
 from rig import parsing
+from serving import free_port
 
+from bulkhead.errors import Unavailable
 from parser import sockets
 from parser.ocr import set_up
 from parser.parse import version
+from retriever.clients.parser import ParserClient, Unreadable
+from retriever.parsed import Parsed
 
 
 def client(path: Path) -> httpx2.Client:
@@ -69,3 +77,42 @@ def test_a_started_parser_owns_its_socket_and_sweeps_up_what_a_dead_one_left(
         mine = sockets.own(folder)
         assert {path.name for path in folder.iterdir()} == {"other.sock", mine.name}
         assert stat.S_IMODE(mine.stat().st_mode) == 0o660
+
+
+@contextmanager
+def started(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-m", "parser"], env=os.environ | environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+async def read_by(client: ParserClient, process: subprocess.Popen[bytes]) -> Parsed:
+    deadline = time.monotonic() + 100
+    while True:
+        with suppress(Unavailable):
+            await client.check()
+            break
+        assert process.poll() is None and time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    with pytest.raises(Unreadable):
+        await client.parse(b"", "a.txt", None)
+    return await client.parse("# Ö\n\nwörds".encode(), "a.md", None)
+
+
+async def test_a_parser_with_a_host_listens_on_its_port_and_the_client_reads_there(
+    tmp_path: Path,
+) -> None:
+    port, folder = free_port(), tmp_path / "p"
+    client = ParserClient(f"http://127.0.0.1:{port}/", 60)
+    with started(
+        {"PARSER_HOST": "127.0.0.1", "PARSER_PORT": str(port), "PARSER_SOCKETS": str(folder)}
+    ) as process:
+        parsed = await read_by(client, process)
+    assert (parsed.title, parsed.text) == ("Ö", "# Ö\n\nwörds")
+    assert not folder.exists()  # no socket either
+    with pytest.raises(Unavailable):
+        await client.check()
+    await client.close()

@@ -34,15 +34,19 @@ class ParserClient:
     """Calls the parsers whose sockets lie in a folder, each time the one with the least to do.
 
     Replicas come and go: the folder is looked at for every call. Every call raises
-    `Unavailable("parser")` when none can be reached.
+    `Unavailable("parser")` when none can be reached. Parsers behind an address are told apart by
+    whoever spreads connections over them.
     """
 
-    def __init__(self, sockets: Path, timeout: float) -> None:
-        """`timeout`: seconds for one document, its wait for a free process included."""
-        self._folder = sockets
+    def __init__(self, where: Path | str, timeout: float) -> None:
+        """`where`: the folder of the sockets, or the address that all parsers share.
+
+        `timeout`: seconds for one document, its wait for a free process included.
+        """
+        self._where = where
         self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._sessions: dict[Path, aiohttp.ClientSession] = {}
-        self._busy: Counter[Path] = Counter()
+        self._sessions: dict[Path | str, aiohttp.ClientSession] = {}
+        self._busy: Counter[Path | str] = Counter()
 
     async def parse(self, data: bytes, name: str, media_type: str | None) -> Parsed:
         """The text of a document called `name`.
@@ -98,11 +102,11 @@ class ParserClient:
     ) -> tuple[int, bytes]:
         headers = dict(headers or {})
         inject(headers)  # the trace goes along
-        for socket in self._by_load():
-            self._busy[socket] += 1
+        for parser in self._by_load():
+            self._busy[parser] += 1
             try:
                 return await self._ask(
-                    socket, method, path, headers=headers, data=data, timeout=within
+                    parser, method, path, headers=headers, data=data, timeout=within
                 )
             except aiohttp.ClientConnectorError:
                 continue  # a socket that a parser left behind
@@ -111,15 +115,15 @@ class ParserClient:
                     PART, f"the parser broke off its answer ({type(error).__name__})"
                 ) from error
             finally:
-                self._busy[socket] -= 1
+                self._busy[parser] -= 1
         raise Unavailable(PART, "the parser does not answer")
 
-    async def _ask(self, socket: Path, method: str, path: str, **given: Any) -> tuple[int, bytes]:
-        if socket not in self._sessions:
-            connector = aiohttp.UnixConnector(str(socket), keepalive_timeout=_IDLE_SECONDS)
-            self._sessions[socket] = aiohttp.ClientSession(connector=connector)
-        url = f"http://parser{path}"
-        async with self._sessions[socket].request(method, url, **given) as answer:
+    async def _ask(
+        self, parser: Path | str, method: str, path: str, **given: Any
+    ) -> tuple[int, bytes]:
+        if parser not in self._sessions:
+            self._sessions[parser] = _session(parser)
+        async with self._sessions[parser].request(method, path, **given) as answer:
             body = bytearray()
             async for block in answer.content.iter_any():
                 body += block
@@ -129,7 +133,17 @@ class ParserClient:
                 raise aiohttp.ServerConnectionError(f"status {answer.status}")
             return answer.status, bytes(body)
 
-    def _by_load(self) -> list[Path]:
-        sockets = list(self._folder.glob("*.sock"))
+    def _by_load(self) -> list[Path | str]:
+        if isinstance(self._where, str):
+            return [self._where]
+        sockets: list[Path | str] = list(self._where.glob("*.sock"))
         random.shuffle(sockets)
         return sorted(sockets, key=self._busy.__getitem__)
+
+
+def _session(parser: Path | str) -> aiohttp.ClientSession:
+    if isinstance(parser, str):
+        connector: aiohttp.BaseConnector = aiohttp.TCPConnector(keepalive_timeout=_IDLE_SECONDS)
+        return aiohttp.ClientSession(parser, connector=connector)
+    connector = aiohttp.UnixConnector(str(parser), keepalive_timeout=_IDLE_SECONDS)
+    return aiohttp.ClientSession("http://parser", connector=connector)
