@@ -1,12 +1,16 @@
 """Show how the tools on offer differ from what the policy pins, and pin them anew with --yes.
 
-The tool servers must be up (`make serve`, or those that RETRIEVER_TOOL_SERVERS names).
+The tool servers must be up: those of `make serve`, or of the list that RETRIEVER_TOOL_SERVERS_FILE
+names. With --add NAME only that one is asked, and what it offers beyond the policy comes into it as
+a tool that writes: it needs a person's approval for each call until a person changes its `risk`.
 Exit codes: 0 nothing differs or the pins were renewed, 1 something differs, 2 it could not be told.
 """
 
 import asyncio
 import json
 import os
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,108 +20,192 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from bulkhead.auth import Principal, Role
-from bulkhead.tool_tokens import read_signing_key
 from client.screen import terminal
-from embedded.parts import state, tool_servers
+from embedded.parts import state
 from retriever.agent.canonical import digest
 from retriever.agent.policy import (
     PACKAGED,
+    SEPARATOR,
     Definition,
     PolicyError,
     PolicyFile,
+    ToolName,
     difference,
     pins_path,
     read,
     read_pins,
+    unusable,
 )
-from retriever.agent.servers import CHECK_SECONDS, SEARCH_DEFINITION, SEARCH_SERVER
-from retriever.clients.mcp import McpServer, ToolServerError
-from retriever.settings import ToolServerAddress
+from retriever.agent.servers import CHECK_SECONDS, SEARCH_DEFINITION
+from retriever.clients.mcp import SELF, McpServer, ToolServerError
+from retriever.tool_servers import SEARCH_SERVER, ServerEntry, read_tool_servers
 
-_ADDRESSES = TypeAdapter(dict[str, ToolServerAddress])
 _MAX_BYTES = 4 * 2**20
+_MOST_TOOLS = 50
+_ENTRY = """
+- server: {server}
+  tool: {tool}
+  risk: write # until a person has read what it does
+  sha256: unpinned
+  calls: 6
+  bytes: 65536
+  seconds: 15
+"""
 
 
 def main(
     policy: Annotated[Path, typer.Option(help="The policy file.")] = PACKAGED,
+    add: Annotated[str, typer.Option(help="Take in what this server offers.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Pin what is on offer.")] = False,
 ) -> None:
     """Compare, show, and with --yes renew."""
     console = terminal()
     try:
         file, pinned = read(policy), read_pins(policy)
-        offered = asyncio.run(_offered(file))
+        offered = asyncio.run(_offered(add))
+        new = _beyond(file, add, offered[add], console) if add else []
+        wanted = [(one.server, one.tool) for one in file.tools] + [(add, tool) for tool in new]
+        chosen = _chosen(wanted, offered, {} if not add else pinned)
     except (PolicyError, ToolServerError, ValidationError, ValueError) as error:
         console.print(Text(str(error), style="red"))
         raise typer.Exit(2) from error
-    changed = _show(file, pinned, offered, console)
+    changed = _show(wanted, file, pinned, chosen, console)
     if not changed:
         console.print("Every pin holds.")
         return
     if not yes:
         console.print("Read what changed, then run this again with --yes to pin it.")
         raise typer.Exit(1)
-    pin(policy, offered)
+    pin(policy, chosen, [(add, tool) for tool in new])
     console.print("Pinned. Restart the retriever.")
 
 
-async def _offered(file: PolicyFile) -> dict[str, Definition]:
-    """The definition of every tool of the policy; raises `ToolServerError` when one is missing."""
-    told = os.environ.get("RETRIEVER_TOOL_SERVERS") or tool_servers(state())
-    addresses = _ADDRESSES.validate_json(told)
-    found: dict[str, dict[str, Definition]] = {
-        SEARCH_SERVER: {SEARCH_DEFINITION["name"]: SEARCH_DEFINITION}
-    }
-    asker = Principal("pin-tools", "retriever", frozenset(), Role.READER)
-    for name, one in addresses.items():
-        key = read_signing_key(one.signing_key_file)
-        uds = str(one.uds) if one.uds else None
-        server = McpServer(name, str(one.url), key, _MAX_BYTES, uds)
-        try:
-            found[name] = await server.definitions(asker, CHECK_SECONDS)
-        finally:
-            await server.close()
-    missing = [one.name for one in file.tools if one.tool not in found.get(one.server, {})]
+async def _offered(only: str) -> dict[str, dict[str, Definition]]:
+    """What each server offers, or the one alone; raises `ToolServerError` when one is down."""
+    told = os.environ.get("RETRIEVER_TOOL_SERVERS_FILE")
+    listed = read_tool_servers(Path(told) if told else state().tool_servers)
+    asked = [one for one in listed if only in ("", one.name)]
+    if only and not asked:
+        names = ", ".join(one.name for one in listed) or "empty"
+        raise ValueError(f"there is no server {only!r} in the list: it is {names}")
+    found = {SEARCH_SERVER: {SEARCH_DEFINITION["name"]: SEARCH_DEFINITION}}
+    return found | {one.name: await _definitions(one) for one in asked}
+
+
+async def _definitions(entry: ServerEntry) -> dict[str, Definition]:
+    server = McpServer(entry, _MAX_BYTES)
+    try:
+        return await server.definitions(SELF, CHECK_SECONDS)
+    finally:
+        await server.close()
+
+
+def _beyond(
+    file: PolicyFile, server: str, offered: dict[str, Definition], console: Console
+) -> list[str]:
+    """The tools that the policy lacks and can hold; tells of each that it cannot."""
+    there = {one.tool for one in file.tools if one.server == server}
+    new = []
+    for tool in sorted(set(offered) - there):
+        if fault := _unfit(server, tool) or unusable(offered[tool]):
+            console.print(Text(f"left out: {tool[:64]!a} {fault}", style="yellow"))
+        else:
+            new.append(tool)
+    if len(new) > _MOST_TOOLS:
+        raise ValueError(f"{server} offers {len(new)} tools; {_MOST_TOOLS} can be taken in at once")
+    return new
+
+
+def _unfit(server: str, tool: str) -> str:
+    try:
+        TypeAdapter(ToolName).validate_python(tool)
+    except ValidationError:
+        return "is no name that a model can call"
+    if SEPARATOR in tool or len(f"{server}{SEPARATOR}{tool}") > 64:
+        return f"holds {SEPARATOR!r}, or is too long behind the server's name"
+    return ""
+
+
+def _chosen(
+    wanted: Iterable[tuple[str, str]],
+    offered: dict[str, dict[str, Definition]],
+    pinned: dict[str, Definition],
+) -> dict[str, Definition]:
+    """The definition of every tool of the policy: as on offer, or as pinned where not asked.
+
+    Raises `ToolServerError` when one is missing.
+    """
+    found, missing = {}, []
+    for server, tool in wanted:
+        name = f"{server}{SEPARATOR}{tool}"
+        definition = offered.get(server, {}).get(tool)
+        if definition is None and server not in offered:
+            definition = pinned.get(name)
+        if definition is None:
+            missing.append(name)
+        else:
+            found[name] = definition
     if missing:
         raise ToolServerError(f"no server offers {', '.join(missing)}")
-    return {one.name: found[one.server][one.tool] for one in file.tools}
+    return found
 
 
 def _show(
+    wanted: Iterable[tuple[str, str]],
     file: PolicyFile,
     pinned: dict[str, Definition],
-    offered: dict[str, Definition],
+    chosen: dict[str, Definition],
     console: Console,
 ) -> bool:
-    """Print each difference; whether there was one."""
+    """Print each difference, in ASCII alone; whether there was one."""
+    hashes = {tool.name: tool.sha256 for tool in file.tools}
     changed = False
-    for tool in file.tools:
-        before, now = pinned.get(tool.name), offered[tool.name]
-        if before is not None and digest(now) == tool.sha256 == digest(before):
+    for server, tool in wanted:
+        name = f"{server}{SEPARATOR}{tool}"
+        before, now = pinned.get(name), chosen[name]
+        if before is not None and digest(now) == hashes.get(name) == digest(before):
             continue
         changed = True
-        console.print(Text(difference(tool.name, before, now) or f"{tool.name}: another hash"))
+        shown = difference(name, before, now) or f"{name}: another hash"
+        console.print(Text(shown))
     return changed
 
 
-def pin(policy: Path, offered: dict[str, Definition]) -> None:
-    """Write the hashes into the policy, where they stand, and the definitions beside it."""
+def pin(policy: Path, offered: dict[str, Definition], new: Iterable[tuple[str, str]] = ()) -> None:
+    """Write the hashes into the policy, where they stand, and the definitions beside it.
+
+    `new` are tools, by server and name, that get an entry first.
+    """
     text = policy.read_text(encoding="utf-8")
-    root = yaml.compose(text)
-    assert root is not None  # `read` took it for a policy
-    (tools,) = (value for key, value in root.value if key.value == "tools")
+    last = _tools(text)[-1]
+    end = len(text[: last.end_mark.index].rstrip())
+    for server, tool in new:
+        entry = textwrap.indent(
+            _ENTRY.format(server=server, tool=tool), " " * (last.start_mark.column - 2)
+        ).rstrip()
+        text = f"{text[:end]}\n{entry}{text[end:]}"
+        end += len(entry) + 1
     spots = []
-    for node in tools.value:
+    for node in _tools(text):
         fields = {key.value: value for key, value in node.value}
-        name = f"{fields['server'].value}__{fields['tool'].value}"
+        name = f"{fields['server'].value}{SEPARATOR}{fields['tool'].value}"
         mark = fields["sha256"]
         spots.append((mark.start_mark.index, mark.end_mark.index, digest(offered[name])))
     for start, end, sha256 in reversed(spots):  # from the end, so that the places before it hold
         text = f"{text[:start]}{sha256}{text[end:]}"
     pins = json.dumps(offered, indent=2, sort_keys=True) + "\n"
+    PolicyFile.model_validate(yaml.safe_load(text))
     pins_path(policy).write_text(pins, encoding="utf-8")
     policy.write_text(text, encoding="utf-8")
+
+
+def _tools(policy: str) -> list[yaml.MappingNode]:
+    """The entries of a policy's tools, with their places in the text."""
+    root = yaml.compose(policy)
+    assert root is not None  # `read` took it for a policy
+    (tools,) = (value for key, value in root.value if key.value == "tools")
+    found: list[yaml.MappingNode] = tools.value
+    return found
 
 
 if __name__ == "__main__":

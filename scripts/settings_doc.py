@@ -46,7 +46,6 @@ COMPUTED = {
     "EMBEDDING_MODEL": "the bundled model, all-MiniLM-L6-v2",
     "EMBEDDING_MODEL_ID": "the model's own name",
     "LLM_THREADS": "the cores at hand",
-    "RETRIEVER_TOOL_SERVERS": "none",
     "MCP_DATABASE_QUERIES_FILE": "the queries of the sample database",
     "QUALITY_CANARIES": "the bundled questions about the demo's documents",
 }

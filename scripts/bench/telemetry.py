@@ -171,7 +171,7 @@ def plan(folder: Path, port: int, llm: str, told: dict[str, str]) -> Side:
         "EMBEDDING_PORT": str(port),
         "RETRIEVER_PORT": str(port + 1),
         "RETRIEVER_LLM_URL": llm,
-        "RETRIEVER_TOOL_SERVERS": "{}",
+        "RETRIEVER_TOOL_SERVERS_FILE": "/dev/null",
         "RETRIEVER_RELEVANCE": "-1",  # every question is worth asking
         "RETRIEVER_REQUESTS_PER_MINUTE": "100000",
         "RETRIEVER_TOKENS_PER_MINUTE": "100000000",

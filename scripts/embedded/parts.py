@@ -1,6 +1,5 @@
 """What runs: a process each for the model, the embeddings, the tool servers, the retriever."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from bulkhead.proxies import spare
 from bulkhead.settings import read_secret
 from embedded.address import LOOPBACK, Address, address_of
 from embedded.errors import StackError
+from embedded.tool_list import own_servers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LONGEST_SOCKETS = 85  # bytes: with the socket's name, what every system allows
@@ -53,6 +53,11 @@ class State:
     def token(self, server: str) -> Path:
         """A token for people's own MCP clients, made anew at every start."""
         return self.folder / f"{server}-token"
+
+    @property
+    def tool_servers(self) -> Path:
+        """The list of tool servers, with the addresses of this start."""
+        return self.folder / "tool-servers.yaml"
 
     @property
     def postgres(self) -> Path:
@@ -122,53 +127,34 @@ def retriever_url(environment: Mapping[str, str] = os.environ) -> str:
     return address_of(environment, "RETRIEVER", 8080).url
 
 
-def tool_servers(kept: State, environment: Mapping[str, str] = os.environ) -> str:
-    """The tool servers of this machine, as RETRIEVER_TOOL_SERVERS takes them."""
-    addresses = {
-        "filesystem": address_of(environment, "MCP_FILESYSTEM", 8090),
-        "database": address_of(environment, "MCP_DATABASE", 8091),
-    }
-    return json.dumps(
-        {
-            name: {
-                "url": f"{address.url}/mcp",
-                "signing_key_file": str(kept.signing_key(f"mcp-{name}")),
-            }
-            for name, address in addresses.items()
-        }
-    )
-
-
 def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part]:
     """The parts in the order in which they are named to people.
 
     Each inherits `environment`, so any setting of a service can be given to the command that
     starts the stack; only what ties the parts together is set here. A neighbour whose address is
     given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL, RETRIEVER_PARSER_SOCKETS or
-    RETRIEVER_TOOL_SERVERS, runs elsewhere and is not started.
+    RETRIEVER_TOOL_SERVERS_FILE, runs elsewhere and is not started.
     """
     llm = address_of(environment, "LLM", 8000)
     embedding = address_of(environment, "EMBEDDING", 8081)
     retriever = address_of(environment, "RETRIEVER", 8080)
-    filesystem = address_of(environment, "MCP_FILESYSTEM", 8090)
-    database = address_of(environment, "MCP_DATABASE", 8091)
+    own = own_servers(environment)
     postgres = Address(LOOPBACK, address_of(environment, "MCP_DATABASE_POSTGRES", 5433).port)
     ties = {
         "LLM_PORT": str(llm.port),
         "EMBEDDING_PORT": str(embedding.port),
         "RETRIEVER_PORT": str(retriever.port),
-        "MCP_FILESYSTEM_PORT": str(filesystem.port),
-        "MCP_DATABASE_PORT": str(database.port),
         "MCP_DATABASE_POSTGRES_PORT": str(postgres.port),
         "MCP_DATABASE_PASSWORD_DIR": str(kept.passwords),
-        "MCP_DATABASE_SIGNING_KEY_FILE": str(kept.signing_key("mcp-database")),
         "MCP_FILESYSTEM_ROOT": str(kept.files),
-        "MCP_FILESYSTEM_SIGNING_KEY_FILE": str(kept.signing_key("mcp-filesystem")),
         "PARSER_SOCKETS": str(kept.sockets),
         "RETRIEVER_DATA_DIR": str(kept.retriever),
         "RETRIEVER_API_KEY_FILE": str(kept.key),
         "PYTHONUNBUFFERED": "1",
     }
+    for server in own:
+        ties[f"{server.prefix}_PORT"] = str(server.address.port)
+        ties[f"{server.prefix}_SIGNING_KEY_FILE"] = str(kept.signing_key(server.part))
     fetched = {
         "LLM_MODEL_PATH": str(models(environment) / "llm"),
         "LLM_ALIAS": environment.get("LLM_MODEL") or MODEL,
@@ -177,14 +163,14 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         "RETRIEVER_LLM_URL": f"{llm.url}/v1",
         "RETRIEVER_EMBEDDING_URL": embedding.url,
         "RETRIEVER_PARSER_SOCKETS": str(kept.sockets),
-        "RETRIEVER_TOOL_SERVERS": tool_servers(kept, environment),
+        "RETRIEVER_TOOL_SERVERS_FILE": str(kept.tool_servers),
     }
     own_model = bool(environment.get("LLM_MODEL_PATH"))
     told = {**addresses, **({} if own_model else fetched), **environment, **ties}
     if "RETRIEVER_LLM_URL" not in environment:
         key = environment.get(LLM_KEY) or str(kept.llm_key)
         told |= {LLM_KEY: key, "RETRIEVER_LLM_API_KEY_FILE": key}
-    spare(told, *(one.host for one in (llm, embedding, retriever, filesystem, database)))
+    spare(told, *(one.host for one in (llm, embedding, retriever, *(one.address for one in own))))
 
     def part(name: str, module: str, address: Address, health: str) -> Part:
         return Part(name, (sys.executable, "-m", module), address, health, told)
@@ -194,13 +180,13 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         wanted.insert(0, part("parser", "parser", Address(LOOPBACK, 0), ""))
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
-    if "RETRIEVER_TOOL_SERVERS" not in environment:
+    if "RETRIEVER_TOOL_SERVERS_FILE" not in environment:
         module = "embedded.sample_database"
         command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres.port))
         wanted[:0] = [
             Part("postgres", command, postgres, "", told),
-            part("mcp-filesystem", "mcp_filesystem", filesystem, "/healthz"),
-            part("mcp-database", "mcp_database", database, "/readyz"),
+            # Whether they can serve is what the retriever waits for.
+            *(part(one.part, one.module, one.address, "/healthz") for one in own),
         ]
     if "RETRIEVER_LLM_URL" not in environment:
         wanted.insert(0, part("llm", "llm_server", llm, "/health"))

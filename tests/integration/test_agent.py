@@ -38,7 +38,7 @@ def settings(settings: RetrieverSettings, office: Office, tmp_path: Path) -> Ret
     policy = write_policy(tmp_path, office.desk.definitions())
     told = settings.model_dump() | {
         "tool_policy_file": policy,
-        "tool_servers": office.settings(),
+        "tool_servers_file": office.listed(),
     }
     return RetrieverSettings.model_validate(told)
 
@@ -452,9 +452,10 @@ def test_a_server_that_is_down_at_start_is_done_without_and_used_when_it_comes(
     folder = tmp_path / "late"
     folder.mkdir()
     with desk_serving(desk, folder) as gone:
-        servers = gone.settings()
+        servers = gone.listed()
         port = int(gone.url.rsplit(":", 1)[1])
-    settings = RetrieverSettings.model_validate(settings.model_dump() | {"tool_servers": servers})
+    told = settings.model_dump() | {"tool_servers_file": servers}
+    settings = RetrieverSettings.model_validate(told)
     with running(settings) as api:
         llm.play(Turn(calls=[call("list_notes")]), Turn("I do not know."))
         reply = asked(api)
@@ -485,9 +486,9 @@ def test_a_server_that_speaks_no_mcp_is_done_without(
 ) -> None:
     wrong = Neighbour(Silent)
     wrong.start()
-    servers = office.settings()
-    servers["desk"]["url"] = f"{wrong.url}/mcp"
-    told = settings.model_dump() | {"tool_servers": servers}
+    listed = office.listed()
+    listed.write_text(listed.read_text().replace(office.url, wrong.url))
+    told = settings.model_dump() | {"tool_servers_file": listed}
     with running(RetrieverSettings.model_validate(told)) as api:
         llm.play(Turn(calls=[call("list_notes")]), Turn("I do not know."))
         (step,) = asked(api)["steps"]

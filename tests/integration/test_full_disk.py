@@ -122,7 +122,7 @@ def test_a_start_on_a_disk_that_takes_no_write_ends_with_one_line(
     told = {
         "RETRIEVER_DATA_DIR": str(tmp_path / "disk" / "data"),
         "RETRIEVER_API_KEY_FILE": str(settings.api_key_file),
-        "RETRIEVER_TOOL_SERVERS": "{}",
+        "RETRIEVER_TOOL_SERVERS_FILE": "/dev/null",
     }
 
     def start() -> str:

@@ -63,7 +63,7 @@ def test_no_part_asks_a_proxy_for_another(tmp_path: Path) -> None:
         canaries = tmp_path / "canaries.json"
         canaries.write_text(json.dumps({"retrieval": [{"question": "Ports?", "source": "x"}]}))
         told = environment(
-            RETRIEVER_TOOL_SERVERS="{}",
+            RETRIEVER_TOOL_SERVERS_FILE="/dev/null",
             RETRIEVER_LLM_URL=f"{model}/v1",
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_BSP_SCHEDULE_DELAY="100",

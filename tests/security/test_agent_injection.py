@@ -164,7 +164,7 @@ def ship(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ship]:
                 "embedding_url": embedding.url,
                 "llm_url": model.url + "/v1",
                 "tool_policy_file": write_policy(folder, desk.definitions()),
-                "tool_servers": office.settings(),
+                "tool_servers_file": office.listed(),
             }
         )
         address = exits.enter_context(serving(web))
@@ -344,7 +344,7 @@ def test_a_poisoned_description_ends_the_retriever(tmp_path: Path, ship: Ship) -
                 "api_key_file": key_file,
                 "embedding_url": "http://127.0.0.1:9",
                 "tool_policy_file": policy,
-                "tool_servers": office.settings(),
+                "tool_servers_file": office.listed(),
             }
         )
         app = create_retriever(settings)
@@ -371,7 +371,7 @@ def test_a_definition_that_changes_in_the_middle_is_never_called(
             told = ship.settings.model_dump() | {
                 "data_dir": tmp_path / "data",
                 "tool_policy_file": write_policy(tmp_path, desk.definitions()),
-                "tool_servers": office.settings(),
+                "tool_servers_file": office.listed(),
             }
             app = create_retriever(RetrieverSettings.model_validate(told))
             app.state.fail = reasons.append

@@ -199,6 +199,13 @@ def write_policy(folder: Path, definitions: dict[str, Definition], **request: fl
     return path
 
 
+def write_list(folder: Path, *servers: dict[str, Any]) -> Path:
+    """A list of tool servers."""
+    path = folder / "tool-servers.yaml"
+    path.write_text(yaml.safe_dump({"servers": list(servers)}))
+    return path
+
+
 @dataclass(frozen=True)
 class Office:
     """A desk that is served, and what the retriever must be told of it."""
@@ -207,9 +214,11 @@ class Office:
     signing_key: Path
     url: str
 
-    def settings(self) -> dict[str, Any]:
-        """For `RetrieverSettings.tool_servers`."""
-        return {"desk": {"url": f"{self.url}/mcp", "signing_key_file": self.signing_key}}
+    def listed(self) -> Path:
+        """A list of this one server, for `RetrieverSettings.tool_servers_file`."""
+        auth = {"type": "signed", "key_file": self.signing_key.name}
+        desk = {"name": "desk", "url": f"{self.url}/mcp", "auth": auth, "trusted": True}
+        return write_list(self.signing_key.parent, desk)
 
 
 @contextmanager

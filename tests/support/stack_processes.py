@@ -37,7 +37,7 @@ def environment(**told: str) -> dict[str, str]:
 
 def planned(kept: State, **told: str) -> list[Part]:
     """The parts with these variables in their environment, without tool servers."""
-    return parts(kept, environment(RETRIEVER_TOOL_SERVERS="{}", **told))
+    return parts(kept, environment(RETRIEVER_TOOL_SERVERS_FILE="/dev/null", **told))
 
 
 @contextmanager

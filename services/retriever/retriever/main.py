@@ -88,7 +88,7 @@ def create(settings: RetrieverSettings) -> FastAPI:
         ],
     )
     add_mcp(app)
-    add_page(app, settings)
+    add_page(app, settings, bool(neighbours.tool_servers))
     return app
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bulkhead.audit import AuditLog
 from bulkhead.settings import read_secret
-from bulkhead.tool_tokens import read_signing_key
 from retriever.agent.policy import PACKAGED, Policy
 from retriever.clients.mcp import McpServer
 from retriever.database import check_version
@@ -17,6 +16,7 @@ from retriever.index.reaching import disk_fault
 from retriever.keys import Keys
 from retriever.limits import Limits
 from retriever.settings import RetrieverSettings
+from retriever.tool_servers import read_tool_servers
 
 _MOST_MCP_BYTES = 4 * 2**20  # of one HTTP response; the policy bounds results far below
 
@@ -41,19 +41,9 @@ class Neighbours:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         key = read_secret(settings.api_key_file)
         policy = Policy.load(settings.tool_policy_file or PACKAGED)
-        tool_keys = {
-            name: read_signing_key(one.signing_key_file)
-            for name, one in settings.tool_servers.items()
-        }
         tool_servers = tuple(
-            McpServer(
-                name,
-                str(one.url),
-                tool_keys[name],
-                max_bytes=_MOST_MCP_BYTES,
-                uds=str(one.uds) if one.uds else None,
-            )
-            for name, one in settings.tool_servers.items()
+            McpServer(entry, _MOST_MCP_BYTES)
+            for entry in read_tool_servers(settings.tool_servers_file)
         )
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
         prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
@@ -66,7 +56,7 @@ class Neighbours:
             prober_key,
             quality_token,
             (server and server.api_key) or "",
-            *(one.decode() for one in tool_keys.values()),
+            *(one.secret for one in tool_servers),
         )
         with ExitStack() as opened, _of_the_disk():
             audit = AuditLog(settings.data_dir / "audit.jsonl")

@@ -4,23 +4,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from bulkhead.settings import ServiceSettings
 from retriever.index.filters import Kind
 from retriever.index.sparse import stemmer
-
-
-class ToolServerAddress(BaseModel):
-    """Where an MCP server is, and the key that signs the tokens for it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: HttpUrl
-    signing_key_file: Path
-    uds: Path | None = None
-    """A Unix socket to reach it by."""
 
 
 def _is_loopback(host: str) -> bool:
@@ -39,6 +28,7 @@ class RetrieverSettings(ServiceSettings):
         "RETRIEVER_PARSER_PROCESSES": "PARSER_PROCESSES",
         "RETRIEVER_PARSE_TIMEOUT": "PARSER_TIMEOUT",
         "RETRIEVER_PARSE_MEMORY_MIB": "PARSER_MEMORY_MIB",
+        "RETRIEVER_TOOL_SERVERS": "RETRIEVER_TOOL_SERVERS_FILE",
     }
 
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
@@ -257,10 +247,10 @@ class RetrieverSettings(ServiceSettings):
         description="The tool policy, with the file of pinned definitions beside it; none means "
         "the packaged one.",
     )
-    tool_servers: dict[str, ToolServerAddress] = Field(
-        default_factory=dict,
-        description="MCP servers by their name in the policy, as JSON: "
-        '`{"filesystem": {"url": "http://…/mcp", "signing_key_file": "…", "uds": null}}`.',
+    tool_servers_file: Path | None = Field(
+        None,
+        description="The list of MCP servers, a YAML file (docs/tools.md); none, or an empty one: "
+        "no tool but the search.",
     )
 
     parser_sockets: Path = Field(

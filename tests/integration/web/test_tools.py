@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from browser import Window
 from database import sample_database
+from desk import write_list
 from playwright.sync_api import expect
 from rig import Api, running
 from scripted_llm import ScriptedLLM, Turn
@@ -25,7 +27,7 @@ SQL = "SELECT count(*) AS services\nFROM harbour.services"
 
 
 @pytest.fixture(scope="module")
-def tool_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+def tool_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Both servers, over a folder with one file and the sample database."""
     folder = tmp_path_factory.mktemp("tools")
     (folder / "root").mkdir()
@@ -39,18 +41,26 @@ def tool_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
             tool_serving(create_filesystem(files), files) as filesystem_url,
             tool_serving(create_database(rows), rows) as database_url,
         ):
-            yield {
-                "filesystem": {"url": f"{filesystem_url}/mcp", "signing_key_file": key},
-                "database": {
-                    "url": f"{database_url}/mcp",
-                    "signing_key_file": rows.signing_key_file,
-                },
-            }
+            yield write_list(
+                folder,
+                *(
+                    {
+                        "name": name,
+                        "url": f"{url}/mcp",
+                        "auth": {"type": "signed", "key_file": str(own.signing_key_file)},
+                        "trusted": True,
+                    }
+                    for name, url, own in (
+                        ("filesystem", filesystem_url, files),
+                        ("database", database_url, rows),
+                    )
+                ),
+            )
 
 
 @pytest.fixture
-def settings(settings: RetrieverSettings, tool_servers: dict[str, object]) -> RetrieverSettings:
-    told = settings.model_dump() | {"tool_servers": tool_servers}
+def settings(settings: RetrieverSettings, tool_servers: Path) -> RetrieverSettings:
+    told = settings.model_dump() | {"tool_servers_file": tool_servers}
     return RetrieverSettings.model_validate(told)
 
 

@@ -15,6 +15,7 @@ from compose_rules import violations
 from diagnosis.project import project
 from embedded import parts
 from fetcher.catalogue import CATALOGUE
+from retriever.tool_servers import Signed, read_tool_servers
 
 Break = Callable[[Json], Any]
 DOCKERFILES = sorted([*ROOT.glob("services/*/Dockerfile"), *ROOT.glob("mcp_tools/*/Dockerfile")])
@@ -121,15 +122,21 @@ def test_a_socket_whose_folder_is_unbounded_is_named(options: str) -> None:
     assert any(problem.startswith("mcp-filesystem-socket:") for problem in violations(config))
 
 
-def test_the_retriever_is_told_of_both_tool_servers_as_they_listen() -> None:
+def test_the_retriever_is_told_of_our_tool_servers_as_they_listen() -> None:
     config = services(rendered())
-    told = json.loads(environment(config["retriever"])["RETRIEVER_TOOL_SERVERS"])
-    files, database = environment(config["mcp-filesystem"]), environment(config["mcp-database"])
-
-    assert told["filesystem"]["uds"] == files["MCP_FILESYSTEM_UDS"]
-    assert told["database"]["url"] == f"http://{database['MCP_DATABASE_ALLOWED_HOSTS']}/mcp"
-    for name, server in told.items():
-        assert server["signing_key_file"] == f"/run/secrets/mcp-{name}-signing-key"
+    dockerfile = (ROOT / "services/retriever/Dockerfile").read_text(encoding="utf-8")
+    listed = environment(config["retriever"])["RETRIEVER_TOOL_SERVERS_FILE"]
+    assert f"COPY mcp_tools/servers.yaml {listed}\n" in dockerfile
+    for server in read_tool_servers(ROOT / "mcp_tools/servers.yaml"):
+        part = f"mcp-{server.name}"
+        told, prefix = environment(config[part]), part.replace("-", "_").upper()
+        if server.socket:
+            assert str(server.socket) == told[f"{prefix}_UDS"]
+        else:
+            assert str(server.url) == f"http://{told[f'{prefix}_ALLOWED_HOSTS']}/mcp"
+        assert isinstance(server.auth, Signed)
+        assert str(server.auth.key_file) == f"/run/secrets/{part}-signing-key"
+        assert told[f"{prefix}_SIGNING_KEY_FILE"] == "/run/secrets/signing-key"
 
 
 def test_the_retriever_looks_for_the_parser_where_it_listens() -> None:

@@ -106,6 +106,22 @@ def test_pinning_changes_nothing_but_the_hashes(path: Path) -> None:
     Policy.load(path)
 
 
+def test_what_a_server_offers_comes_into_the_policy_as_writing(path: Path) -> None:
+    path.write_text(path.read_text().replace("tools:\n", "tools:  # ours\n"))
+    offered = Desk().definitions()
+    before = yaml.safe_load(path.read_text())
+    new: dict[str, Any] = {
+        f"clock__{tool}": {"name": tool, "inputSchema": {}} for tool in ("now", "Zone-of")
+    }
+    pin(path, offered | new, [("clock", "now"), ("clock", "Zone-of")])
+    assert "tools:  # ours\n" in path.read_text()
+    after = yaml.safe_load(path.read_text())
+    assert after["tools"][: len(before["tools"])] == before["tools"]
+    policy = Policy.load(path)
+    assert [one.name for one in policy.of("clock")] == ["clock__now", "clock__Zone-of"]
+    assert {one.policy.risk for one in policy.of("clock")} == {Risk.WRITE}
+
+
 def test_an_approval_is_for_one_call_of_one_key_once() -> None:
     approvals = Approvals(60)
     asked = approvals.request(ANN, "send", {"to": "bob"}, "hash-1")

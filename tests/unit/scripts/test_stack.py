@@ -1,7 +1,6 @@
 """The embedded stack with small processes in the place of its parts: start, watch, end."""
 
 import io
-import json
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+import yaml
 from rich.console import Console
 from serving import free_port
 
@@ -27,7 +27,9 @@ from embedded.parts import Part, State, parts, retriever_url
 from embedded.quality import handing_over, quality
 from embedded.readiness import answer, await_ready
 from embedded.supervisor import Running, Supervisor
-from embedded.tools import SERVERS, prepare
+from embedded.tool_list import own_servers, tool_list
+from embedded.tools import prepare
+from retriever.tool_servers import Signed, read_tool_servers
 
 # Serves 200 on every path, as soon as it can.
 SERVER = """
@@ -290,9 +292,11 @@ def test_hosts_of_the_environment_reach_every_part_that_needs_them(tmp_path: Pat
     told = by_name["retriever"].environment
     assert told["RETRIEVER_LLM_URL"] == "http://[::1]:8000/v1"
     assert told["RETRIEVER_EMBEDDING_URL"] == "http://127.0.0.1:8081"
-    servers = json.loads(told["RETRIEVER_TOOL_SERVERS"])
-    assert servers["database"]["url"] == "http://127.0.0.2:8091/mcp"
-    assert servers["filesystem"]["url"] == "http://127.0.0.1:8090/mcp"
+    assert told["RETRIEVER_TOOL_SERVERS_FILE"] == str(kept.tool_servers)
+    assert urls(given) == {
+        "filesystem": "http://127.0.0.1:8090/mcp",
+        "database": "http://127.0.0.2:8091/mcp",
+    }
 
 
 def test_the_model_server_s_key_reaches_whoever_asks_it_and_no_other_server(tmp_path: Path) -> None:
@@ -374,6 +378,11 @@ def test_a_model_server_that_runs_elsewhere_is_used_and_not_started(tmp_path: Pa
     assert wanted[-1].environment["RETRIEVER_LLM_URL"] == "http://10.0.0.7:8000/v1"
 
 
+def urls(environment: dict[str, str]) -> dict[str, str]:
+    told = yaml.safe_load(tool_list(environment))
+    return {one["name"]: one["url"] for one in told["servers"]}
+
+
 def test_the_tool_servers_are_started_with_their_database_and_told_to_the_retriever(
     tmp_path: Path,
 ) -> None:
@@ -381,10 +390,11 @@ def test_the_tool_servers_are_started_with_their_database_and_told_to_the_retrie
     assert [part.name for part in wanted] == [
         "llm", "postgres", "mcp-filesystem", "mcp-database", "embedding", "parser", "retriever",
     ]  # fmt: skip
-    told = json.loads(wanted[-1].environment["RETRIEVER_TOOL_SERVERS"])
-    assert told["database"]["url"] == "http://127.0.0.1:9091/mcp"
-    assert told["filesystem"]["url"] == "http://127.0.0.1:8090/mcp"
-    elsewhere = parts(State(tmp_path), {"RETRIEVER_TOOL_SERVERS": "{}"})
+    assert urls({"MCP_DATABASE_PORT": "9091"}) == {
+        "filesystem": "http://127.0.0.1:8090/mcp",
+        "database": "http://127.0.0.1:9091/mcp",
+    }
+    elsewhere = parts(State(tmp_path), {"RETRIEVER_TOOL_SERVERS_FILE": "/dev/null"})
     assert [part.name for part in elsewhere] == ["llm", "embedding", "parser", "retriever"]
 
 
@@ -396,12 +406,16 @@ def test_a_state_folder_too_deep_for_the_parsers_socket_is_told(tmp_path: Path) 
 def test_a_start_makes_keys_tokens_and_files_for_their_owner_alone(tmp_path: Path) -> None:
     kept = State(tmp_path / ".data")
     prepare(kept)
+    servers = [one.part for one in own_servers()]
+    assert [one.auth for one in read_tool_servers(kept.tool_servers)] == [
+        Signed(type="signed", key_file=kept.signing_key(server)) for server in servers
+    ]
     (kept.files / "docs" / "security.md").write_text("mine")
-    keys = [kept.signing_key(server).read_text() for server in SERVERS]
+    keys = [kept.signing_key(server).read_text() for server in servers]
     prepare(kept)
-    assert [kept.signing_key(server).read_text() for server in SERVERS] == keys
+    assert [kept.signing_key(server).read_text() for server in servers] == keys
     assert (kept.files / "docs" / "security.md").read_text() == "mine"
-    for server in SERVERS:
+    for server in servers:
         for path in (kept.signing_key(server), kept.token(server)):
             assert path.stat().st_mode & 0o777 == 0o600
         verifier = TokenVerifier(kept.signing_key(server).read_text().strip().encode(), server)

@@ -17,6 +17,7 @@ from bulkhead.leaks import SecretScanner
 from retriever.agent.approvals import Approvals
 from retriever.agent.audit import Audit, ToolCallRecord
 from retriever.agent.canonical import digest, strict_object
+from retriever.agent.functions import Function, as_function
 from retriever.agent.policy import AllowedTool, DefinitionChangedError, Policy, Risk
 from retriever.agent.servers import Result, ToolServer, check_definitions
 from retriever.agent.steps import Outcome, PendingApproval, Step
@@ -37,6 +38,8 @@ class Guards:
     audit: Audit
     fail: Callable[[str], None]
     """Ends the process."""
+    trusted: frozenset[str]
+    """The servers whose descriptions are ours."""
 
     def changed(self, error: DefinitionChangedError) -> None:
         """A tool is not what was pinned: end the process, and say how it differs."""
@@ -92,6 +95,11 @@ class Gate:
     def exhausted(self) -> bool:
         """More calls were asked for than one question may make."""
         return self._calls > self.budget.calls
+
+    def functions(self) -> list[Function]:
+        """What the model is told now of the tools that it may call."""
+        trusted = self._guards.trusted
+        return [as_function(tool, tool.policy.server in trusted) for tool in self.offered()]
 
     def offered(self) -> list[AllowedTool]:
         """The tools that the model may be told of now."""

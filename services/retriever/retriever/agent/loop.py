@@ -22,7 +22,6 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable
 
 from retriever.agent.gate import Gate
-from retriever.agent.policy import AllowedTool
 from retriever.agent.steps import Outcome, Step
 from retriever.agent.untrusted import clean, fenced, new_mark
 from retriever.agent.written import Written
@@ -72,10 +71,10 @@ class Agent:
         turns = [SystemMessage(rules), *messages[1:]]  # one, for templates that take no second
         spent = 0
         for turn in range(self.gate.budget.steps + 1):
-            offered = self.gate.offered()
+            offered = self.gate.functions()
             last = turn == self.gate.budget.steps or spent >= self.gate.budget.tokens or not offered
-            model = plain if last else bind([_as_function(tool) for tool in offered])
-            said = _Turn(frozenset(tool.name for tool in offered))
+            model = plain if last else bind(offered)
+            said = _Turn(frozenset(one["function"]["name"] for one in offered))
             async with aclosing(generate(model, turns)) as chunks:
                 async for chunk in chunks:
                     yield said.add(chunk)
@@ -109,18 +108,6 @@ class Agent:
         if len(text.encode()) <= self.prompt_tokens:
             return True
         return await self.count_tokens(text) + 16 * len(turns) <= self.prompt_tokens
-
-
-def _as_function(tool: AllowedTool) -> dict[str, Any]:
-    """A tool as OpenAI's API takes it, from the pinned definition."""
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.definition.get("description", ""),
-            "parameters": tool.definition["inputSchema"],
-        },
-    }
 
 
 class _Turn:

@@ -18,7 +18,7 @@ from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from referencing import Registry
 
-from retriever.agent.canonical import digest
+from retriever.agent.canonical import canonical, digest
 
 PACKAGED = Path(__file__).parent / "policy.yaml"
 SEPARATOR = "__"
@@ -28,6 +28,10 @@ Definition = dict[str, Any]
 """A tool as its server tells it: name, description, schemas, annotations."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+ToolName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,60}$")]
+"""What a model server takes as part of a function's name; others' tools may have capitals."""
+LARGEST_DEFINITION = 64 * 2**10
+"""Bytes of a tool's definition, as canonical JSON."""
 
 
 class Risk(StrEnum):
@@ -55,7 +59,7 @@ class ToolPolicy(_Strict):
     """One tool that may be called."""
 
     server: Name
-    tool: Name
+    tool: ToolName
     risk: Risk
     sha256: str = Field(pattern=r"^([0-9a-f]{64}|unpinned)$")
     calls: int = Field(ge=1, description="Calls for one question.")
@@ -149,10 +153,8 @@ class Policy:
                 raise PolicyError(
                     f"{path.name}: {tool.name} is not pinned by its hash: run scripts/pin_tools.py"
                 )
-            try:
-                Draft202012Validator.check_schema(definition["inputSchema"])
-            except (SchemaError, KeyError) as error:
-                raise PolicyError(f"{path.name}: {tool.name} has no usable schema") from error
+            if fault := unusable(definition):
+                raise PolicyError(f"{path.name}: {tool.name} {fault}")
             tools[tool.name] = AllowedTool(tool, definition)
         return cls(file, tools)
 
@@ -175,6 +177,17 @@ def read(path: Path) -> PolicyFile:
             for one in error.errors()[:5]
         )
         raise PolicyError(f"the tool policy {path.name} is wrong: {problems}") from error
+
+
+def unusable(definition: Definition) -> str:
+    """Why a tool with this definition cannot be called; empty when it can."""
+    if len(canonical(definition)) > LARGEST_DEFINITION:
+        return f"has a definition of more than {LARGEST_DEFINITION} bytes"
+    try:
+        Draft202012Validator.check_schema(definition["inputSchema"])
+    except (SchemaError, KeyError):
+        return "has no usable schema"
+    return ""
 
 
 def pins_path(path: Path) -> Path:

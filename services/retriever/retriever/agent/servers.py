@@ -12,7 +12,6 @@ from retriever.index.model import Hit
 from retriever.report import Report
 from retriever.search import Searcher, SearchOptions
 
-SEARCH_SERVER = "retriever"
 CHECK_SECONDS = 5.0
 _MOST_CHUNKS = 10
 

@@ -4,20 +4,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from bulkhead.auth import Principal, Role
+from bulkhead.auth import Principal
 from bulkhead.errors import InvalidValue
 from bulkhead.leaks import SecretScanner
 from retriever.agent.approvals import Approvals
 from retriever.agent.audit import Audit
 from retriever.agent.gate import Gate, Guards
 from retriever.agent.policy import DefinitionChangedError, Policy, PolicyError
-from retriever.agent.servers import SEARCH_SERVER, Remote, Search, ToolServer, check_definitions
-from retriever.clients.mcp import McpServer, ToolServerError
+from retriever.agent.servers import Remote, Search, ToolServer, check_definitions
+from retriever.clients.mcp import SELF, McpServer, ToolServerError
+from retriever.tool_servers import SEARCH_SERVER
 
 logger = logging.getLogger(__name__)
 
-_SELF = Principal("retriever", "retriever", frozenset(), Role.READER)
-"""Who asks for definitions: no tenant's data is visible to it."""
 _RETRY_SECONDS = 5.0
 
 
@@ -37,9 +36,19 @@ class Toolbox:
         self.approvals = Approvals(policy.approval_seconds)
         self._remote: dict[str, ToolServer] = {one.name: Remote(one) for one in servers}
         for name in self._remote:
-            if name == SEARCH_SERVER or not policy.of(name):
-                raise PolicyError(f"the tool policy allows no tool of the server {name!r}")
-        self._guards = Guards(policy, self.approvals, SecretScanner(known_secrets), audit, fail)
+            if not policy.of(name):
+                raise PolicyError(
+                    f"the tool policy allows no tool of the server {name!r}:"
+                    " run scripts/pin_tools.py --add, or take it out of the list"
+                )
+        self._guards = Guards(
+            policy,
+            self.approvals,
+            SecretScanner(known_secrets),
+            audit,
+            fail,
+            frozenset(one.name for one in servers if one.trusted) | {SEARCH_SERVER},
+        )
 
     def gate(self, principal: Principal, wanted: bool | Sequence[str], search: Search) -> Gate:
         """A gate for one question. `wanted` are names of tools, or true for all.
@@ -66,7 +75,7 @@ class Toolbox:
     async def _first_contact(self, name: str) -> None:
         while True:
             try:
-                await check_definitions(self.policy, name, self._remote[name], _SELF)
+                await check_definitions(self.policy, name, self._remote[name], SELF)
             except DefinitionChangedError as error:
                 self._guards.changed(error)
             except ToolServerError as error:

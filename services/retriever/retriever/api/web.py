@@ -67,12 +67,15 @@ class PageConfig(BaseModel):
     examples: list[str]
 
 
-def add_page(app: FastAPI, settings: RetrieverSettings) -> None:
-    """Serve the page at `/` and its files under `/web`. No key is asked for: nothing is in them."""
+def add_page(app: FastAPI, settings: RetrieverSettings, tools: bool) -> None:
+    """Serve the page at `/` and its files under `/web`. No key is asked for: nothing is in them.
+
+    `tools` says whether there is a tool server.
+    """
     config = PageConfig(
         grafana_url=str(settings.grafana_url) if settings.grafana_url else None,
         max_document_bytes=min(settings.max_document_bytes, settings.max_body_bytes),
-        tools=bool(settings.tool_servers),
+        tools=tools,
         examples=json.loads((FOLDER / "examples.json").read_text(encoding="utf-8")),
     )
 

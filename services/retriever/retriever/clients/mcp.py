@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import mcp_types
@@ -14,14 +14,16 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry.propagate import inject
 
-from bulkhead.auth import Principal
+from bulkhead.auth import Principal, Role
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import MCP_CLIENT_DURATION
 from bulkhead.telemetry.spans import span
-from bulkhead.tool_tokens import mint
+from retriever.clients.tool_login import login
+from retriever.tool_servers import ClientCredentials, ServerEntry, Signed
 
-TOKEN_SECONDS = 60
-"""How long a token lives; one is minted for every connection."""
+SELF = Principal("retriever", "retriever", frozenset(), Role.READER)
+"""Who asks for definitions: no tenant's data is visible to it."""
+_CHECK_SECONDS = 2.0
 _PAGES = 20
 # A server closes a connection that has been idle for 5 s; ours are closed before.
 _LIMITS = httpx2.Limits(keepalive_expiry=2.0)
@@ -44,17 +46,20 @@ class Answer:
 class McpServer:
     """One tool server. Nothing is kept between calls but the connections."""
 
-    def __init__(
-        self, name: str, url: str, key: bytes, max_bytes: int, uds: str | None = None
-    ) -> None:
-        """`name` is the server's in the policy; its tokens name `mcp-NAME` as their audience.
-
-        `max_bytes` bounds each HTTP response. With `uds` the connection is that Unix socket.
-        """
-        self.name = name
-        self._url = url
-        self._key = key
-        self._transport = _Bounded(httpx2.AsyncHTTPTransport(uds=uds, limits=_LIMITS), max_bytes)
+    def __init__(self, entry: ServerEntry, max_bytes: int) -> None:
+        """`max_bytes` bounds each HTTP response. Raises `ValueError` where a secret is missing."""
+        self.name = entry.name
+        self.trusted = entry.trusted
+        """Its descriptions are ours."""
+        self._url = str(entry.url)
+        self._login, self.secret = login(entry)
+        self._has_readiness = isinstance(entry.auth, Signed)
+        origins = {self._url}
+        if isinstance(entry.auth, ClientCredentials):
+            origins |= {entry.auth.issuer, entry.auth.token_url or entry.auth.issuer}
+        uds = str(entry.socket) if entry.socket else None
+        transport = httpx2.AsyncHTTPTransport(uds=uds, limits=_LIMITS)
+        self._transport = _Bounded(transport, max_bytes, frozenset(map(_origin, origins)))
 
     async def definitions(self, principal: Principal, seconds: float) -> dict[str, dict[str, Any]]:
         """The server's tools by name, as they are pinned. Raises `ToolServerError`."""
@@ -80,13 +85,17 @@ class McpServer:
         with span(f"{names.EXECUTE_TOOL} {tool}", about):
             async with self._client(principal, "tools/call", tool, seconds) as client:
                 result = await client.call_tool(tool, arguments)
-        text = "\n".join(
-            block.text for block in result.content if isinstance(block, mcp_types.TextContent)
-        )
+        text = "\n".join(map(_text, result.content))
         return Answer(result.structured_content, text, result.is_error)
 
     async def check(self) -> None:
-        """Raises `ToolServerError` unless the server's `/readyz` says that it can serve."""
+        """Raises `ToolServerError` unless the server says that it can serve.
+
+        A server that takes our tokens has `/readyz`; any other one is asked for its tools.
+        """
+        if not self._has_readiness:
+            await self.definitions(SELF, _CHECK_SECONDS)
+            return
         try:
             async with httpx2.AsyncClient(transport=self._transport, trust_env=False) as http:
                 reply = await http.get(urljoin(self._url, "/readyz"))
@@ -106,8 +115,7 @@ class McpServer:
         self, principal: Principal, method: str, tool: str | None, seconds: float
     ) -> AsyncIterator[Client]:
         """A connection for one operation, by one task: the SDK's scopes do not change tasks."""
-        token = mint(self._key, f"mcp-{self.name}", principal, TOKEN_SECONDS)
-        headers = {"authorization": f"Bearer {token}"}
+        headers: dict[str, str] = {}
         inject(headers)  # no instrumentation knows this HTTP client
         attributes = {"mcp.method.name": method, names.SERVER: self.name}
         if tool is not None:
@@ -119,6 +127,7 @@ class McpServer:
                 httpx2.AsyncClient(
                     transport=self._transport,
                     headers=headers,
+                    auth=self._login(principal),
                     timeout=seconds,
                     trust_env=False,
                 ) as http,
@@ -151,6 +160,22 @@ def definition(tool: mcp_types.Tool) -> dict[str, Any]:
     return tool.model_dump(mode="json", by_alias=True, exclude_none=True, include=_PINNED)
 
 
+def _text(block: mcp_types.ContentBlock) -> str:
+    """What can be read of one part of a result; of the rest, that it is there."""
+    if isinstance(block, mcp_types.TextContent):
+        return block.text
+    if isinstance(block, mcp_types.EmbeddedResource) and isinstance(
+        block.resource, mcp_types.TextResourceContents
+    ):
+        return block.resource.text
+    return f"({block.type}: not shown)"
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port
+
+
 def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -158,13 +183,25 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 class _Bounded(httpx2.AsyncBaseTransport):
-    """Connections that outlive the client that uses them, and responses with an end."""
+    """Connections that outlive the client that uses them, and responses with an end.
 
-    def __init__(self, transport: httpx2.AsyncHTTPTransport, max_bytes: int) -> None:
+    A server may name other addresses where one should log in; only its own and the issuer's are
+    asked.
+    """
+
+    def __init__(
+        self,
+        transport: httpx2.AsyncHTTPTransport,
+        max_bytes: int,
+        origins: frozenset[tuple[str, str, int | None]],
+    ) -> None:
         self._transport = transport
         self._max_bytes = max_bytes
+        self._origins = origins
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if _origin(str(request.url)) not in self._origins:
+            raise httpx2.ConnectError("the server names an address that is not in the list")
         response = await self._transport.handle_async_request(request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _BoundedStream(response.stream, self._max_bytes)
