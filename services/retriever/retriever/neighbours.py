@@ -28,6 +28,9 @@ class Neighbours:
     keys: Keys
     audit: AuditLog
     llm_key: str
+    embedding_key: str
+    """Empty where the server asks for none; and so the next."""
+    reranker_key: str
     quality_token: str
     qdrant: Connection
     policy: Policy
@@ -46,6 +49,10 @@ class Neighbours:
             for entry in read_tool_servers(settings.tool_servers_file)
         )
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
+        embedding_key = _key(settings.embedding_api_key_file)
+        reranker_key = (
+            _key(settings.reranker_api_key_file) if settings.reranker_url else embedding_key
+        )
         prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
         quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
         server = _qdrant_server(settings)
@@ -53,6 +60,8 @@ class Neighbours:
         secrets = (
             key,
             llm_key,
+            embedding_key,
+            reranker_key,
             prober_key,
             quality_token,
             (server and server.api_key) or "",
@@ -67,7 +76,22 @@ class Neighbours:
             opened.callback(keys.close)
             qdrant = connect(server, settings.data_dir / "qdrant")
             opened.pop_all()  # from here on they are the stack's to close
-        return cls(keys, audit, llm_key, quality_token, qdrant, policy, tool_servers, secrets)
+        return cls(
+            keys,
+            audit,
+            llm_key,
+            embedding_key,
+            reranker_key,
+            quality_token,
+            qdrant,
+            policy,
+            tool_servers,
+            secrets,
+        )
+
+
+def _key(path: Path | None) -> str:
+    return read_secret(path) if path else ""
 
 
 @contextmanager

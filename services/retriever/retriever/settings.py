@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from bulkhead.settings import ServiceSettings
 from retriever.index.filters import Kind
 from retriever.index.sparse import stemmer
+from retriever.model_settings import ModelSettings
 
 
 def _is_loopback(host: str) -> bool:
@@ -19,7 +19,7 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-class RetrieverSettings(ServiceSettings):
+class RetrieverSettings(ModelSettings):
     """The retriever's settings; defaults fit the embedded mode on loopback."""
 
     model_config = SettingsConfigDict(env_prefix="RETRIEVER_", extra="ignore")
@@ -90,39 +90,6 @@ class RetrieverSettings(ServiceSettings):
         description="Requests with documents that come in at once, of all keys; beyond them 429.",
     )
 
-    embedding_url: HttpUrl = Field(
-        HttpUrl("http://127.0.0.1:8081"), description="Address of the embedding service."
-    )
-    embedding_timeout: float = Field(
-        60.0, gt=0, description="Longest wait for one batch of embeddings, in seconds."
-    )
-    query_embedding_timeout: float = Field(
-        5.0,
-        gt=0,
-        description="Longest wait for a question's embedding, in seconds; then search is sparse.",
-    )
-    query_cache_entries: int = Field(
-        4096, ge=0, description="Embeddings of questions that are kept; 0 keeps none."
-    )
-    llm_url: HttpUrl = Field(
-        HttpUrl("http://127.0.0.1:8000/v1"), description="Address of an OpenAI-compatible server."
-    )
-    llm_model: str = Field(
-        "",
-        description="The model that answers where a request names none; else the first on offer"
-        " whose name does not say that it embeds.",
-    )
-    llm_model_aliases: dict[str, str] = Field(
-        {},
-        description="JSON: names that clients send, each with a model on offer; `*` stands for all"
-        " that are not known, which are 404 otherwise.",
-    )
-    llm_api_key_file: Path | None = Field(
-        None, description="File that holds the model server's key, if it asks for one."
-    )
-    llm_timeout: float = Field(
-        120.0, gt=0, description="Longest silence of the model server, in seconds."
-    )
     qdrant_url: HttpUrl | None = Field(
         None,
         description="Address of a Qdrant server's gRPC port (6334 when left out), `https` for TLS; "

@@ -15,7 +15,8 @@ from bulkhead.health import Part, Readiness
 from retriever.agent.audit import audited
 from retriever.agent.toolbox import Toolbox
 from retriever.answer.flow import Answerer
-from retriever.clients.embedding import IN_FLIGHT, EmbeddingClient, EmbeddingModel
+from retriever.clients.embedders.shapes import embedder, reranker
+from retriever.clients.embedding import IN_FLIGHT, EmbeddingClient, Manner
 from retriever.clients.llm import LLMClient
 from retriever.clients.mcp import McpServer, ToolServerError
 from retriever.clients.parser import ParserClient
@@ -40,8 +41,6 @@ from retriever.search import Searcher
 from retriever.settings import RetrieverSettings
 
 logger = logging.getLogger(__name__)
-
-_SPECIAL_TOKENS = 2  # what the embedding model adds around a text
 
 
 @dataclass
@@ -181,10 +180,15 @@ def _assemble(
     toolbox: Toolbox,
 ) -> Stack:
     embedding = EmbeddingClient(
-        http,
-        str(settings.embedding_url),
-        settings.embedding_timeout,
-        settings.query_embedding_timeout,
+        embedder(http, settings, neighbours.embedding_key),
+        reranker(http, settings, neighbours.reranker_key),
+        Manner(
+            settings.embedding_timeout,
+            settings.query_embedding_timeout,
+            settings.embedding_batch,
+            settings.embedding_query_prefix,
+            settings.embedding_passage_prefix,
+        ),
         QueryCache(settings.query_cache_entries),
     )
     llm = LLMClient(
@@ -244,10 +248,10 @@ async def _background(stack: Stack, fail: Callable[[str], None]) -> None:
 async def _open_and_ingest(stack: Stack) -> None:
     """Open the index once the embedding service and Qdrant answer, then work the queue off."""
     settings = stack.settings
-    model, tokenizer = await _opened(stack)
+    tokenizer = await _opened(stack)
     chunkers = ChunkerPool(
         tokenizer,
-        max_tokens=min(settings.chunk_tokens, model.max_tokens - _SPECIAL_TOKENS),
+        max_tokens=min(settings.chunk_tokens, stack.embedding.room(tokenizer)),
         overlap_tokens=settings.chunk_overlap_tokens,
         processes=settings.chunk_processes,
     )
@@ -279,8 +283,8 @@ async def _sweep(stack: Stack) -> None:
                 await stack.database.probe()
 
 
-async def _opened(stack: Stack) -> tuple[EmbeddingModel, str]:
-    """The embedding model and its tokenizer, with the index open for them.
+async def _opened(stack: Stack) -> str:
+    """The embedding model's tokenizer, with the index open for the model.
 
     Tries every second until both neighbours answer. Raises `IndexMismatchError`.
     """
@@ -293,8 +297,9 @@ async def _opened(stack: Stack) -> tuple[EmbeddingModel, str]:
         try:
             model = await stack.embedding.model()
             tokenizer = await stack.embedding.tokenizer()
-            await stack.index.open(Stamp(model.id, model.revision, model.dimension, sparse))
-            return model, tokenizer
+            revision = stack.embedding.revision()
+            await stack.index.open(Stamp(model.id, revision, model.dimension, sparse))
+            return tokenizer
         except Unavailable as error:
             logger.warning("waiting for a neighbour", extra={"reason": error.message})
             await asyncio.sleep(1)

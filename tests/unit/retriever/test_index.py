@@ -397,7 +397,7 @@ async def test_another_model_is_refused_never_mixed(tmp_path: Path) -> None:
         ):
             with pytest.raises(IndexMismatchError, match="written with other settings"):
                 await Vectors(client, "chunks").ensure(other)
-        told = r"by another release \(layout 2, now 0\); set RETRIEVER_COLLECTION to another name"
+        told = r"by another release \(layout 2, now 0\); scripts/reindex.py .* RETRIEVER_COLLECTION"
         with pytest.raises(IndexMismatchError, match=told):
             await Vectors(client, "chunks").ensure(Stamp("model", "1", 8, "bm25", layout=0))
         await Vectors(client, "chunks").ensure(STAMP)

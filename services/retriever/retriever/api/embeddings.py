@@ -1,6 +1,12 @@
-"""`POST /v1/embeddings`: OpenAI's call, passed on to the embedding service, for whoever keeps an
-index of their own beside this one."""
+"""`POST /v1/embeddings`: OpenAI's call, answered by the embedding server, whatever its shape, for
+whoever keeps an index of their own beside this one.
 
+Its schemas are its own, though our embedding service has some of the same name: this call takes
+what OpenAI's clients send and ignores the rest, that one refuses what it does not know and is one
+server of several that may stand behind this one.
+"""
+
+import base64
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -12,7 +18,7 @@ from bulkhead.disconnect import unless_disconnected
 from bulkhead.errors import ApiError, UnknownModel, Unsupported
 from retriever.api.body import JsonRoute
 from retriever.api.deps import Reader, StackDep
-from retriever.clients.embedding import EmbeddingModel, Refused
+from retriever.clients.embedders import EmbeddingModel, Matrix, Refused
 from retriever.stack import Stack
 
 router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
@@ -102,9 +108,7 @@ async def embeddings(
     try:
         embedded = await unless_disconnected(
             request,
-            stack.embedding.embedded(
-                texts, body.input_type or "document", body.encoding_format or "float", body.truncate
-            ),
+            stack.embedding.embedded(texts, body.input_type or "document", body.truncate),
         )
         tokens = embedded.tokens
     except Refused as error:
@@ -115,13 +119,19 @@ async def embeddings(
         raise
     finally:
         await stack.limits.charge(principal, tokens)
+    encoded = body.encoding_format == "base64"
     data = [
-        {"object": "embedding", "index": index, "embedding": vector}
+        {"object": "embedding", "index": index, "embedding": _base64(vector) if encoded else vector}
         for index, vector in enumerate(embedded.vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     reply = {"object": "list", "data": data, "model": served.id, "usage": usage}
-    return Response(orjson.dumps(reply), media_type="application/json")
+    content = orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, media_type="application/json")
+
+
+def _base64(vector: Matrix) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
 def _check(body: EmbeddingRequest, served: EmbeddingModel, stack: Stack) -> None:

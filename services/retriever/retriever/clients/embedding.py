@@ -1,93 +1,98 @@
-"""The embedding service, as LangChain's `Embeddings`: vectors, rerank, facts of the model."""
+"""Who embeds, as LangChain's `Embeddings`, and who reranks: servers of any shape."""
 
 import asyncio
-import base64
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import TypeVar, cast
 
-import aiohttp
 import numpy as np
-import orjson
 from langchain_core.embeddings import Embeddings
-from opentelemetry.propagate import inject
 from opentelemetry.trace import SpanKind
 
 from bulkhead.errors import Unavailable
 from bulkhead.telemetry import names
 from bulkhead.telemetry.spans import span
+from retriever.clients.embedders import (
+    PART,
+    Embedded,
+    Embedder,
+    EmbeddingModel,
+    Kind,
+    Matrix,
+    Refused,
+    TooLarge,
+    tokenizers,
+)
+from retriever.clients.embedders.vectors import Unusable
 from retriever.clients.query_cache import QueryCache
 
-PART = "embedding"
-Kind = Literal["query", "document"]
+__all__ = ["IN_FLIGHT", "Embedded", "EmbeddingClient", "EmbeddingModel", "Manner", "Refused"]
+
 T = TypeVar("T")
-_BATCH = 16
-"""Texts of one request: few, so that a slow service answers each in time and none is done twice."""
 IN_FLIGHT = 4
-"""Requests of one call at a time: the service fills its batches from all that wait."""
+"""Requests of one call at a time: a server fills its batches from all that wait."""
+_SPECIAL_TOKENS = 2
+"""What an embedding model adds around a text."""
+_WORD = "A word that every model can embed."
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingModel:
-    """What the service says of the model it serves."""
+class Manner:
+    """How a server is asked."""
 
-    id: str
-    revision: str
-    dimension: int
-    max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """Vectors as the service wrote them, a list of numbers or base64 each, and what they cost."""
-
-    vectors: list[list[float] | str]
-    tokens: int
-
-
-class Refused(Unavailable):
-    """The embedding service will not take this text: to wait is of no use."""
+    timeout: float
+    """Longest wait for a batch of documents, in seconds, pauses that it asks for included."""
+    query_timeout: float
+    batch: int
+    """Texts of one request: few, so that a slow server answers each in time and none twice."""
+    query_prefix: str = ""
+    passage_prefix: str = ""
 
 
 class EmbeddingClient(Embeddings):
-    """Calls `/v1/embeddings`, `/v1/rerank`, `/v1/models` and `/v1/tokenizer`.
+    """Vectors and scores of one server each, and what is known of the model.
 
-    Every call raises `Unavailable("embedding")` when the service cannot be reached or fails.
+    Calls raise `Unavailable("embedding")`, or `("reranker")`, when a server cannot be reached,
+    fails, or sends what is no answer; `Refused` when it will not take a text.
     """
 
     def __init__(
-        self,
-        http: aiohttp.ClientSession,
-        url: str,
-        timeout: float,
-        query_timeout: float,
-        queries: QueryCache,
+        self, server: Embedder, reranker: Embedder, manner: Manner, queries: QueryCache
     ) -> None:
-        """`url` is the service's address; timeouts are in seconds, for a whole call."""
-        self._http = http
-        self._url = url.rstrip("/")
+        self._server = server
+        self._reranker = reranker
+        self._manner = manner
         self._queries = queries
-        self._timeout = timeout
-        self._query_timeout = query_timeout
         self._served: EmbeddingModel | None = None
+        self._cutter: tokenizers.Cutter | None = None
 
     async def model(self) -> EmbeddingModel:
-        """The model that is served."""
-        answer = await self._call("GET", "/v1/models", seconds=self._query_timeout)
-        served = orjson.loads(answer)["data"][0]
-        self._served = EmbeddingModel(
-            id=served["id"],
-            revision=served["revision"],
-            dimension=served["dimension"],
-            max_tokens=served["max_tokens"],
-        )
+        """The model that is served, asked anew."""
+        self._served = await self._server.model(self._manner.query_timeout)
         return self._served
 
     async def tokenizer(self) -> str:
         """The model's tokenizer, as the JSON that the `tokenizers` library reads."""
-        answer = await self._call("GET", "/v1/tokenizer", seconds=self._timeout)
-        return answer.decode()
+        text = await self._server.tokenizer(self._manner.timeout)
+        if not self._server.cuts:
+            most = (self._served or await self.model()).max_tokens - _SPECIAL_TOKENS
+            self._cutter = tokenizers.Cutter(text, most)
+        return text
+
+    def room(self, tokenizer_json: str) -> int:
+        """Tokens that a passage may have, beside what stands before and around it."""
+        assert self._served is not None
+        prefix = tokenizers.read(tokenizer_json).encode(
+            self._manner.passage_prefix, add_special_tokens=False
+        )
+        return self._served.max_tokens - _SPECIAL_TOKENS - len(prefix.ids)
+
+    def revision(self) -> str:
+        """What the vectors depend on beside the model's name: its revision and our own prefix."""
+        assert self._served is not None
+        prefix = self._manner.passage_prefix
+        return self._served.revision + (f" after {prefix!r}" if prefix else "")
 
     async def aembed_query(self, text: str) -> list[float]:
         """The vector to search with; waits no longer than a reader would."""
@@ -95,46 +100,39 @@ class EmbeddingClient(Embeddings):
         model = f"{served.id}\0{served.revision}" if served else ""
 
         async def embed() -> list[float]:
-            return (await self._embed([text], "query", self._query_timeout))[0]
+            found = await self._traced([text], "query", self._manner.query_timeout)
+            return cast(list[float], found.vectors[0].tolist())
 
         return await self._queries.get(model, text, embed)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in order."""
 
-        async def embed(batch: list[str], _: int) -> list[list[float]]:
-            return await self._embed(batch, "document", self._timeout)
+        async def embed(batch: list[str], _: int) -> Matrix:
+            return (await self._traced(batch, "document", self._manner.timeout)).vectors
 
-        batches = await _batched(texts, embed, IN_FLIGHT)
-        return [vector for vectors in batches for vector in vectors]
+        batches = await self._batched(texts, embed, IN_FLIGHT)
+        return [vector for vectors in batches for vector in vectors.tolist()]
 
-    async def embedded(
-        self, texts: list[str], kind: Kind, form: Literal["float", "base64"], truncate: bool | None
-    ) -> Embedded:
+    async def embedded(self, texts: list[str], kind: Kind, truncate: bool | None) -> Embedded:
         """The texts' vectors for a caller of ours, in order. Raises `Refused` with the reason.
 
         Queries go one batch after another: they go before documents, and readers wait for theirs.
         """
-        body: dict[str, Any] = {"encoding_format": form, "input_type": kind, "truncate": truncate}
 
-        async def embed(batch: list[str], first: int) -> dict[str, Any]:
+        async def embed(batch: list[str], first: int) -> Embedded:
             try:
-                answer = await self._call(
-                    "POST", "/v1/embeddings", {**body, "input": batch}, self._timeout
-                )
+                return await self._embed(batch, kind, truncate, self._manner.timeout)
             except Refused as error:  # it counts from the batch's first
                 words = re.sub(
                     r"^input\.(\d+)", lambda n: f"text {int(n[1]) + first}", error.message
                 )
-                raise Refused(PART, words) from error
-            told: dict[str, Any] = orjson.loads(answer)
-            return told
+                raise type(error)(PART, words) from error
 
-        replies = await _batched(texts, embed, IN_FLIGHT if kind == "document" else 1)
-        return Embedded(
-            [item["embedding"] for reply in replies for item in reply["data"]],
-            sum(reply["usage"]["total_tokens"] for reply in replies),
-        )
+        at_once = IN_FLIGHT if kind == "document" else 1
+        replies = await self._batched(texts, embed, at_once)
+        found = np.concatenate([reply.vectors for reply in replies])
+        return Embedded(found, sum(reply.tokens for reply in replies))
 
     def embed_query(self, text: str) -> list[float]:
         """As `aembed_query`, for synchronous callers outside an event loop."""
@@ -145,80 +143,71 @@ class EmbeddingClient(Embeddings):
         return asyncio.run(self.aembed_documents(texts))
 
     async def rerank(self, query: str, documents: list[str]) -> list[float]:
-        """A relevance score a document, in the order given.
+        """A relevance score a document, in the order given."""
+        return await self._reranker.rerank(query, documents, self._manner.query_timeout)
 
-        Raises `Unavailable("reranker")` when the service has no reranking model.
-        """
-        body = {"query": query, "documents": documents, "top_n": len(documents)}
-        answer = await self._call("POST", "/v1/rerank", body, self._query_timeout)
-        scores = [0.0] * len(documents)
-        for result in orjson.loads(answer)["results"]:
-            scores[result["index"]] = result["relevance_score"]
-        return scores
-
-    async def _embed(self, texts: list[str], kind: Kind, seconds: float) -> list[list[float]]:
-        body = {"input": texts, "encoding_format": "base64", "input_type": kind}
+    async def _traced(self, texts: list[str], kind: Kind, seconds: float) -> Embedded:
         model = self._served.id if self._served else ""
         about = {names.OPERATION: names.EMBEDDINGS, names.REQUEST_MODEL: model}
         with span(f"{names.EMBEDDINGS} {model}".rstrip(), about, SpanKind.CLIENT):
-            answer = await self._call("POST", "/v1/embeddings", body, seconds)
-        data = sorted(orjson.loads(answer)["data"], key=lambda item: item["index"])
-        return [_floats(item["embedding"]) for item in data]
+            return await self._embed(texts, kind, None, seconds)
 
-    async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float = 5.0
-    ) -> bytes:
-        headers = {"content-type": "application/json"}
-        inject(headers)  # the trace and its baggage go along
+    async def _embed(
+        self, texts: list[str], kind: Kind, truncate: bool | None, seconds: float
+    ) -> Embedded:
+        manner = self._manner
+        prefix = manner.query_prefix if kind == "query" else manner.passage_prefix
+        told = [prefix + text for text in texts]
+        if self._cutter is not None and truncate is not False:
+            told = [self._cutter.cut(text) for text in told]
         try:
-            async with self._http.request(
-                method,
-                self._url + path,
-                data=orjson.dumps(body) if body is not None else None,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=seconds),
-            ) as answer:
-                content = await answer.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
+            found = await self._server.embed(told, kind, truncate, seconds)
+        except Unusable as error:
+            raise await self._blamed(str(error), seconds) from error
+        length = found.vectors.shape[1]
+        if self._served is not None and length != self._served.dimension:
             raise Unavailable(
-                PART, f"the embedding service does not answer ({type(error).__name__})"
-            ) from error
-        if answer.status == 503 and path == "/v1/rerank":
-            raise Unavailable("reranker", "the embedding service has no reranking model")
-        if answer.status in (400, 413, 422):
-            raise Refused(PART, _reason(content) or f"the service refuses it ({answer.status})")
-        if answer.status >= 400:
-            raise Unavailable(PART, f"the embedding service answered {answer.status}")
-        return content
+                PART,
+                f"the embedding server's vectors have {length} numbers, and had"
+                f" {self._served.dimension}: it serves another model",
+            )
+        return found
 
+    async def _blamed(self, why: str, seconds: float) -> Unavailable:
+        """Whose fault a vector without a direction is: the server's, or a text's that it cannot
+        embed, for which it is of no use to wait."""
+        try:
+            await self._server.embed([_WORD], "document", None, seconds)
+        except Unusable:
+            return Unavailable(PART, f"the embedding server sends {why}")
+        return Refused(PART, f"for this text the embedding server sends {why}")
 
-async def _batched(
-    texts: list[str], embed: Callable[[list[str], int], Awaitable[T]], at_once: int
-) -> list[T]:
-    """What `embed` makes of each batch and the place of its first text, so many at a time."""
-    limit = asyncio.Semaphore(at_once)
+    async def _batched(
+        self, texts: list[str], embed: Callable[[list[str], int], Awaitable[T]], at_once: int
+    ) -> list[T]:
+        """What `embed` makes of each batch and the place of its first text, so many at a time.
 
-    async def one(first: int) -> T:
-        async with limit:
-            return await embed(texts[first : first + _BATCH], first)
+        A batch that is too large for the server goes in halves.
+        """
+        limit = asyncio.Semaphore(at_once)
+        size = min(self._manner.batch, self._server.most_texts)
 
-    tasks = [asyncio.create_task(one(first)) for first in range(0, len(texts), _BATCH)]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:  # one failed: the others' answers are of no use
-            task.cancel()
+        async def one(batch: list[str], first: int) -> list[T]:
+            try:
+                async with limit:
+                    return [await embed(batch, first)]
+            except TooLarge:
+                if len(batch) == 1:
+                    raise
+            half = len(batch) // 2
+            return await one(batch[:half], first) + await one(batch[half:], first + half)
 
-
-def _reason(content: bytes) -> str:
-    """Why the service refuses, in its own words; empty where it gives none."""
-    try:
-        return str(orjson.loads(content)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return ""
-
-
-def _floats(encoded: str) -> list[float]:
-    """Little-endian float32 in base64, as OpenAI's API defines it."""
-    vector = np.frombuffer(base64.b64decode(encoded), dtype="<f4")
-    return cast(list[float], vector.tolist())
+        tasks = [
+            asyncio.create_task(one(texts[first : first + size], first))
+            for first in range(0, len(texts), size)
+        ]
+        try:
+            return [made for batch in await asyncio.gather(*tasks) for made in batch]
+        finally:
+            for task in tasks:  # one failed: the others' answers are of no use
+                task.cancel()

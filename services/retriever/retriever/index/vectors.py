@@ -186,8 +186,9 @@ class Vectors:
             )
             raise IndexMismatchError(
                 f"the collection {self._collection!r} was written {_by(differing)} ({details}); "
-                "set RETRIEVER_COLLECTION to another name and ingest the documents again, "
-                "or go back to what it was written with"
+                "scripts/reindex.py writes another collection as it is told now; or set "
+                "RETRIEVER_COLLECTION to another name and ingest the documents again, or go back "
+                "to what it was written with"
             )
 
     async def upsert(self, additions: Sequence[Addition]) -> None:
