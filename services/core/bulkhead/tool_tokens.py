@@ -20,6 +20,8 @@ ISSUER = "bulkhead"
 ALGORITHM = "HS256"
 KEY_CHARACTERS = 43
 """Shortest signing key: 32 random bytes in base64."""
+MOST_TOKEN_BYTES = 16 * 2**10
+"""Longest token that is read at all, of this kind or another."""
 _REMEMBERED = 1024
 """Tokens that one server keeps as verified, about a kilobyte each."""
 
@@ -90,6 +92,8 @@ class TokenVerifier:
         Raises `Unauthenticated` for every token that this server's key did not sign, that is for
         another server, that has expired or that lacks a claim.
         """
+        if len(token) > MOST_TOKEN_BYTES:
+            raise Unauthenticated("the token is too long")
         principal, expires = self._claims_of(token)
         if expires <= time.time():
             raise Unauthenticated("the token has expired")

@@ -24,6 +24,7 @@ from retriever.api import (
 from retriever.api.access import Access
 from retriever.api.hosts import Hosts
 from retriever.api.mcp import Refusals, add_mcp, serving
+from retriever.api.resource import add_metadata
 from retriever.api.web import add_page
 from retriever.neighbours import Neighbours
 from retriever.settings import RetrieverSettings
@@ -88,6 +89,8 @@ def create(settings: RetrieverSettings) -> FastAPI:
         ],
     )
     add_mcp(app)
+    if settings.oidc_issuer:
+        add_metadata(app, settings)
     add_page(app, settings, bool(neighbours.tool_servers))
     return app
 

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from retriever.index.filters import Kind
 from retriever.index.sparse import stemmer
+from retriever.login.settings import LoginSettings, listed
 from retriever.model_settings import ModelSettings
 
 
@@ -19,7 +20,7 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-class RetrieverSettings(ModelSettings):
+class RetrieverSettings(ModelSettings, LoginSettings):
     """The retriever's settings; defaults fit the embedded mode on loopback."""
 
     model_config = SettingsConfigDict(env_prefix="RETRIEVER_", extra="ignore")
@@ -273,7 +274,7 @@ class RetrieverSettings(ModelSettings):
 
     def allowed_origins(self) -> list[str]:
         """The values of `Origin` whose pages may call."""
-        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+        return listed(self.cors_origins)
 
     @field_validator("language")
     @classmethod

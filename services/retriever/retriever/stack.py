@@ -36,6 +36,9 @@ from retriever.ingest.runner import Runner
 from retriever.ingest.spool import Spool
 from retriever.keys import Keys
 from retriever.limits import RateLimits
+from retriever.login.provider import Provider
+from retriever.login.settings import listed
+from retriever.login.tokens import Logins
 from retriever.neighbours import Neighbours, store_path
 from retriever.search import Searcher
 from retriever.settings import RetrieverSettings
@@ -67,6 +70,8 @@ class Stack:
     tool_servers: Sequence[McpServer]
     quality: QualityClient | None = None
     """None where no answer is to be evaluated."""
+    logins: Logins | None = None
+    """None where people have keys alone."""
     runner: Runner | None = None
     """None until the embedding service has said which model it serves."""
     mismatch: str = ""
@@ -81,6 +86,8 @@ class Stack:
             "llm": _part(self.llm.check()),
             **{f"mcp-{one.name}": _part(one.check()) for one in self.tool_servers},
         }
+        if self.logins is not None:
+            parts["login"] = _part(self.logins.provider.check())
         states = dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
         states["audit"] = (
             Part(state="down", detail=self.audit.failure)
@@ -164,6 +171,12 @@ async def open_stack(
                 settings.quality_queue,
             )
             exits.push_async_callback(_cancelled, asyncio.create_task(stack.quality.run()))
+        if settings.oidc_issuer:
+            trust = settings.issuer_trust()
+            provider = Provider.watched(
+                settings.oidc_issuer, listed(settings.oidc_algorithms), trust
+            )
+            stack.logins = Logins(settings, await exits.enter_async_context(provider))
         waiting = await stack.jobs.waiting()
         measures.accepted(len(waiting))
         stack.spool.keep_only({item.new.spool for item in waiting})

@@ -3,8 +3,8 @@
 Pure ASGI around `/mcp` and every route under `/v1`, those to come included. A route adds what it
 knows to the `Event` of its request; its name is the action in the audit log.
 
-A key that ends while its request is under way ends the request: it is looked at again when the body
-is here, before the first byte goes out, and with every piece of a stream.
+A key or a login that ends while its request is under way ends the request: it is looked at again
+when the body is here, before the first byte goes out, and with every piece of a stream.
 """
 
 import re
@@ -20,13 +20,22 @@ from opentelemetry.context import attach
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bulkhead.auth import bearer_key
-from bulkhead.errors import ApiError, RateLimited, TooLarge, Unauthenticated
+from bulkhead.auth import Principal, bearer_key
+from bulkhead.errors import (
+    ApiError,
+    Forbidden,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from bulkhead.event import Event
 from bulkhead.logs import request_id
 from bulkhead.telemetry import names
 from bulkhead.telemetry.spans import trace_id
+from retriever.api.resource import challenge
 from retriever.limits import Repeated
+from retriever.login.tokens import Login, looks_like_token
 from retriever.stack import Stack
 
 _PLACES = {
@@ -60,7 +69,8 @@ class Access:
 
 
 class _KeyEndedError(Exception):
-    """The key has ended before anything was sent. No `ApiError`: the app would answer it itself."""
+    """The key or the login has ended before anything was sent. No `ApiError`: the app would answer
+    it itself."""
 
 
 class _Audited:
@@ -76,6 +86,7 @@ class _Audited:
         self._event = self._request.state.event = Event(request_id.get(), trace_id=trace_id())
         self._silent = self._ended = False
         self._key = ""
+        self._login: Login | None = None
         self._held = AsyncExitStack()
         """The request's places, until its last byte is out."""
 
@@ -93,6 +104,8 @@ class _Audited:
                 event.error = event.error or "client_left"
         except ApiError as error:
             event.fail(error)
+            if isinstance(error, Unauthenticated):
+                error.headers.update(challenge(self._stack.settings, self._request))
             self._silent = self._silent or isinstance(error, Repeated)
             raise
         except ClientDisconnect:
@@ -109,8 +122,8 @@ class _Audited:
         event, request, stack = self._event, self._request, self._stack
         try:
             self._key = _key(request)
-            principal = stack.keys.principal(self._key)
-        except Unauthenticated:
+            principal = await self._principal()
+        except (Unauthenticated, Forbidden, Unavailable):
             event.action = "auth.refused"
             await stack.limits.refusal(request.client.host if request.client else "")
             raise
@@ -146,7 +159,18 @@ class _Audited:
             self._silent = isinstance(error, Repeated)
             raise
 
+    async def _principal(self) -> Principal:
+        """Whom the key, or where people log in the access token, stands for."""
+        logins = self._stack.logins
+        as_key = "api-key" in self._request.headers
+        if logins is None or as_key or not looks_like_token(self._key):
+            return self._stack.keys.principal(self._key)
+        self._login = await logins.login(self._key)
+        return self._login.principal
+
     def _key_holds(self) -> bool:
+        if self._login is not None:
+            return self._login.holds()
         try:
             self._stack.keys.principal(self._key)
         except Unauthenticated:
@@ -154,7 +178,7 @@ class _Audited:
         return True
 
     def _key_ended(self) -> Unauthenticated:
-        return Unauthenticated("the API key has ended")
+        return Unauthenticated(f"the {'login' if self._login else 'API key'} has ended")
 
     async def _receive(self) -> Message:
         message = await self._receive_message()

@@ -13,7 +13,11 @@ from bulkhead.event import Event
 from retriever.stack import Stack
 
 # For the OpenAPI document only: `Access` reads the header, and its error is in our own shape.
-_SCHEME = HTTPBearer(auto_error=False, description="The API key; `make serve` says where it is.")
+_SCHEME = HTTPBearer(
+    auto_error=False,
+    description="The API key; `make serve` says where it is. Where people log in, their access"
+    " token, too.",
+)
 
 
 async def _stack(request: Request) -> Stack:
@@ -50,7 +54,7 @@ def _changes(principal: Principal, role: Role, stack: Stack, event: Event) -> Pr
 
 
 Reader = Annotated[Principal, Depends(_reader)]
-"""Any key that is known."""
+"""Any key that is known, and whoever logged in."""
 
 
 async def _writer(principal: Reader, stack: StackDep, event: EventDep) -> Principal:
