@@ -112,6 +112,8 @@ def kind(field: FieldInfo) -> str:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is dict:
         return "JSON object"
+    if get_origin(annotation) is tuple:
+        return "addresses, with commas between"
     return _KINDS[annotation] + _bounds(field.metadata)
 
 

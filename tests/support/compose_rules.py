@@ -25,7 +25,7 @@ SOCKETS = {  # who listens, who calls
 }
 NO_PROBE = {"otel-collector", "tempo"}  # images of one program; Prometheus asks them
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(?<!VAL)KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
 Rule = Callable[[str, Json], Iterator[str]]
 
 

@@ -1,25 +1,21 @@
 """How much a key may ask for in a minute: requests, tokens of the model, documents; and how much
 may be under way at once, of all keys together and of one.
 
-The counts are in this process's memory, in sliding windows, and begin anew with it.
+What may be under way at once is this process's own: a place that a retriever held elsewhere would
+stay taken when it dies. In a fleet each has its part of them.
 """
 
-import math
-import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from pydantic import BaseModel, ConfigDict, Field
 
 from bulkhead.auth import Principal
 from bulkhead.errors import RateLimited, TooLarge
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import LIMITED
+from retriever.windows import Refused, Windows
 
 _MOST = 10**9
 _BUSY_SECONDS = 1
@@ -85,42 +81,40 @@ class RateLimits:
         limits: Callable[[Principal], Limits],
         refusals_per_minute: int,
         places: Mapping[str, int],
+        windows: Windows | None = None,
     ) -> None:
         """`limits` says what a principal's key may use; `places` how many of a kind of request are
-        served at once."""
+        served at once, by the whole fleet of `windows`."""
         self._limits = limits
-        self._places = {kind: Places(most) for kind, most in places.items()}
-        self._storage = MemoryStorage()
-        self._windows = SlidingWindowCounterRateLimiter(self._storage)
-        self._refusals = RateLimitItemPerMinute(refusals_per_minute)
+        self.windows = windows or Windows()
+        self._places = {kind: Places(self.windows.share(most)) for kind, most in places.items()}
+        self._told_of = Windows()
+        self._refusals = refusals_per_minute
 
     async def request(self, principal: Principal) -> None:
         """Count a request; raises `RateLimited` when there were too many."""
-        item = RateLimitItemPerMinute(self._limits(principal).requests_per_minute)
-        if not await self._windows.hit(item, "requests", principal.key_id):
-            raise await self._refused(item, "requests", principal.key_id)
+        most = self._limits(principal).requests_per_minute
+        await self._hit(most, "requests", principal.key_id)
 
     async def documents(self, principal: Principal, documents: int) -> None:
         """Count documents. Raises `RateLimited`, or `TooLarge` where waiting would not help."""
-        item = RateLimitItemPerMinute(self._limits(principal).documents_per_minute)
-        if documents > item.amount:
-            raise TooLarge(f"the key may hand in at most {item.amount} documents a minute")
-        if not await self._windows.hit(item, "documents", principal.key_id, cost=documents):
-            raise await self._refused(item, "documents", principal.key_id)
+        most = self._limits(principal).documents_per_minute
+        reachable = self.windows.share(most) if self.windows.alone else most
+        if documents > reachable:
+            raise TooLarge(f"the key may hand in at most {reachable} documents a minute")
+        await self._hit(most, "documents", principal.key_id, documents)
 
     async def tokens(self, principal: Principal) -> None:
         """Raise `RateLimited` while the answers so far have used up the key's tokens."""
-        item = RateLimitItemPerMinute(self._limits(principal).tokens_per_minute)
-        if not await self._windows.test(item, "tokens", principal.key_id):
-            raise await self._refused(item, "tokens", principal.key_id)
+        most = self._limits(principal).tokens_per_minute
+        if refused := await self.windows.test(most, "tokens", principal.key_id):
+            raise await self._beyond(refused, "tokens", principal.key_id)
 
     async def charge(self, principal: Principal, tokens: int) -> None:
         """Count the tokens of an answer, also those beyond the limit: the next one waits longer."""
         if tokens > 0:
-            item = RateLimitItemPerMinute(self._limits(principal).tokens_per_minute)
-            await self._storage.acquire_sliding_window_entry(
-                item.key_for("tokens", principal.key_id), sys.maxsize, item.get_expiry(), tokens
-            )
+            most = self._limits(principal).tokens_per_minute
+            await self.windows.charge(most, "tokens", principal.key_id, tokens)
 
     @asynccontextmanager
     async def place(self, kind: str, principal: Principal) -> AsyncIterator[None]:
@@ -138,16 +132,17 @@ class RateLimits:
 
     async def refusal(self, address: str) -> None:
         """Count a request without a known key; raises `RateLimited` when there were too many."""
-        if not await self._windows.hit(self._refusals, "refusals", address):
-            raise await self._refused(self._refusals, "refusals", address)
+        await self._hit(self._refusals, "refusals", address)
 
-    async def _refused(self, item: RateLimitItemPerMinute, what: str, who: str) -> RateLimited:
-        stats = await self._windows.get_window_stats(item, what, who)
-        wait = min(60, max(1, math.ceil(stats.reset_time - time.time())))
-        return await self._told(what, who, f"at most {item.amount} {what} a minute", wait)
+    async def _hit(self, most: int, what: str, who: str, cost: int = 1) -> None:
+        if refused := await self.windows.hit(most, what, who, cost):
+            raise await self._beyond(refused, what, who)
+
+    async def _beyond(self, refused: Refused, what: str, who: str) -> RateLimited:
+        return await self._told(what, who, f"at most {refused.most} {what} a minute", refused.wait)
 
     async def _told(self, what: str, who: str, message: str, wait: int) -> RateLimited:
-        """The refusal, counted."""
+        """The refusal, counted; of each in a minute this retriever tells one."""
         LIMITED.add(1, {names.LIMIT: what})
-        first = await self._windows.hit(RateLimitItemPerMinute(1), "told", what, who)
-        return (RateLimited if first else Repeated)(message, wait)
+        again = await self._told_of.hit(1, f"told {what}", who)
+        return (Repeated if again else RateLimited)(message, wait)

@@ -17,6 +17,7 @@ from retriever.keys import Keys
 from retriever.limits import Limits
 from retriever.settings import RetrieverSettings
 from retriever.tool_servers import read_tool_servers
+from retriever.windows import Valkey, Windows
 
 _MOST_MCP_BYTES = 4 * 2**20  # of one HTTP response; the policy bounds results far below
 
@@ -33,6 +34,7 @@ class Neighbours:
     reranker_key: str
     quality_token: str
     qdrant: Connection
+    windows: Windows
     policy: Policy
     tool_servers: tuple[McpServer, ...]
     secrets: tuple[str, ...]
@@ -56,6 +58,7 @@ class Neighbours:
         prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
         quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
         server = _qdrant_server(settings)
+        valkey = _valkey(settings)
         check_version(store_path(settings))
         secrets = (
             key,
@@ -65,6 +68,7 @@ class Neighbours:
             prober_key,
             quality_token,
             (server and server.api_key) or "",
+            (valkey and valkey.password) or "",
             *(one.secret for one in tool_servers),
         )
         with ExitStack() as opened, _of_the_disk():
@@ -84,6 +88,7 @@ class Neighbours:
             reranker_key,
             quality_token,
             qdrant,
+            Windows(settings.replicas, valkey),
             policy,
             tool_servers,
             secrets,
@@ -111,12 +116,22 @@ def _qdrant_server(settings: RetrieverSettings) -> Server | None:
         return None
     key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
     return Server(
-        url=str(settings.qdrant_url),
+        urls=tuple(map(str, settings.qdrant_url)),
         api_key=key or None,
         read_timeout=settings.qdrant_read_timeout,
         write_timeout=settings.qdrant_write_timeout,
         root_certificates=_certificates(settings.qdrant_ca_file),
     )
+
+
+def _valkey(settings: RetrieverSettings) -> Valkey | None:
+    """Where the limits of the fleet are counted, if anywhere; raises `ValueError`."""
+    if settings.valkey_url is None:
+        return None
+    file = settings.valkey_password_file
+    if settings.valkey_ca_file:
+        _certificates(settings.valkey_ca_file)
+    return Valkey(settings.valkey_url, _key(file), settings.valkey_ca_file)
 
 
 def _certificates(path: Path | None) -> bytes | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, HttpUrl, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from retriever.index.filters import Kind
 from retriever.index.sparse import stemmer
@@ -70,6 +70,28 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         "beyond them 429.",
     )
 
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Retrievers that answer. Each has its part of the places below, and of the "
+        "limits above where no Valkey counts for all.",
+    )
+    valkey_url: str | None = Field(
+        None,
+        pattern=r"^valkeys?://[^@/\s]+(/\d+)?$",
+        description="Valkey or Redis that counts the limits of all retrievers together, "
+        "`valkey://host:6379`, `valkeys` for TLS. While it does not answer each takes its part.",
+    )
+    valkey_password_file: Path | None = Field(
+        None, description="File that holds Valkey's password, if it asks for one."
+    )
+    valkey_ca_file: Path | None = Field(
+        None,
+        description="File of the certificates, in PEM, that Valkey's is checked by; none: those "
+        "that the system trusts.",
+    )
+
     concurrent_searches: int = Field(
         128,
         ge=1,
@@ -91,10 +113,11 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         description="Requests with documents that come in at once, of all keys; beyond them 429.",
     )
 
-    qdrant_url: HttpUrl | None = Field(
+    qdrant_url: Annotated[tuple[HttpUrl, ...] | None, NoDecode] = Field(
         None,
         description="Address of a Qdrant server's gRPC port (6334 when left out), `https` for TLS; "
-        "none means embedded, under the data folder.",
+        "of a cluster those of its nodes, or a name that leads to all. None means embedded, under "
+        "the data folder.",
     )
     qdrant_api_key_file: Path | None = Field(
         None, description="File that holds the Qdrant server's key."
@@ -109,6 +132,39 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     )
     qdrant_write_timeout: int = Field(
         30, gt=0, description="Longest wait for a write to a Qdrant server, in seconds."
+    )
+    qdrant_shards: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Shards of a new collection; none: as many as the cluster has nodes. This and "
+        "the six below are for a Qdrant server, and a collection that is there stays as it is.",
+    )
+    qdrant_replication_factor: int = Field(
+        1, ge=1, le=64, description="Nodes that hold each shard of a new collection."
+    )
+    qdrant_write_consistency_factor: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Of these, how many must have taken a write before it counts.",
+    )
+    qdrant_vectors_on_disk: bool = Field(
+        False, description="Whether a new collection's vectors stay on disk, not in memory."
+    )
+    qdrant_payload_on_disk: bool = Field(
+        True, description="Whether a new collection's texts and metadata do."
+    )
+    qdrant_quantization: Literal["none", "scalar", "binary"] = Field(
+        "none",
+        description="A smaller copy of a new collection's vectors, in memory, that is searched "
+        "first: a byte a number, or a bit.",
+    )
+    qdrant_oversampling: float = Field(
+        3.0,
+        ge=1,
+        le=20,
+        description="How many times the candidates it brings, to be ordered by the whole vectors.",
     )
     collection: str = Field(
         "chunks",
@@ -275,6 +331,29 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     def allowed_origins(self) -> list[str]:
         """The values of `Origin` whose pages may call."""
         return listed(self.cors_origins)
+
+    @field_validator("qdrant_url", mode="before")
+    @classmethod
+    def _addresses(cls, told: object) -> object:
+        if not isinstance(told, str):
+            return told
+        return [address.strip() for address in told.split(",") if address.strip()] or None
+
+    @field_validator("qdrant_url")
+    @classmethod
+    def _one_scheme(cls, urls: tuple[HttpUrl, ...] | None) -> tuple[HttpUrl, ...] | None:
+        if urls and len({url.scheme for url in urls}) > 1:
+            raise ValueError("all nodes are asked with TLS or none is: write https for all")
+        return urls
+
+    @model_validator(mode="after")
+    def _writes_can_be_taken(self) -> Self:
+        if self.qdrant_write_consistency_factor > self.qdrant_replication_factor:
+            raise ValueError(
+                "RETRIEVER_QDRANT_WRITE_CONSISTENCY_FACTOR is above "
+                "RETRIEVER_QDRANT_REPLICATION_FACTOR: no write could be taken"
+            )
+        return self
 
     @field_validator("language")
     @classmethod

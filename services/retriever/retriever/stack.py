@@ -27,7 +27,7 @@ from retriever.feedback import Feedback
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.sparse import BM25
-from retriever.index.vectors import IndexMismatchError, Stamp, Vectors
+from retriever.index.vectors import IndexMismatchError, Stamp, Storage, Vectors
 from retriever.ingest import measures
 from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.jobs import Jobs
@@ -42,6 +42,7 @@ from retriever.login.tokens import Logins
 from retriever.neighbours import Neighbours, store_path
 from retriever.search import Searcher
 from retriever.settings import RetrieverSettings
+from retriever.windows import Windows
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +95,16 @@ class Stack:
             if self.audit.failure
             else Part(state="up")
         )
+        if not self.limits.windows.alone:
+            states["limits"] = await _counting(self.limits.windows)
         refusal = self.vectors.refusal or self.database.refusal
         states["writes"] = Part(state="down", detail=refusal) if refusal else Part(state="up")
         if self.mismatch:
             states["qdrant"] = Part(state="down", detail=self.mismatch)
         elif self.runner is None and states["embedding"].state == "up":
             states["qdrant"] = Part(state="down", detail="the index is not open yet")
+        elif states["qdrant"].state == "up" and self.vectors.differing:
+            states["qdrant"] = Part(state="up", detail=self.vectors.differing)
         down = {name for name, part in states.items() if part.state == "down"}
         if "qdrant" in down:
             return Readiness(status="unavailable", parts=states)
@@ -213,7 +218,9 @@ def _assemble(
         settings.llm_model_aliases,
     )
     bm25 = BM25(settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms)
-    vectors = Vectors(neighbours.qdrant, settings.collection, settings.metadata_indexes)
+    vectors = Vectors(
+        neighbours.qdrant, settings.collection, settings.metadata_indexes, _storage(settings)
+    )
     index = Index(Documents(database), vectors)
     return Stack(
         settings=settings,
@@ -227,6 +234,7 @@ def _assemble(
                 "embeddings": settings.concurrent_embeddings,
                 "uploads": settings.concurrent_uploads,
             },
+            neighbours.windows,
         ),
         audit=neighbours.audit,
         embedding=embedding,
@@ -243,6 +251,21 @@ def _assemble(
         bm25=bm25,
         toolbox=toolbox,
         tool_servers=neighbours.tool_servers,
+    )
+
+
+def _storage(settings: RetrieverSettings) -> Storage | None:
+    """How a Qdrant server is to keep a new collection; none where Qdrant is embedded."""
+    if settings.qdrant_url is None:
+        return None
+    return Storage(
+        settings.qdrant_shards,
+        settings.qdrant_replication_factor,
+        settings.qdrant_write_consistency_factor,
+        settings.qdrant_vectors_on_disk,
+        settings.qdrant_payload_on_disk,
+        settings.qdrant_quantization,
+        settings.qdrant_oversampling,
     )
 
 
@@ -316,6 +339,11 @@ async def _opened(stack: Stack) -> str:
         except Unavailable as error:
             logger.warning("waiting for a neighbour", extra={"reason": error.message})
             await asyncio.sleep(1)
+
+
+async def _counting(windows: Windows) -> Part:
+    await windows.check()
+    return Part(state="down" if windows.failure else "up", detail=windows.failure)
 
 
 async def _part(check: Awaitable[object]) -> Part:

@@ -28,6 +28,20 @@ class Secret:
 RETRIEVER, QDRANT, POSTGRES = 10001, 1000, 999
 FILESYSTEM, DATABASE = 10006, 10007
 QUALITY, PROMETHEUS, GRAFANA, EXAMPLES = 10008, 65534, 472, 10011
+VALKEY = 10013
+
+VALKEY_CONFIGURATION = """\
+requirepass {secret}
+bind * -::*
+dir /tmp
+save ""
+appendonly no
+maxmemory 64mb
+maxmemory-policy noeviction
+maxclients 1000
+timeout 300
+"""
+"""It keeps nothing on disk; with its memory full it counts no more, and that is no open door."""
 
 READING_ROLES = (
     "harbour_reader",
@@ -92,6 +106,13 @@ PLAN = (
     Secret(
         "quality-token",
         (Copy("retriever", "quality-token", RETRIEVER), Copy("quality", "token", QUALITY)),
+    ),
+    Secret(
+        "valkey-password",
+        (
+            Copy("retriever", "valkey-password", RETRIEVER),
+            Copy("valkey", "valkey.conf", VALKEY, VALKEY_CONFIGURATION),
+        ),
     ),
     Secret("grafana-admin-password", (Copy("grafana", "admin-password", GRAFANA),)),
 )

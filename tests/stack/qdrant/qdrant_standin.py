@@ -60,12 +60,17 @@ class Standin:
         version: str = VERSION,
         free: Callable[[], int] = lambda: WAL_BYTES,
         credentials: grpc.ServerCredentials | None = None,
+        beside: "Standin | None" = None,
     ) -> None:
-        """`free`: bytes that the disk has left."""
+        """`free`: bytes that the disk has left; `beside`: another node, which holds the same."""
         self.faults = Faults()
         self._client, self._key, self._version, self._free = client, key, version, free
         self._indexes: dict[str, dict[str, models.PayloadSchemaParams]] = {}
+        self._made: dict[str, dict[str, Any]] = {}
         self._one_at_a_time = threading.RLock()  # local mode is not made for several
+        if beside:
+            self._client, self._indexes, self._made = beside._client, beside._indexes, beside._made
+            self._one_at_a_time = beside._one_at_a_time
         # A client may look for dead connections as often as it likes, as it may at Qdrant's server.
         options = [
             ("grpc.http2.min_ping_interval_without_data_ms", 1),
@@ -122,6 +127,7 @@ class Standin:
         sparse = GrpcToRest.convert_sparse_vector_config(asked.sparse_vectors_config)
         if self._client.collection_exists(asked.collection_name):
             raise ValueError(f"Wrong input: Collection `{asked.collection_name}` already exists!")
+        self._made[asked.collection_name] = _storage(asked)
         return self._client.create_collection(
             asked.collection_name,
             vectors_config=vectors,
@@ -137,7 +143,14 @@ class Standin:
             )
             for key, params in self._indexes.get(name, {}).items()
         }
-        return self._client.get_collection(name).model_copy(update={"payload_schema": indexes})
+        info = self._client.get_collection(name)
+        made = dict(self._made.get(name, {}))
+        quantization = made.pop("quantization_config", None)
+        params = info.config.params.model_copy(update=made)
+        config = info.config.model_copy(
+            update={"params": params, "quantization_config": quantization}
+        )
+        return info.model_copy(update={"payload_schema": indexes, "config": config})
 
     def index(self, asked: qdrant.CreateFieldIndexCollection) -> None:
         """Note a payload index: local mode looks at every point anyhow."""
@@ -263,6 +276,21 @@ class _Root(qdrant.QdrantServicer):
         self, request: qdrant.HealthCheckRequest, context: grpc.ServicerContext
     ) -> qdrant.HealthCheckReply:
         return self._standin.health()
+
+
+def _storage(asked: qdrant.CreateCollection) -> dict[str, Any]:
+    """How a collection is to be kept: local mode has no such choice, and notes none."""
+    made: dict[str, Any] = {
+        "shard_number": asked.shard_number or 1,
+        "replication_factor": asked.replication_factor or 1,
+        "write_consistency_factor": asked.write_consistency_factor or 1,
+        "on_disk_payload": asked.on_disk_payload or not asked.HasField("on_disk_payload"),
+    }
+    if asked.HasField("quantization_config"):
+        made["quantization_config"] = GrpcToRest.convert_quantization_config(
+            asked.quantization_config
+        )
+    return made
 
 
 def _query(client: QdrantClient, name: str, asked: qdrant.QueryPoints) -> models.QueryResponse:

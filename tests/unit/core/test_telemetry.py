@@ -28,6 +28,7 @@ METRICS = {
     "INDEX_REFUSES": "rag.index.refuses",
     "INGEST_STAGE_DURATION": "rag.ingest.stage.duration",
     "LIMITED": "rag.rate_limited",
+    "LIMITS_ALONE": "rag.limits.alone",
     "MCP_CLIENT_DURATION": "mcp.client.operation.duration",
     "MCP_SERVER_DURATION": "mcp.server.operation.duration",
     "ANSWERS": "rag.answers",

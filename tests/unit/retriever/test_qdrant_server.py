@@ -10,41 +10,17 @@ from typing import Any
 import grpc
 import pytest
 from certificates import self_signed
-from qdrant_client import QdrantClient, models
-from qdrant_server import KEY, reached, serving_qdrant
+from qdrant_client import QdrantClient
+from qdrant_server import ADMIN, KEY, LEGS, STAMP, addition, reached, search, serving_qdrant
 from qdrant_standin import DISK_FULL
 from relay import Relay
 
-from bulkhead.auth import Principal, Role
 from bulkhead.errors import ApiError, InvalidValue, Unavailable
 from retriever.index.access import visible_points
 from retriever.index.connect import Server, connect
 from retriever.index.corpus import corpus
 from retriever.index.filters import read
-from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
-from retriever.index.sparse import BM25
-from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors
-
-ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
-STAMP = Stamp("model", "1", 3, "bm25")
-BM = BM25("english", 1.2, 0.75, 10.0)
-LEGS = Legs(
-    Mode.HYBRID,
-    [1.0, 0.0, 0.0],
-    BM.query("canary"),
-    100,
-    models.FusionQuery(fusion=models.Fusion.DBSF),
-)
-
-
-def addition(*texts: str, **metadata: Any) -> Addition:
-    text = "".join(texts)
-    spans, start = [], 0
-    for one in texts:
-        spans.append(ChunkSpan(start, start + len(one), None, ""))
-        start += len(one)
-    new = NewDocument("d", "a", "a", "text/plain", (), metadata, text, (), spans)
-    return Addition(ADMIN, new, [[1.0, 0.0, 0.0]] * len(texts), BM.documents(list(texts)))
+from retriever.index.vectors import IndexMismatchError, Vectors
 
 
 @asynccontextmanager
@@ -54,11 +30,6 @@ async def vectors(server: Server) -> AsyncIterator[Vectors]:
         yield Vectors(connection, "chunks")
     finally:
         await connection.close()
-
-
-async def search(chunks: Vectors, limit: int = 10) -> list[str]:
-    hits = await chunks.search(LEGS, visible_points(ADMIN), corpus(ADMIN, 1), limit)
-    return [hit.text for hit in hits]
 
 
 async def calls(chunks: Vectors) -> list[ApiError | None]:
@@ -264,7 +235,7 @@ async def test_a_connection_that_is_lost_with_or_without_a_word_is_made_anew(
             await chunks.upsert([addition("A canary.")])
         relay = Relay(standin.port)
         port = await relay.start()
-        server = replace(reached(standin, read_timeout=1), url=f"http://127.0.0.1:{port}")
+        server = replace(reached(standin, read_timeout=1), urls=(f"http://127.0.0.1:{port}",))
         async with vectors(server) as chunks:
             assert await eventually(chunks) == ["A canary."]
             break_it(relay)
@@ -287,11 +258,11 @@ async def test_tls_is_a_matter_of_the_address_and_of_whom_to_trust() -> None:
     credentials = grpc.ssl_server_credentials([(key, certificate)])
     with serving_qdrant(credentials=credentials) as standin:
         url = f"https://127.0.0.1:{standin.port}"
-        async with vectors(Server(url, KEY, 60, 60, certificate)) as chunks:
+        async with vectors(Server((url,), KEY, 60, 60, certificate)) as chunks:
             await chunks.ensure(STAMP)
             assert await chunks.exists()
         other = self_signed()[1]
-        for distrusted in (Server(url, KEY, 60, 60), Server(url, KEY, 60, 60, other)):
+        for distrusted in (Server((url,), KEY, 60, 60), Server((url,), KEY, 60, 60, other)):
             async with vectors(distrusted) as chunks:
                 with pytest.raises(Unavailable, match="does not answer"):
                     await chunks.exists()

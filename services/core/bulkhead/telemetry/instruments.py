@@ -126,6 +126,11 @@ LIMITED = _meter.create_counter(
     unit="{request}",
     description="Requests refused because of a rate limit.",
 )
+LIMITS_ALONE = _meter.create_counter(
+    "rag.limits.alone",
+    unit="{check}",
+    description="Looks at a limit by a retriever for itself, as Valkey did not answer.",
+)
 CACHE_LOOKUPS = _meter.create_counter(  # rag.cache, rag.result: hit, miss
     "rag.cache.lookups", unit="{lookup}", description="Lookups in a cache."
 )

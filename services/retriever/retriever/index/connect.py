@@ -1,17 +1,20 @@
 """Qdrant by the same calls in both modes: a server over gRPC, or embedded in a folder."""
 
 import asyncio
+import json
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
+from retriever.index.nodes import GONE, Node, Nodes
 from retriever.index.quick import CALLS, hasten
 
 
@@ -112,8 +115,8 @@ class Connection:
 class Server:
     """Where a Qdrant server is, and how it is asked: over gRPC."""
 
-    url: str
-    """Its gRPC port; `https` for TLS."""
+    urls: tuple[str, ...]
+    """The gRPC port of one node or of several, by name or number; `https` for TLS."""
     api_key: str | None
     read_timeout: int
     write_timeout: int
@@ -129,19 +132,35 @@ def connect(server: Server | None, path: Path) -> Connection:
     if server is None:
         embedded = cast(AsyncQdrantClient, _Embedded(path))
         return Connection(embedded, embedded)
-    return Connection(_client(server, server.read_timeout), _client(server, server.write_timeout))
+    return Connection(_nodes(server, server.read_timeout), _nodes(server, server.write_timeout))
 
 
-def _client(server: Server, timeout: int) -> AsyncQdrantClient:
+def _nodes(server: Server, timeout: int) -> AsyncQdrantClient:
+    nodes = [
+        Node(partial(_client, server, url, timeout), named=_is_name(url), longest=timeout)
+        for url in server.urls
+    ]
+    return cast(AsyncQdrantClient, Nodes(nodes))
+
+
+def _is_name(url: str) -> bool:
+    try:
+        ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return True
+    return False
+
+
+def _client(server: Server, url: str, timeout: int) -> AsyncQdrantClient:
     options: dict[str, Any] = dict(_CHANNEL)
     if server.root_certificates:
         options["root_certificates"] = server.root_certificates
     with warnings.catch_warnings():
-        # On the stack's own network, which nobody else is on, there is no TLS; see Server.url.
+        # On the stack's own network, which nobody else is on, there is no TLS; see Server.urls.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return AsyncQdrantClient(
-            url=server.url,
-            grpc_port=urlsplit(server.url).port or _GRPC_PORT,
+            url=url,
+            grpc_port=urlsplit(url).port or _GRPC_PORT,
             api_key=server.api_key,
             prefer_grpc=True,
             timeout=timeout,
@@ -156,11 +175,31 @@ _CHANNEL = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 1000,
     "grpc.max_reconnect_backoff_ms": 1000,
-    # A connection whose other end is gone without a word is found and given up, idle ones too.
-    "grpc.keepalive_time_ms": 5000,
-    "grpc.http2.ping_timeout_ms": 5000,
+    # A connection whose other end is gone without a word is found and given up, idle ones too, and
+    # sooner than a search is given up: there is time to ask another node.
+    "grpc.keepalive_time_ms": 2000,
+    "grpc.http2.ping_timeout_ms": 2500,
     "grpc.keepalive_permit_without_calls": 1,
     "grpc.http2.max_pings_without_data": 0,
+    "grpc.dns_min_time_between_resolutions_ms": 1000,
+    "grpc.service_config": json.dumps(
+        {
+            "loadBalancingConfig": [{"round_robin": {}}],
+            "methodConfig": [
+                {
+                    "name": [{}],
+                    "retryPolicy": {
+                        "maxAttempts": 3,
+                        "initialBackoff": "0.02s",
+                        "maxBackoff": "0.1s",
+                        "backoffMultiplier": 2,
+                        "retryableStatusCodes": [code.name for code in GONE],
+                    },
+                }
+            ],
+        }
+    ),
+    "grpc.per_rpc_retry_buffer_size": 64 * 2**20,  # a larger message is not sent twice
     "grpc.enable_http_proxy": 0,
 }
 """Messages of any size pass: what a client asks for is bounded before it comes here."""

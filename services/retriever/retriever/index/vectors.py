@@ -1,11 +1,12 @@
 """The chunks in Qdrant: one collection, a dense and a sparse vector a point, fused by Qdrant."""
 
+import logging
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from qdrant_client import models
 
@@ -18,6 +19,8 @@ from retriever.index.connect import Connection
 from retriever.index.filters import Kind
 from retriever.index.model import Addition, Hit, Mode, Scores
 from retriever.index.reaching import reaching
+
+logger = logging.getLogger(__name__)
 
 DENSE, SPARSE = "dense", "sparse"
 LAYOUT = 2
@@ -76,6 +79,57 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """How a Qdrant server keeps a new collection. One that is there keeps its own."""
+
+    shard_number: int | None = None
+    """None: as many as the cluster has nodes."""
+    replication_factor: int = 1
+    write_consistency_factor: int = 1
+    vectors_on_disk: bool = False
+    payload_on_disk: bool = True
+    quantization: Literal["none", "scalar", "binary"] = "none"
+    oversampling: float = 1.0
+
+    def quantized(self) -> models.QuantizationConfig | None:
+        """The smaller copy of the dense vectors: in memory, wherever the vectors are."""
+        match self.quantization:
+            case "scalar":
+                scalar = models.ScalarQuantizationConfig(
+                    type=models.ScalarType.INT8, quantile=0.99, always_ram=True
+                )
+                return models.ScalarQuantization(scalar=scalar)
+            case "binary":
+                return models.BinaryQuantization(
+                    binary=models.BinaryQuantizationConfig(always_ram=True)
+                )
+        return None
+
+    def differing(self, found: models.CollectionConfig) -> str:
+        """In words, what a collection has otherwise; empty where nothing is."""
+        params = found.params
+        dense = params.vectors[DENSE] if isinstance(params.vectors, dict) else None
+        kind = found.quantization_config
+        pairs = {
+            "shards": (params.shard_number, self.shard_number or params.shard_number),
+            "replication factor": (params.replication_factor or 1, self.replication_factor),
+            "write consistency factor": (
+                params.write_consistency_factor or 1,
+                self.write_consistency_factor,
+            ),
+            "vectors on disk": (bool(dense and dense.on_disk), self.vectors_on_disk),
+            "payload on disk": (bool(params.on_disk_payload), self.payload_on_disk),
+            "quantization": (
+                next(iter(kind.model_fields_set)) if kind else "none",
+                self.quantization,
+            ),
+        }
+        return ", ".join(
+            f"{what} {has}, now {set_}" for what, (has, set_) in pairs.items() if has != set_
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Legs:
     """A query as vectors: what each leg searches with, and how the two are fused."""
 
@@ -90,16 +144,23 @@ class Vectors:
     """The collection in Qdrant. Access filters are the caller's to give."""
 
     def __init__(
-        self, connection: Connection, collection: str, kinds: Mapping[str, Kind] | None = None
+        self,
+        connection: Connection,
+        collection: str,
+        kinds: Mapping[str, Kind] | None = None,
+        storage: Storage | None = None,
     ) -> None:
-        """`kinds` are of the metadata keys that are to have an index of their own."""
+        """`kinds` are of the metadata keys that are to have an index of their own; `storage` is
+        a server's, embedded Qdrant has but one way."""
         self._reads, self._writes = connection.reads, connection.writes
-        self._collection = collection
+        self._collection, self._storage = collection, storage
         self._indexes = _INDEXES | {
             _METADATA + key: _OF_KIND[kind] for key, kind in (kinds or {}).items()
         }
         self.refusal: str | None = None
         """Why the last write was refused, until one is taken again."""
+        self.differing = ""
+        """How the collection is kept otherwise than the settings say, in words."""
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -140,6 +201,9 @@ class Vectors:
         with reaching():
             info = await self._reads.get_collection(self._collection)
         self._check(info.config.metadata or {}, stamp.metadata())
+        if self._storage and (differing := self._storage.differing(info.config)):
+            self.differing = f"the collection keeps what it was made with: {differing}"
+            logger.warning("the collection is kept otherwise than set", extra={"reason": differing})
         await self._index(info.payload_schema)
         INDEX_REFUSES.set(0, _QDRANT)
 
@@ -160,18 +224,26 @@ class Vectors:
                     await self._writes.create_payload_index(self._collection, field, params)
 
     async def _create(self, stamp: Stamp) -> None:
+        storage = self._storage or Storage()
         try:
             with reaching():
                 await self._writes.create_collection(
                     self._collection,
                     vectors_config={
                         DENSE: models.VectorParams(
-                            size=stamp.dimension, distance=models.Distance.COSINE
+                            size=stamp.dimension,
+                            distance=models.Distance.COSINE,
+                            on_disk=storage.vectors_on_disk,
                         )
                     },
                     sparse_vectors_config={
                         SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
                     },
+                    shard_number=storage.shard_number,
+                    replication_factor=storage.replication_factor,
+                    write_consistency_factor=storage.write_consistency_factor,
+                    on_disk_payload=storage.payload_on_disk,
+                    quantization_config=storage.quantized(),
                     metadata=stamp.metadata(),
                 )
         except ApiError:
@@ -223,6 +295,13 @@ class Vectors:
         found: a fused search costs a second, small round trip.
         """
         params = {SPARSE: models.SearchParams(idf=models.IdfCorpusParams(corpus=counted))}
+        if self._storage and self._storage.quantization != "none":
+            # Scores are those of the whole vectors: the copy only chooses candidates.
+            params[DENSE] = models.SearchParams(
+                quantization=models.QuantizationSearchParams(
+                    rescore=True, oversampling=self._storage.oversampling
+                )
+            )
         vectors: dict[str, models.Query] = {}
         if legs.mode is not Mode.SPARSE:
             assert legs.dense is not None
