@@ -80,6 +80,26 @@ def test_a_result_is_cited_like_a_document(filled: Api, llm: ScriptedLLM, desk: 
     assert (principal.tenant, principal.key_id) == ("default", "admin")
 
 
+def test_rules_and_tools_are_the_same_for_every_question_and_the_mark_of_results_is_its_own(
+    filled: Api, llm: ScriptedLLM
+) -> None:
+    for question in ("Where does the ferry leave from?", "When does the harbour open?"):
+        llm.play(Turn(calls=[call("read_note", name="plan")]), Turn("From pier 9."))
+        asked(filled, question)
+    first, second = (
+        one["messages"] for one in llm.requests if one["messages"][-1]["role"] == "tool"
+    )
+    assert first[0] == second[0]
+    marks = [
+        one[1]["content"].removeprefix("The mark of results is ")[:16] for one in (first, second)
+    ]
+    assert marks[0] != marks[1]
+    for messages, mark in zip((first, second), marks, strict=True):
+        assert messages[-1]["content"].startswith(f"<result {mark}>\n")
+    offered = [one["tools"] for one in llm.requests if one["messages"][-1]["role"] == "user"]
+    assert offered[0] == offered[1]
+
+
 def test_a_row_is_cited_as_a_row(filled: Api, llm: ScriptedLLM) -> None:
     llm.play(
         Turn(calls=[call("query", service="retriever")]),
