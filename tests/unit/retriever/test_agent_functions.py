@@ -40,16 +40,23 @@ def test_what_others_say_of_a_tool_is_cleaned_cut_and_marked() -> None:
     parameters = function["parameters"]
     zone = parameters["properties"]["zone"]
     assert zone["enum"] == ["UTC", "CET"] and len(zone["description"]) == 301
-    assert len(parameters["title"]) == 81
+    assert "title" not in parameters and "title" in parameters["properties"]
     assert "$comment" not in parameters and "examples" not in parameters
     assert parameters["properties"]["examples"] == {"type": "integer", "description": "How many."}
     assert parameters["required"] == ["zone"]
     assert schema["$comment"] == ORDER  # the pinned definition stays what it is
 
 
-def test_what_is_ours_is_told_as_it_stands() -> None:
-    schema = {"type": "object", "properties": {"zone": {"type": "string", "description": "Zone."}}}
-    told = as_function(tool({"description": "Says the time.", "inputSchema": schema}), trusted=True)
+def test_what_is_ours_is_told_as_it_stands_but_for_titles() -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"zone": {"type": "string", "description": "Zone."}},
+    }
+    titled = schema | {
+        "title": "Now",
+        "properties": {"zone": {**schema["properties"]["zone"], "title": "Zone"}},
+    }
+    told = as_function(tool({"description": "Says the time.", "inputSchema": titled}), trusted=True)
     assert told == {
         "type": "function",
         "function": {"name": "clock__now", "description": "Says the time.", "parameters": schema},
