@@ -45,7 +45,7 @@ def main(calls: Annotated[int, typer.Option(help="Calls to time.")] = 5000) -> N
     tool = policy.tools[_TOOL]
     server = Instant({one.policy.tool: one.definition for one in policy.of("filesystem")})
     scanner = SecretScanner(_KNOWN)
-    guards = Guards(policy, Approvals(60), scanner, lambda record: None, print)
+    guards = Guards(policy, Approvals(60), scanner, lambda record: None, print, frozenset())
     principal = Principal("bench", "default", frozenset(), Role.READER)
     raw = json.dumps({"path": "docs/architecture.md"})
 
