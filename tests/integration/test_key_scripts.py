@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rig import KEY, running
 
+from bulkhead.audit import head_path
 from retriever.settings import RetrieverSettings
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +65,11 @@ def test_a_person_manages_keys_and_checks_the_log(
     shortened = script("audit.py", "verify", str(log))
     assert (shortened.returncode, f"line {len(lines)} is missing" in shortened.stdout) == (1, True)
     assert script("audit.py", "verify", str(tmp_path / "none.jsonl")).returncode == 2
+    whole = tmp_path / "audit-2.jsonl"
+    whole.write_bytes(b"".join(lines))
+    head_path(whole).write_bytes(head_path(log).read_bytes())
+    one_of_two = script("audit.py", "verify", str(whole), str(log))
+    assert (one_of_two.returncode, "audit.jsonl" in one_of_two.stdout) == (1, True)
+    log.write_bytes(b"".join(lines))
+    both = script("audit.py", "verify", str(whole), str(log))
+    assert (both.returncode, f"{2 * len(lines)} lines in 2 logs" in both.stdout) == (0, True)

@@ -1,13 +1,16 @@
 """The app factory: a FastAPI app with the project's errors, request ids, limits and health."""
 
+import asyncio
 import gc
 import logging
+import math
 import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -20,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from bulkhead.documentation import DocumentationPolicy
+from bulkhead.drain import GOING, Drain, Draining
 from bulkhead.errors import (
     ApiError,
     ErrorBody,
@@ -88,11 +92,17 @@ def create_app(
     app.user_middleware = list(middleware)
     if documented:
         app.add_middleware(DocumentationPolicy)
+    drain = app.state.drain = Drain()
+    app.add_middleware(Draining, drain=drain)
     app.add_middleware(RequestContext, settings=settings)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.include_router(health_router(ready))
+
+    async def ready_or_going() -> Readiness:
+        return GOING if drain.begun else await ready()
+
+    app.include_router(health_router(ready_or_going))
     for router in routers:
         app.include_router(router)
     return app
@@ -105,7 +115,7 @@ def serve(
     sockets: list[socket.socket] | None = None,
     **options: Any,
 ) -> None:
-    """Run `app` until SIGTERM or SIGINT, with its telemetry; streams get five seconds to end.
+    """Run `app` until SIGTERM or SIGINT, with its telemetry; see `drain` for how it ends.
 
     It listens on `sockets` where given, and else on the host and port of its `ServiceSettings`.
     `options` go to uvicorn.
@@ -120,12 +130,12 @@ def serve(
     # nothing gives way to one that does.
     options = {"limit_concurrency": raise_limit() // 2} | options
     configure(app, app.state.name, TelemetrySettings())
-    server = _Server(server_config(app, settings, **options))
+    server = _Server(server_config(app, settings, **options), app.state.drain, settings)
     reasons: list[str] = []
 
     def fail(reason: str) -> None:
         reasons.append(reason)
-        server.should_exit = True
+        server.go()
 
     app.state.fail = fail
     server.run(sockets)
@@ -136,12 +146,33 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Keeps what is there when it has started from all garbage collections: 0.2 s for each full."""
+    """Goes in order, and keeps what is there when it has started from all garbage collections: 0.2
+    s for each full."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, settings: CommonSettings) -> None:
+        super().__init__(config)
+        self._drain, self._settings = drain, settings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+
+    def go(self) -> None:
+        """End, once what is under way has ended or its time is over."""
+        self._drain.begin(self._settings.drain_seconds)
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.started and not self._drain.begun:
+            self._loop.call_soon_threadsafe(self._linger, sig, frame)
+        else:  # it has not begun, or whoever sends it twice has no time
+            super().handle_exit(sig, frame)
+
+    def _linger(self, sig: int, frame: FrameType | None) -> None:
+        self._drain.begin(self._settings.drain_seconds)
+        self._loop.call_later(self._settings.linger_seconds, super().handle_exit, sig, frame)
 
 
 def server_config(app: FastAPI, settings: CommonSettings, **options: Any) -> uvicorn.Config:
@@ -159,7 +190,8 @@ def server_config(app: FastAPI, settings: CommonSettings, **options: Any) -> uvi
             "server_header": False,
             # Who calls is limited by address, so an address must not be what the caller says.
             "proxy_headers": False,
-            "timeout_graceful_shutdown": 5,
+            # What `drain` has ended needs a moment to be gone.
+            "timeout_graceful_shutdown": math.ceil(settings.drain_seconds) + 5,
             **options,
         },
     )

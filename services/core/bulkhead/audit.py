@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,35 @@ logger = logging.getLogger(__name__)
 MOST_WAITING = 10_000
 """Lines kept in memory while the disk takes none; beyond them no request is served."""
 _RETRY_SECONDS = 1.0
+_MOST_LOGS = 1000
+
+
+class WrittenByAnother(RuntimeError):
+    """Another process has this log open."""
 
 
 class AuditLog:
     """A chain of lines in one file, written by one process."""
 
-    def __init__(self, path: Path) -> None:
+    @classmethod
+    def of_folder(cls, folder: Path, instance: str) -> "AuditLog":
+        """The first log of `folder` that nobody writes: of several processes each has its own, and
+        one that comes back goes on with a chain that one has left. Raises as `AuditLog` does."""
+        for n in range(1, _MOST_LOGS):
+            with suppress(WrittenByAnother):
+                return cls(folder / (f"audit-{n}.jsonl" if n > 1 else "audit.jsonl"), instance)
+        return cls(folder / f"audit-{_MOST_LOGS}.jsonl", instance)
+
+    def __init__(self, path: Path, instance: str = "") -> None:
         """Open or begin the log at `path`, to be the only one who writes it.
 
-        Cuts off a line that a crash left torn, which the head never named. Raises `RuntimeError`
+        `instance` stands in each line, where given: who wrote it. Cuts off a line that a crash left
+        torn, which the head never named. Raises `WrittenByAnother`
         when another process has it open, `ValueError` when lines that the head names are changed or
         missing: such a log is evidence and is not written on.
         """
         self._path = path
+        self._fixed = {"instance": instance} if instance else {}
         self._head_path = head_path(path)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -54,7 +70,7 @@ class AuditLog:
 
     def append(self, fields: dict[str, Any]) -> None:
         """Queue a line with `fields`; it is on the disk after `flush`, or soon without it."""
-        line, self._sealed = seal(fields, self._sealed)
+        line, self._sealed = seal({**fields, **self._fixed}, self._sealed)
         self._waiting.append((line, self._sealed))
         self._wake.set()
 
@@ -144,7 +160,7 @@ class AuditLog:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(f"another process writes {self._path.name}") from error
+            raise WrittenByAnother(f"another process writes {self._path.name}") from error
 
     def _recover(self) -> Head:
         """The end of the chain as the file has it: where the head is, and what came after it."""

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from bulkhead.instance import instance_id
 
 READY_SECONDS = 1.0
 """How long an answer of `/readyz` holds where neighbours are asked: once, however many ask."""
@@ -24,6 +26,8 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "degraded", "unavailable"]
     parts: dict[str, Part]
+    instance: str = Field(default_factory=instance_id)
+    """Which of several processes answers."""
 
 
 class Alive(BaseModel):

@@ -4,9 +4,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -46,6 +46,26 @@ class CommonSettings(BaseSettings):
         gt=0,
         description="Longest time for which a client may leave its reply unread, in seconds.",
     )
+    linger_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="After SIGTERM, how long new requests are still served while `/readyz` says "
+        "that the process is going: longer than whoever balances takes to see it.",
+    )
+    drain_seconds: float = Field(
+        8.0,
+        ge=0,
+        le=3600,
+        description="After SIGTERM, how long requests under way may go on; then a stream ends "
+        "with an error event.",
+    )
+
+    @model_validator(mode="after")
+    def _linger_is_a_part_of_draining(self) -> Self:
+        if self.linger_seconds > self.drain_seconds:
+            raise ValueError("LINGER_SECONDS must not be above DRAIN_SECONDS")
+        return self
 
 
 def without_effect(settings: CommonSettings) -> Iterator[str]:

@@ -1,15 +1,16 @@
-"""`python -m ingress`: INGRESS_ROUTES names the routes, `8080=retriever:8080` and so on."""
+"""`python -m ingress`: INGRESS_ROUTES names the routes, `8080=retriever:8080/readyz` and so on."""
 
 import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 
 from ingress.relay import Relay, Route
 
 _HOST = "0.0.0.0"  # noqa: S104 - in a container, whose networks are its walls
 _MOST = 512
-_GRACE_SECONDS = 7.0  # the retriever gives its streams five; a container gets ten in all
+_GRACE_SECONDS = 9.0  # the retriever gives its streams eight; a container gets ten in all
 
 
 async def serve(routes: list[Route]) -> None:
@@ -20,7 +21,10 @@ async def serve(routes: list[Route]) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
+    async with AsyncExitStack() as watching:
+        for relay in relays:
+            await watching.enter_async_context(relay.far_ends.watched())
+        await ended.wait()
     for server in servers:
         server.close()
     await asyncio.gather(*(relay.close(_GRACE_SECONDS) for relay in relays))

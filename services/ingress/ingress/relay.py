@@ -1,19 +1,24 @@
 """A TCP relay for HTTP: bytes both ways, and a bound on how many at once.
 
+Connections are spread over the addresses of a name. One that cannot be made is made elsewhere, so
+that no request is lost where a replica is gone: nothing of it was sent yet.
+
 A client may close its side and still be answered. The far end closes when it is done, and then so
 is the connection: a client that says nothing more would keep its place for ever.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
+from ingress.far_ends import FarEnds
 from ingress.line import Line
 
 _CHUNK = 64 * 1024
-_CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS = 2.0
+"""How long a far end may take to accept, before the next is tried."""
 _UNREAD_SECONDS = 60.0
 """How long a client may leave its answer unread; the services behind give up after 30."""
 _UNREACHABLE = (
@@ -33,19 +38,22 @@ class Route:
     port: int
     host: str
     target: int
+    health: str = ""
+    """The path that says by 503 which of several behind the name takes no more."""
 
     @classmethod
     def parse(cls, text: str) -> "Route":
-        """`8080=retriever:8080`. Raises `ValueError` for anything else."""
+        """`8080=retriever:8080/readyz`, or without a path. Raises `ValueError` for all else."""
         port, _, address = text.partition("=")
-        host, _, target = address.partition(":")
+        host, _, rest = address.partition(":")
+        target, slash, path = rest.partition("/")
         if not host:
-            raise ValueError(f"a route is PORT=HOST:PORT, not {text!r}")
-        return cls(int(port), host, int(target))
+            raise ValueError(f"a route is PORT=HOST:PORT or PORT=HOST:PORT/PATH, not {text!r}")
+        return cls(int(port), host, int(target), slash + path)
 
 
 class Relay:
-    """Serves one route. The far end is fixed here: no byte from either side can choose another."""
+    """Serves one route. The name is fixed here: no byte from either side can choose another."""
 
     def __init__(self, route: Route, most: int) -> None:
         """`most` bounds the connections that are open at once.
@@ -56,6 +64,7 @@ class Relay:
         """
         self._route = route
         self._most = most
+        self.far_ends = FarEnds(route.host, route.target, route.health)
         self._open: set[asyncio.Task[None]] = set()
         self._idle: dict[asyncio.Task[None], None] = {}
         """Those that are owed no answer, the longest first."""
@@ -106,33 +115,51 @@ class Relay:
             self._idle[task] = None
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far: asyncio.StreamWriter | None = None
         task = asyncio.current_task()
         assert task is not None
         line = Line(task.cancel)
         try:
-            try:
-                async with asyncio.timeout(_CONNECT_SECONDS):
-                    answers, far = await asyncio.open_connection(
-                        self._route.host, self._route.target
-                    )
-            except (OSError, TimeoutError):
-                await self._refuse(writer)
-                return
-            async with asyncio.TaskGroup() as both:
-                asking = both.create_task(_pump(reader, far, partial(self._asked, task, line)))
-                await _pump(answers, writer, partial(self._told, task, line))
-                asking.cancel()
-            async with asyncio.timeout(_UNREAD_SECONDS):
-                writer.close()
-                await writer.wait_closed()
+            async with self._connected() as far_side:
+                if far_side is None:
+                    await self._refuse(writer)
+                    return
+                answers, far = far_side
+                async with asyncio.TaskGroup() as both:
+                    asking = both.create_task(_pump(reader, far, partial(self._asked, task, line)))
+                    await _pump(answers, writer, partial(self._told, task, line))
+                    asking.cancel()
+                async with asyncio.timeout(_UNREAD_SECONDS):
+                    writer.close()
+                    await writer.wait_closed()
         except* (OSError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()  # either side left, or reads nothing, or the process ends
         finally:
             line.close()
-            for end in (writer, far):
-                if end is not None:
-                    end.close()
+            writer.close()
+
+    @asynccontextmanager
+    async def _connected(
+        self,
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter] | None]:
+        """A connection to the best far end that accepts one, none where nobody does."""
+        try:
+            choices = await self.far_ends.choices()
+        except OSError:
+            choices = []
+        for end in choices:
+            with end.connection():
+                try:
+                    async with asyncio.timeout(_CONNECT_SECONDS):
+                        answers, far = await asyncio.open_connection(end.host, end.port)
+                except (OSError, TimeoutError):
+                    end.ready = False  # until the next look
+                    continue
+                try:
+                    yield answers, far
+                finally:
+                    far.close()
+                return
+        yield None
 
     async def _refuse(self, writer: asyncio.StreamWriter) -> None:
         """HTTP is all that goes through here, so whoever asks is told in its words."""

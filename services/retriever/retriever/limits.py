@@ -5,6 +5,7 @@ What may be under way at once is this process's own: a place that a retriever he
 stay taken when it dies. In a fleet each has its part of them.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -90,6 +91,7 @@ class RateLimits:
         self._places = {kind: Places(self.windows.share(most)) for kind, most in places.items()}
         self._told_of = Windows()
         self._refusals = refusals_per_minute
+        self._charges: set[asyncio.Task[None]] = set()
 
     async def request(self, principal: Principal) -> None:
         """Count a request; raises `RateLimited` when there were too many."""
@@ -114,7 +116,12 @@ class RateLimits:
         """Count the tokens of an answer, also those beyond the limit: the next one waits longer."""
         if tokens > 0:
             most = self._limits(principal).tokens_per_minute
-            await self.windows.charge(most, "tokens", principal.key_id, tokens)
+            charge = asyncio.create_task(
+                self.windows.charge(most, "tokens", principal.key_id, tokens)
+            )
+            self._charges.add(charge)
+            charge.add_done_callback(self._charges.discard)
+            await asyncio.shield(charge)  # who leaves amid it has had the tokens
 
     @asynccontextmanager
     async def place(self, kind: str, principal: Principal) -> AsyncIterator[None]:

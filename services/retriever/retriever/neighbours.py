@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulkhead.audit import AuditLog
+from bulkhead.instance import instance_id
 from bulkhead.settings import read_secret
 from retriever.agent.policy import PACKAGED, Policy
 from retriever.clients.mcp import McpServer
@@ -72,7 +73,7 @@ class Neighbours:
             *(one.secret for one in tool_servers),
         )
         with ExitStack() as opened, _of_the_disk():
-            audit = AuditLog(settings.data_dir / "audit.jsonl")
+            audit = AuditLog.of_folder(settings.data_dir, instance_id())
             opened.callback(audit.close)
             keys = Keys(
                 settings.data_dir / "keys.sqlite3", key, _default_limits(settings), prober_key

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -177,3 +178,23 @@ async def test_a_line_costs_the_event_loop_the_same_however_many_wait_and_no_wri
         assert calls(lambda: log.append({**line, "n": 2002})) == first
         await log.flush()
     assert writers and loop not in writers
+
+
+def test_of_several_processes_each_has_a_log_and_who_comes_back_goes_on_with_one(
+    tmp_path: Path,
+) -> None:
+    first, second, third = (AuditLog.of_folder(tmp_path, name) for name in ("a", "b", "c"))
+
+    async def run(log: AuditLog) -> None:
+        async with log.writing():
+            log.append({"n": 1})
+
+    asyncio.run(run(second))  # it ends, and with it its log
+    again = AuditLog.of_folder(tmp_path, "d")
+    for log in (first, again, third):
+        asyncio.run(run(log))
+    logs = {path.name: path for path in tmp_path.glob("*.jsonl")}
+    assert logs.keys() == {"audit.jsonl", "audit-2.jsonl", "audit-3.jsonl"}
+    assert [checked(logs[name]) for name in sorted(logs)] == [2, 1, 1]
+    written = [json.loads(line)["instance"] for line in logs["audit-2.jsonl"].open()]
+    assert written == ["b", "d"]

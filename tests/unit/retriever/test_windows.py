@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import anyio
 import pytest
 from certificates import self_signed
 from pydantic import ValidationError
@@ -96,6 +97,18 @@ async def test_valkey_counts_for_all_and_tokens_beyond_the_limit_too(tmp_path: P
         with pytest.raises(RateLimited):
             await first.refusal("192.0.2.1")
         assert not any(retriever.windows.failure for retriever in retrievers)
+
+
+async def test_who_leaves_while_its_tokens_are_counted_has_had_them(tmp_path: Path) -> None:
+    with serving_valkey(tmp_path) as server:
+        (retriever,) = fleet(1, patient(server.url, PASSWORD))
+        with anyio.CancelScope() as left:
+            left.cancel()
+            await retriever.charge(ONE, 900)
+        refused = None
+        async with asyncio.timeout(60):
+            while refused is None:
+                refused = await retriever.windows.test(100, "tokens", ONE.key_id)
 
 
 async def test_while_valkey_is_down_each_takes_its_part_and_when_it_is_back_it_counts_again(

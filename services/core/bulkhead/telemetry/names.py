@@ -8,6 +8,7 @@ there is no convention. The conventions move: a change of names is made here and
 from typing import Final
 
 # Attributes
+INSTANCE_ID: Final = "service.instance.id"
 URL_QUERY: Final = "url.query"
 ERROR_TYPE: Final = "error.type"
 OPERATION: Final = "gen_ai.operation.name"

@@ -26,6 +26,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bulkhead.instance import instance_id
+from bulkhead.telemetry import names
+
 # What a caller's traceparent says of sampling hides no request.
 EVERY_REQUEST = ParentBased(ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)
 _METRICS_SECONDS = 10  # between two exports: as often as Prometheus scrapes
@@ -57,7 +60,12 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
     # The exporter says every failed attempt; once is enough, and `logging` cannot say it once.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     resource = Resource.create(
-        {"service.name": service, "service.namespace": "bulkhead", "service.version": app.version}
+        {
+            "service.name": service,
+            "service.namespace": "bulkhead",
+            "service.version": app.version,
+            names.INSTANCE_ID: instance_id(),
+        }
     )
     exported = bool(settings.exporter_otlp_endpoint)
     tracers = TracerProvider(resource=resource, sampler=EVERY_REQUEST if exported else ALWAYS_OFF)
