@@ -97,9 +97,13 @@ BOARD = Board(
         "Guards": (
             Panel(
                 "Rate limited",
-                "Requests a second that were refused because of a limit, by limit.",
+                "Requests a second that were refused because of a limit, by limit; and looks at a"
+                " limit that a retriever took for itself, as Valkey did not answer.",
                 "reqps",
-                {"{{rag_limit}}": rate("rag_rate_limited_total", "rag_limit")},
+                {
+                    "{{rag_limit}}": rate("rag_rate_limited_total", "rag_limit"),
+                    "without Valkey": rate("rag_limits_alone_total"),
+                },
             ),
             Panel(
                 "Cache hit rate",

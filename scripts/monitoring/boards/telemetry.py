@@ -84,6 +84,12 @@ BOARD = Board(
                 {"{{job}}": "min by (job) (up)"},
             ),
             Panel(
+                "Replicas",
+                "Processes of each service that send metrics; each has an instance of its own.",
+                "short",
+                {"{{job}}": 'count by (job) (target_info{job=~"bulkhead/.+"})'},
+            ),
+            Panel(
                 "Series",
                 "Time series in memory; a jump is a label with too many values.",
                 "short",
