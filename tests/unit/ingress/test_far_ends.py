@@ -5,6 +5,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 from serving import free_port
@@ -78,17 +79,14 @@ async def fleet(size: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fle
     all_of_it = Fleet(size, free_port())
     loop = asyncio.get_running_loop()
 
-    async def addresses(host: str, port: int, **_: object) -> list[object]:
-        assert host == "retriever"
+    real: Any = loop.getaddrinfo
+
+    async def found(host: str, port: int, **how: Any) -> Any:
+        if host != "retriever":
+            return await real(host, port, **how)
         if not all_of_it.named:
             raise socket.gaierror("no such name")
         return [(2, 1, 6, "", (one.host, port)) for one in all_of_it.named]
-
-    real = loop.getaddrinfo
-
-    async def found(host: str, port: int, **how: object) -> list[object]:
-        named = host == "retriever"
-        return await (addresses(host, port) if named else real(host, port, **how))  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "getaddrinfo", found)
     async with AsyncExitStack() as exits:
