@@ -30,7 +30,8 @@ from rich.table import Table
 from evaluation.beir import Dataset, load
 from evaluation.client import RetrieverClient
 from evaluation.report import provenance, write
-from retriever.answer.prompt import STOP, in_document_order, render
+from retriever.answer.prompt import in_document_order, render
+from retriever.branding.branding import packaged
 
 TOP_K = 2
 _HITS = re.compile(r"^vllm:prefix_cache_(hits|queries)_total\S* (\S+)$", re.MULTILINE)
@@ -48,15 +49,15 @@ Layout = Callable[[str, Sequence[Document]], list[BaseMessage]]
 
 
 def _ours(question: str, found: Sequence[Document]) -> list[BaseMessage]:
-    return render(question, in_document_order(found), [])
+    return render(question, in_document_order(found), [], packaged().answers)
 
 
 def _by_rank(question: str, found: Sequence[Document]) -> list[BaseMessage]:
-    return render(question, found, [])
+    return render(question, found, [], packaged().answers)
 
 
 def _question_first(question: str, found: Sequence[Document]) -> list[BaseMessage]:
-    system, human = render(question, in_document_order(found), [])
+    system, human = render(question, in_document_order(found), [], packaged().answers)
     sources, asked = str(human.content).rsplit("\n\n", 1)
     return [system, human.model_copy(update={"content": f"{asked}\n\n{sources}"})]
 
@@ -103,7 +104,7 @@ class Vllm:
             "messages": convert_to_openai_messages(messages),
             "max_tokens": max_tokens,
             "temperature": 0,
-            "stop": STOP,
+            "stop": packaged().answers.stop,
             "cache_salt": salt,
         }
         return await streamed(self._http, self._url, body, {})

@@ -1,6 +1,6 @@
 """The demo: this project's own documents in, three questions out, every citation checked."""
 
-import json
+import tomllib
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,8 +14,8 @@ from embedded.parts import ROOT
 
 FOLDERS = ("docs", "examples/documents")
 # The page greets with the same ones.
-EXAMPLES = ROOT / "services/retriever/retriever/web/examples.json"
-QUESTIONS: tuple[str, ...] = tuple(json.loads(EXAMPLES.read_text(encoding="utf-8")))
+PAGE = ROOT / "services/retriever/retriever/branding/files/page.toml"
+QUESTIONS: tuple[str, ...] = tuple(tomllib.loads(PAGE.read_text(encoding="utf-8"))["examples"])
 
 
 def run(retriever: Retriever, console: Console) -> list[str]:

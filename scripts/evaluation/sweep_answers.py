@@ -35,9 +35,10 @@ from evaluation.squad import MARKER, contains_gold
 from retriever.answer.cite import CitingStream
 from retriever.answer.flow import BACKGROUND
 from retriever.answer.ground import REPEATED, Evidence
-from retriever.answer.prompt import STOP, in_document_order, render
+from retriever.answer.prompt import in_document_order, render
 from retriever.answer.retriever import to_document
 from retriever.answer.shown import BYTES_A_TOKEN, shown
+from retriever.branding.branding import packaged
 from retriever.index.model import Hit, Scores
 from retriever.settings import RetrieverSettings
 
@@ -293,13 +294,14 @@ async def prompts(
     prompt, question by question, and the tokens it took."""
     rights: dict[tuple[str, str, int], list[bool]] = {prompt: [] for prompt in PROMPTS}
     tokens: dict[tuple[str, str, int], list[int]] = {prompt: [] for prompt in PROMPTS}
+    words = packaged().answers
     for question in questions:
         hits = await found(client, question)
         for prompt in PROMPTS:
             layout, order, budget = prompt
             sources = ORDERS[order]([to_document(hit) for hit in chosen(hits, budget)])
-            messages = LAYOUTS[layout](render(question.text, sources, []), question.text)
-            reply = await model.ainvoke(messages, stop=list(STOP), max_tokens=MOST_TOKENS)
+            messages = LAYOUTS[layout](render(question.text, sources, [], words), question.text)
+            reply = await model.ainvoke(messages, stop=list(words.stop), max_tokens=MOST_TOKENS)
             rights[prompt].append(contains_gold(reply.text, question.gold_answers))
             tokens[prompt].append(
                 reply.usage_metadata["input_tokens"] if reply.usage_metadata else 0

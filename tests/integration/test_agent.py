@@ -16,7 +16,7 @@ from scripted_llm import ScriptedLLM, Turn
 from bulkhead.audit import read_head
 from bulkhead.chain import verify
 from retriever.answer import ground
-from retriever.answer.flow import NO_ANSWER
+from retriever.branding.branding import packaged
 from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"
@@ -276,7 +276,7 @@ def test_a_model_that_writes_calls_to_the_end_has_no_answer(filled: Api, llm: Sc
     written = json.dumps({"name": "desk__read_note", "arguments": {"name": "plan"}})
     llm.script = lambda _: Turn(f"<tool_call>{written}</tool_call>")
     reply = asked(filled)
-    assert reply["choices"][0]["message"]["content"] == NO_ANSWER
+    assert reply["choices"][0]["message"]["content"] == packaged().answers.said.no_answer
     assert reply["grounding"]["abstained"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from rig import KEY
 
@@ -74,3 +75,13 @@ class Window:
 
 
 OpenWindow = Callable[..., Window]
+
+
+def serious(page: Page) -> list[Any]:
+    """What axe-core finds that would keep someone out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -30,8 +30,8 @@ class House:
 
 
 @contextmanager
-def standing(folder: Path) -> Iterator[House]:
-    """A house whose data are in `folder`."""
+def standing(folder: Path, **more: object) -> Iterator[House]:
+    """A house whose data are in `folder`; `more` are settings of its retriever."""
     house = House(Api())
 
     async def model_server(scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +52,7 @@ def standing(folder: Path) -> Iterator[House]:
             "llm_url": f"{llm_url}/v1",
             "query_embedding_timeout": 2.0,
             "parser_sockets": folder / "p",
+            **more,
         }
         with running(RetrieverSettings.model_validate(told)) as house.api:
             yield house

@@ -60,7 +60,7 @@ def create(settings: RetrieverSettings) -> FastAPI:
 
     app = create_app(
         name="retriever",
-        title="Bulkhead retriever",
+        title=f"{neighbours.branding.looks.title} retriever",
         description=_DESCRIPTION,
         version="0.1.0",
         settings=settings,
@@ -91,7 +91,7 @@ def create(settings: RetrieverSettings) -> FastAPI:
     add_mcp(app)
     if settings.oidc_issuer:
         add_metadata(app, settings)
-    add_page(app, settings, bool(neighbours.tool_servers))
+    add_page(app, settings, neighbours.branding, bool(neighbours.tool_servers))
     return app
 
 

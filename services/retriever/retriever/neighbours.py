@@ -10,6 +10,7 @@ from bulkhead.audit import AuditLog
 from bulkhead.instance import instance_id
 from bulkhead.settings import read_secret
 from retriever.agent.policy import PACKAGED, Policy
+from retriever.branding.branding import Branding
 from retriever.clients.mcp import McpServer
 from retriever.database import check_version
 from retriever.index.connect import Connection, Server, connect
@@ -37,6 +38,7 @@ class Neighbours:
     qdrant: Connection
     windows: Windows
     policy: Policy
+    branding: Branding
     tool_servers: tuple[McpServer, ...]
     secrets: tuple[str, ...]
     """What no tool may be told and no result may bring."""
@@ -46,6 +48,7 @@ class Neighbours:
         """Read the secrets and open Qdrant. Raises `ValueError` or `RuntimeError`, in words."""
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         key = read_secret(settings.api_key_file)
+        branding = Branding.load(settings.branding_dir)
         policy = Policy.load(settings.tool_policy_file or PACKAGED)
         tool_servers = tuple(
             McpServer(entry, _MOST_MCP_BYTES)
@@ -91,6 +94,7 @@ class Neighbours:
             qdrant,
             Windows(settings.replicas, valkey),
             policy,
+            branding,
             tool_servers,
             secrets,
         )

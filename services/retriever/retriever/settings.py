@@ -316,6 +316,11 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     max_query_characters: int = Field(
         8000, gt=0, description="Longest question or search query, in characters."
     )
+    branding_dir: Path | None = Field(
+        None,
+        description="Folder with own words and looks: `answers.toml`, `page.toml`, a logo, "
+        "`languages/`. What is not in it is as packaged; docs/fork.md says more.",
+    )
     grafana_url: HttpUrl | None = Field(
         None, description="Address of Grafana, as a browser reaches it; the page links to it."
     )

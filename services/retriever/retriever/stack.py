@@ -243,7 +243,7 @@ def _assemble(
         vectors=vectors,
         index=index,
         searcher=Searcher(index, embedding, bm25, settings),
-        answerer=Answerer(settings, llm.count_tokens),
+        answerer=Answerer(settings, llm.count_tokens, neighbours.branding.answers),
         database=database,
         jobs=Jobs(database),
         spool=Spool(settings.data_dir / "spool", settings.max_document_bytes),

@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.retrievers import BaseRetriever
 
 from retriever.answer.flow import Answered, Answerer, Declined, Question
+from retriever.branding.branding import packaged
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
 
@@ -43,7 +44,7 @@ async def answer(model: BaseChatModel, question: str) -> tuple[str, Answered, Re
         return len(text.split())
 
     report = Report()
-    answerer = Answerer(RetrieverSettings(), count)
+    answerer = Answerer(RetrieverSettings(), count, packaged().answers)
     asked = Question(question, [], top_k=1)
     words, end = "", None
     async for event in answerer.answer(asked, Shelf(), model, 2000, {}, report):
@@ -96,7 +97,7 @@ async def test_closing_the_flow_closes_the_model() -> None:
         return 1
 
     model = Endless()
-    flow = Answerer(RetrieverSettings(), count).answer(
+    flow = Answerer(RetrieverSettings(), count, packaged().answers).answer(
         Question("Which port does the retriever listen on?", [], 1),
         Shelf(),
         model,

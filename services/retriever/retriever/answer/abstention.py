@@ -1,4 +1,4 @@
-"""Whether a sentence says that the documents do not answer, in seven languages."""
+"""Whether a sentence says that the documents do not answer, in seven languages or set words."""
 
 import regex
 
@@ -31,6 +31,11 @@ _ABSTAINS = regex.compile(
     """,
     regex.VERBOSE | regex.IGNORECASE,
 )
+
+
+def plain(sentence: str) -> str:
+    """A sentence by its letters and digits alone, in lower case, as set words are compared."""
+    return " ".join("".join(c if c.isalnum() else " " for c in sentence.casefold()).split())
 
 
 def abstains(sentence: str) -> bool:

@@ -1,6 +1,6 @@
 """What the model says, checked against all that was found while it streams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
 import orjson
@@ -25,11 +25,13 @@ class CheckedStream:
         threshold: float,
         report: Report,
         marked: bool = True,
+        abstentions: Set[str] = frozenset(),
     ) -> None:
         """`shown` are the chunks that the model reads, of all that were `found`, best first.
 
         `threshold` is the share of a sentence's weight that a quote must hold. Unless `marked` the
         answer is JSON: it stays as the model wrote it, but for links, and its texts are checked.
+        `abstentions` are as `CitingStream` takes them.
         """
         self._marked = marked
         self._json: list[str] = []
@@ -39,7 +41,7 @@ class CheckedStream:
         self._sources: dict[str, Step] = {}
         self._speaking = False  # the model has said something since the last call
         self.evidence = self._evidence()
-        self._stream = CitingStream(self.evidence)
+        self._stream = CitingStream(self.evidence, abstentions)
         self._links = LinkFilter({hit.source for hit in shown})
 
     def _evidence(self) -> Evidence:

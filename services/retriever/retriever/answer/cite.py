@@ -1,11 +1,11 @@
 """Citations, made while the answer streams: the server's own markers, never the model's."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from retriever.agent.steps import ToolSource
-from retriever.answer.abstention import abstains
+from retriever.answer.abstention import abstains, plain
 from retriever.answer.ground import EVALUATOR, Evidence, Support
 from retriever.answer.sentences import LONGEST_LINE, boundary
 from retriever.nested import without
@@ -60,8 +60,10 @@ class CitingStream:
     """Takes the model's words as they come and gives them on, with a marker after each sentence
     that a source bears out. A marker that the model wrote is dropped."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, abstentions: Set[str] = frozenset()) -> None:
+        """`abstentions` are the sentences, made `plain`, that are said where there is no answer."""
         self._evidence = evidence
+        self._abstentions = abstentions
         self._held = ""
         self._pending = ""
         """The line that the sentence begins in, as far as it is needed, and the sentence so far."""
@@ -139,6 +141,9 @@ class CitingStream:
         self.repeats = self.repeats or (len(sentence) >= _LONG and sentence in self._said)
         self._said.add(sentence)
         if not sentence or sentence.endswith(":"):  # it only leads to the next one
+            return ""
+        if plain(sentence) in self._abstentions:
+            self._abstained = True
             return ""
         supports = self._evidence.supports(sentence)
         if not supports:

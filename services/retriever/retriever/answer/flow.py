@@ -18,18 +18,18 @@ from retriever.answer.checked import CheckedStream, once
 from retriever.answer.cite import Citation, Grounding
 from retriever.answer.generation import Heard, Usage, generate
 from retriever.answer.ground import EVALUATOR
-from retriever.answer.prompt import STOP, CountTokens, fit
-from retriever.answer.relevance import NOTHING_FOUND, relevant
+from retriever.answer.prompt import CountTokens, fit
+from retriever.answer.relevance import relevant
 from retriever.answer.retriever import to_hit
 from retriever.answer.shown import shown as worth_showing
 from retriever.answer.standalone import find, searches
+from retriever.branding.answers import Answers
 from retriever.index.model import Hit
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
 
 BACKGROUND = 12
 """Chunks that the search is asked for at least, for the weights of the grounding check."""
-NO_ANSWER = "I could not answer this with the tools and the limits that I have."
 _ABSTAINED = Grounding(False, [], True, EVALUATOR)
 
 
@@ -77,8 +77,11 @@ Event = str | Step | Declined | Answered
 class Answerer:
     """Answers questions with a LangChain retriever and a LangChain chat model."""
 
-    def __init__(self, settings: RetrieverSettings, count_tokens: CountTokens) -> None:
+    def __init__(
+        self, settings: RetrieverSettings, count_tokens: CountTokens, words: Answers
+    ) -> None:
         self._settings = settings
+        self._words = words
         self._count_tokens = count_tokens
 
     async def answer(
@@ -113,10 +116,11 @@ class Answerer:
             settings.support_threshold,
             report,
             question.marked,
+            self._words.abstentions,
         )
         worth = relevant(shown, checked.evidence, settings.relevance, settings.relevance_words)
         if not worth and gate is None:
-            yield Declined(NOTHING_FOUND)
+            yield Declined(self._words.said.nothing_found)
             yield Answered([], _ABSTAINED, shown, searched=searched)
             return
 
@@ -127,13 +131,14 @@ class Answerer:
                 question.history,
                 prompt_tokens,
                 self._count_tokens,
+                self._words,
                 new_mark() if gate else "",
                 question.rules,
                 question.before,
             )
         if gate is not None:
             gate.tainted = bool(kept) or _others_spoke(question.history)
-        sampling = {**parameters, "stop": [*STOP, *parameters.get("stop", [])]}
+        sampling = {**parameters, "stop": [*self._words.stop, *parameters.get("stop", [])]}
         events = self._ask(model, messages, prompt_tokens, sampling, report, gate)
 
         heard = Heard()
@@ -156,7 +161,7 @@ class Answerer:
         if rest := checked.end(finished=finish_reason == "stop"):
             yield rest
         elif not heard.words:  # a model that only ever called tools
-            yield Declined(NO_ANSWER)
+            yield Declined(self._words.said.no_answer)
         read = [hit for step in steps for hit in step.found]
         yield Answered(
             checked.citations,
@@ -193,7 +198,7 @@ class Answerer:
         if gate is None:
             events: AsyncGenerator[AIMessageChunk | Step, None] = turn(model, messages)
         else:
-            agent = Agent(gate, self._count_tokens, prompt_tokens)
+            agent = Agent(gate, self._count_tokens, prompt_tokens, self._words)
             events = agent.run(messages, model, model.bind_tools, turn)
         async with aclosing(events):
             async for event in events:

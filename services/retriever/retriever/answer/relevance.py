@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from retriever.answer.ground import Evidence
 from retriever.index.model import Hit
 
-NOTHING_FOUND = "I could not find anything about this in the documents."
-
 _WORDS_COUNT = 0.5
 """A share of the question's words counts half as much as the same cosine (docs/quality.md)."""
 

@@ -1,11 +1,12 @@
 // One answer on the page: its words as they come, then its citations and what the check found.
-import { announce, count, dotted, duration, el } from "./dom.js";
+import { announce, dotted, el } from "./dom.js";
 import { feedback } from "./feedback.js";
 import { happened, stepItem } from "./happened.js";
 import { Markdown } from "./markdown.js";
-import { PARTS, problemBox } from "./problem.js";
+import { problemBox } from "./problem.js";
 import { nameOf, open, opening } from "./reader.js";
 import { underline } from "./unsupported.js";
+import { duration, named, t } from "./words.js";
 
 const TELL_EVERY = 3000; // ms between two announcements of a streaming answer
 
@@ -20,7 +21,7 @@ export class Answer {
 
   constructor(question, again) {
     Object.assign(this, { question, again });
-    this.state = el("p.state", "Searching the documents…");
+    this.state = el("p.state", t("answer.searching"));
     this.steps = el("ol.steps");
     this.words = new Markdown();
     this.said = this.words.element;
@@ -41,7 +42,7 @@ export class Answer {
 
   /** Take more words, and show them with the next frame. */
   feed(words) {
-    this.state.textContent = "Answering…";
+    this.state.textContent = t("answer.answering");
     this.text += words;
     this.#frame ||= requestAnimationFrame(() => this.#show());
     this.#tell();
@@ -59,27 +60,27 @@ export class Answer {
     this.element.classList.toggle("abstained", Boolean(grounding?.abstained));
     this.state.textContent = stateOf(extras);
     this.state.after(searched(retrieval.queries, this.question));
-    const copy = el("button.quiet", { onclick: () => this.#copy(copy, citations) }, "Copy");
+    const copy = el("button.quiet", { onclick: () => this.#copy(copy, citations) }, t("copy"));
     this.element.append(...notices(extras), sources(citations), el("div.actions", copy, feedback(extras.id)), happened(extras));
-    if (!quiet) announce(`${unmarked(this.text.slice(this.#told))} ${this.state.textContent}. ${count(citations.length, "source")}.`);
+    if (!quiet) announce(`${unmarked(this.text.slice(this.#told))} ${this.state.textContent}. ${t("sources", citations.length)}.`);
   }
 
   /** The person stopped it. What came stays. */
   stopped(quiet) {
-    this.#brokenOff("Stopped.", "Stopped.");
-    this.element.append(el("div.actions", el("button.quiet", { onclick: this.again }, "Ask again")));
-    if (!quiet) announce("Stopped.");
+    this.#brokenOff(t("answer.stopped"), t("answer.stopped"));
+    this.element.append(el("div.actions", el("button.quiet", { onclick: this.again }, t("answer.again"))));
+    if (!quiet) announce(t("answer.stopped"));
   }
 
   /** It failed. What came stays. */
   failed(problem) {
-    this.#brokenOff("Broke off.", "No answer.");
+    this.#brokenOff(t("answer.broken"), t("answer.none"));
     this.element.append(problemBox(problem, this.again));
   }
 
   #brokenOff(state, empty) {
     this.#show(true);
-    this.state.textContent = this.text ? `${state} What came so far is not checked.` : empty;
+    this.state.textContent = this.text ? `${state} ${t("answer.unchecked")}` : empty;
   }
 
   #show(whole) {
@@ -101,13 +102,13 @@ export class Answer {
     const lines = citations.map((one) => `[${one.marker}] ${nameOf(one)}: “${one.quote}”`);
     try {
       await navigator.clipboard.writeText([this.text.trim(), ...lines].join("\n"));
-      button.textContent = "Copied";
+      button.textContent = t("copied");
     } catch {
       getSelection().selectAllChildren(this.said);
-      button.textContent = "Selected: press Ctrl+C";
+      button.textContent = t("selected");
     }
     announce(button.textContent);
-    setTimeout(() => { button.textContent = "Copy"; }, 2500);
+    setTimeout(() => { button.textContent = t("copy"); }, 2500);
   }
 }
 
@@ -115,34 +116,34 @@ function enable(chip, citation) {
   if (!citation) return chip.replaceWith(`[${chip.textContent}]`);
   const title = nameOf(citation);
   const onclick = () => open(citation, chip);
-  return Object.assign(chip, { disabled: false, onclick, title, ariaLabel: `Source ${citation.marker}: ${title}` });
+  return Object.assign(chip, { disabled: false, onclick, title, ariaLabel: t("answer.source", { marker: citation.marker, title }) });
 }
 
 function stateOf({ grounding, finish_reason: reason, timings }) {
-  const words = grounding?.abstained ? "Nothing found"
-    : reason === "length" ? "Cut off at the most tokens an answer may have"
-      : grounding?.supported ? "Every sentence has a source" : "Answered";
-  return dotted(words, timings && duration(timings.total));
+  const words = grounding?.abstained ? "answer.nothing"
+    : reason === "length" ? "answer.cut"
+      : grounding?.supported ? "answer.supported" : "answer.answered";
+  return dotted(t(words), timings && duration(timings.total));
 }
 
 function notices({ grounding, retrieval }) {
-  const said = (retrieval?.degraded ?? []).map((part) => `Answered without ${part}. ${PARTS[part] ?? ""}`);
+  const said = (retrieval?.degraded ?? []).map((part) => `${t("answer.without", { part })} ${named("advice", part, "")}`);
   const unsupported = grounding?.unsupported?.length;
-  if (grounding?.abstained) said.unshift("The documents do not say. Ask in other words, or add a document that tells it.");
+  if (grounding?.abstained) said.unshift(t("answer.abstained"));
   else if (unsupported) {
-    said.unshift(`No source bears out the ${unsupported === 1 ? "underlined sentence" : `${unsupported} underlined sentences`}. Check before you rely on it.`);
+    said.unshift(t("answer.unsupported", unsupported));
   }
   return said.map((words) => el("p.notice", words));
 }
 
 function sources(citations) {
   if (!citations.length) return "";
-  return el("ul.sources", { ariaLabel: "Sources" }, citations.map((one) => el("li", opening("button", one,
+  return el("ul.sources", { ariaLabel: t("answer.sources") }, citations.map((one) => el("li", opening("button", one,
     el("span.number", String(one.marker)), el("span.where", nameOf(one)), el("span.muted", one.quote)))));
 }
 
 /** What was searched for, where that is more than the words that were asked. */
 function searched(queries = [], question) {
   const others = queries.filter((one) => one !== question);
-  return others.length ? el("p.muted.searched", "Searched for ", others.map((one) => el("q", one))) : "";
+  return others.length ? el("p.muted.searched", `${t("answer.searched")} `, others.map((one) => el("q", one))) : "";
 }

@@ -1,6 +1,7 @@
 // Calls of the retriever's API, with the key.
 import { askForKey, key } from "./key.js";
 import { Problem, toProblem } from "./problem.js";
+import { t } from "./words.js";
 
 /** A response of the API; throws a `Problem` for any other than a success, and `AbortError`. */
 export async function call(path, { json, ...options } = {}) {
@@ -14,7 +15,7 @@ export async function call(path, { json, ...options } = {}) {
   });
   if (response.ok) return response;
   const problem = await Problem.of(response);
-  if (response.status === 401) askForKey(key() ? "The server does not know this key." : "");
+  if (response.status === 401) askForKey(key() ? t("key.unknown") : "");
   throw problem;
 }
 

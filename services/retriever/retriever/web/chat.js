@@ -8,6 +8,7 @@ import { countTurns, drop, find, has, keep, keepFor, move, named, newId, onOther
 import { Problem } from "./problem.js";
 import { events } from "./sse.js";
 import { look } from "./status.js";
+import { t } from "./words.js";
 
 const MOST_TURNS = 99; // the API takes 200 messages; the retriever drops the oldest that do not fit
 const AT_HAND = "bulkhead-conversation"; // in this tab, so that a reload finds it
@@ -103,7 +104,7 @@ const isKept = () => talk.turns.every(({ kept }) => kept);
 /** Show a question, and the answer that is to come. */
 function begin({ id, question }, kept = false) {
   const mine = talk;
-  const asked = el("article.asked", el("h2.unseen", "Question"), el("p", question));
+  const asked = el("article.asked", el("h2.unseen", t("question.title")), el("p", question));
   const answer = new Answer(question, () => {
     if (stop) return;
     asked.remove();
@@ -182,7 +183,7 @@ async function stream(question, answer, signal) {
     }
     follow();
   }
-  throw new Problem("The answer broke off.", "broke_off");
+  throw new Problem(t("answer.broke"), "broke_off");
 }
 
 const options = () => ({
@@ -199,6 +200,6 @@ const said = ({ question, answer }) => [
 ];
 
 function busy(answering) {
-  byId("send").textContent = answering ? "Stop" : "Ask";
+  byId("send").textContent = t(answering ? "question.stop" : "question.ask");
   byId("conversation").ariaBusy = String(answering);
 }

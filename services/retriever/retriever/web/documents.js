@@ -1,10 +1,11 @@
 // The documents: list, filter, search in their texts, open, delete.
 import { call, fetchJson } from "./api.js";
-import { announce, byId, confirmed, count, dotted, el } from "./dom.js";
+import { announce, byId, confirmed, dotted, el } from "./dom.js";
 import { watchJobs } from "./jobs.js";
 import { problemBox } from "./problem.js";
 import { nameOf, opening } from "./reader.js";
 import { warnings } from "./warnings.js";
+import { date, number, t } from "./words.js";
 
 const PAGE = 50;
 let cursor = null;
@@ -52,17 +53,17 @@ function filter() {
   const items = [...byId("list").children];
   for (const item of items) item.hidden = !item.dataset.name?.includes(sought().toLowerCase());
   byId("more").hidden = !cursor;
-  const kept = count(items.filter((item) => !item.hidden).length, "document");
-  if (sought()) found(`${kept} with this in the name${cursor ? ", of those loaded" : ""}. Enter searches the texts.`);
-  else found(items.length ? `${kept}${cursor ? ", and more" : ""}` : "There are no documents yet. Drop files above.");
+  const kept = t("documents", items.filter((item) => !item.hidden).length);
+  if (sought()) found(t(cursor ? "documents.named_of_loaded" : "documents.named", { kept }));
+  else found(items.length ? (cursor ? t("documents.and_more", { kept }) : kept) : t("documents.none"));
 }
 
 async function search(query) {
-  found("Searching…");
+  found(t("search.searching"));
   try {
     const { results, degraded } = await fetchJson("v1/search", { json: { query, top_k: 20 } });
     showPassages(results.map(passage));
-    found(`${count(results.length, "passage")}, best first.${degraded.length ? ` Found without ${degraded.join(", ")}.` : ""}`);
+    found(`${t("search.found", results.length)}${degraded.length ? ` ${t("search.without", { parts: degraded.join(", ") })}` : ""}`);
   } catch (error) {
     showPassages([el("li", problemBox(error, () => search(query)))]);
     found("");
@@ -78,30 +79,30 @@ function showPassages(items) {
 }
 
 const link = (place) => opening("button.name.link", place, nameOf(place));
-const passage = (hit) => el("li", link(hit), el("span.muted", hit.score.toFixed(3)), el("p.muted", hit.text));
+const passage = (hit) => el("li", link(hit), el("span.muted", number(hit.score, 3)), el("p.muted", hit.text));
 
 function row(one) {
   const name = one.title || one.source;
   const about = dotted(
     one.title !== one.source && one.source,
-    one.pages && count(one.pages, "page"),
-    count(one.chunks, "chunk"),
-    new Date(one.created_at).toLocaleDateString());
+    one.pages && t("pages", one.pages),
+    t("chunks", one.chunks),
+    date(one.created_at));
   const item = el("li",
     link({ ...one, document_id: one.id }),
-    el("button.quiet", { onclick: remove, ariaLabel: `Delete ${name}` }, "Delete"),
+    el("button.quiet", { onclick: remove, ariaLabel: t("delete.name", { name }) }, t("delete")),
     el("p.muted", about, one.groups.map((group) => el("span.group", group))),
     warnings(one.warnings));
   item.dataset.name = `${one.title} ${one.source}`.toLowerCase();
 
   async function remove() {
-    if (!(await confirmed(`Delete “${name}”? Its text and ${count(one.chunks, "chunk")} are removed. This cannot be undone.`))) return;
+    if (!(await confirmed(t("documents.delete", { name, chunks: t("chunks", one.chunks) })))) return;
     try {
       await call(`v1/documents/${encodeURIComponent(one.id)}`, { method: "DELETE" });
     } catch (error) {
       if (error.status !== 404) return void item.append(problemBox(error));
     }
-    announce(`Deleted ${name}.`);
+    announce(t("deleted", { name }));
     byId("sought").focus();
     item.remove();
     filter();

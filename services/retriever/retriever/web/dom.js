@@ -1,4 +1,5 @@
 // Elements, made from text alone: what others wrote never becomes markup.
+import { t } from "./words.js";
 
 export const byId = (id) => document.getElementById(id);
 
@@ -40,7 +41,7 @@ export function confirmed(...question) {
   return (asked = asked.catch(() => {}).then(() => ask(...question)));
 }
 
-function ask(text, yes = "Delete", no = "Keep it") {
+function ask(text, yes = t("delete"), no = t("keep")) {
   const dialog = byId("confirm");
   byId("confirm-text").textContent = text;
   dialog.querySelector("[value=yes]").textContent = yes;
@@ -51,13 +52,5 @@ function ask(text, yes = "Delete", no = "Keep it") {
     dialog.addEventListener("close", () => answer(dialog.returnValue === "yes"), { once: true });
   });
 }
-
-export const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
-
-export const duration = (ms) =>
-  ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`;
-
-export const size = (bytes) =>
-  bytes >= 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
 
 export const dotted = (...parts) => parts.filter(Boolean).join(" · ");

@@ -2,14 +2,15 @@
 import { call } from "./api.js";
 import { announce, el } from "./dom.js";
 import { problemBox } from "./problem.js";
+import { t } from "./words.js";
 
 export function feedback(id) {
   if (!id) return [];
-  const input = el("input", { maxLength: 4000, ariaLabel: "Comment", placeholder: "What was good or wrong? (optional)" });
-  const form = el("form", input, el("button", { type: "submit" }, "Send"));
+  const input = el("input", { maxLength: 4000, ariaLabel: t("feedback.comment"), placeholder: t("feedback.hint") });
+  const form = el("form", input, el("button", { type: "submit" }, t("feedback.send")));
   const more = el("div.comment", { hidden: true });
-  const votes = [["up", "Helpful"], ["down", "Not helpful"]].map(([name, label]) => {
-    const vote = el("button.quiet", { name, ariaPressed: "false", onclick: () => cast(vote) }, label);
+  const votes = ["up", "down"].map((name) => {
+    const vote = el("button.quiet", { name, ariaPressed: "false", onclick: () => cast(vote) }, t(`feedback.${name}`));
     return vote;
   });
 
@@ -18,7 +19,7 @@ export function feedback(id) {
     input.focus();
     form.onsubmit = async (event) => {
       event.preventDefault();
-      if (await sent(vote, input.value.trim(), el("p.muted", "Thank you. Vote and comment are kept."))) vote.focus();
+      if (await sent(vote, input.value.trim(), el("p.muted", t("feedback.thanks")))) vote.focus();
     };
   }
 
@@ -31,7 +32,7 @@ export function feedback(id) {
       return false;
     }
     for (const one of votes) one.ariaPressed = String(one === vote);
-    announce("Your vote is kept.");
+    announce(t("feedback.kept"));
     more.replaceChildren(then);
     return true;
   }

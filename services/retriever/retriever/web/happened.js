@@ -1,31 +1,20 @@
 // What happened on the way of a question: stages, chunks, tool steps, tokens, the trace.
-import { count, dotted, duration, el } from "./dom.js";
+import { dotted, el } from "./dom.js";
 import { opening } from "./reader.js";
 import { traceLink } from "./status.js";
-
-const STAGES = {
-  embed: "Embed the question",
-  search: "Search",
-  rerank: "Rerank",
-  prepare: "Weigh the chunks",
-  prompt: "Build the prompt",
-  first_token: "Wait for the first word",
-  generate: "Generate",
-  tools: "Call tools",
-  cite: "Cite and check",
-};
+import { duration, named, number, t } from "./words.js";
 
 export function happened(extras) {
-  const details = el("details.happened", el("summary", "What happened"));
+  const details = el("details.happened", el("summary", t("happened")));
   details.ontoggle = () => {
     if (details.childElementCount > 1) return;
     const { timings = {}, retrieval, steps = [] } = extras;
     details.append(
       el("div.panel",
-        titled("Stages", waterfall(timings)),
-        titled("Chunks", chunks(retrieval?.results ?? [])),
-        titled("Tool steps", steps.length && el("ol.steps", steps.map((step) => stepItem(step, true)))),
-        titled("Figures", figures(extras))));
+        titled(t("happened.stages"), waterfall(timings)),
+        titled(t("happened.chunks"), chunks(retrieval?.results ?? [])),
+        titled(t("happened.steps"), steps.length && el("ol.steps", steps.map((step) => stepItem(step, true)))),
+        titled(t("happened.figures"), figures(extras))));
     details.scrollIntoView({ block: "nearest" });
   };
   return details;
@@ -45,44 +34,44 @@ function waterfall({ total, ...stages }) {
     bar.style.marginInlineStart = `${(at / whole) * 100}%`;
     bar.style.inlineSize = `${(ms / whole) * 100}%`;
     if (name !== "first_token") at += ms;
-    return rowOf(STAGES[name] ?? name, bar, duration(ms));
+    return rowOf(named("stage", name), bar, duration(ms));
   });
-  return el("table.stages", el("tbody", rows, total !== undefined && rowOf("In all", "", duration(total))));
+  return el("table.stages", el("tbody", rows, total !== undefined && rowOf(t("happened.all"), "", duration(total))));
 }
 
 function chunks(results) {
   if (!results.length) return null;
-  const head = ["Document", "Page", "Score", "Dense", "Sparse", "Rerank"];
+  const head = ["document", "page", "score", "dense", "sparse", "rerank"].map((name) => t(`column.${name}`));
   const rows = results.map((one) => {
     const scores = [one.score, one.scores?.dense, one.scores?.sparse, one.scores?.rerank];
-    return rowOf(opening("button.link", one, one.title || one.source), String(one.page ?? "–"), ...scores.map((score) => score?.toFixed(3) ?? "–"));
+    return rowOf(opening("button.link", one, one.title || one.source), String(one.page ?? "–"), ...scores.map((score) => number(score, 3)));
   });
   const table = el("table.scores", el("thead", el("tr", head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", rows));
-  return el("div.scrolls", { tabIndex: 0, role: "region", ariaLabel: "Chunks and their scores" }, table);
+  return el("div.scrolls", { tabIndex: 0, role: "region", ariaLabel: t("happened.scores") }, table);
 }
 
 /** One call of a tool: which and how it went; opened, with what, why it failed, what came back. */
 export function stepItem({ server, tool, arguments: given, outcome, detail, duration_ms: ms, text }, open) {
   return el("li", el("details", { open },
-    el("summary", el("strong", dotted(server, tool)), ` ${dotted(outcome?.replaceAll("_", " "), ms >= 0 && duration(ms))}`),
+    el("summary", el("strong", dotted(server, tool)), ` ${dotted(outcome && named("outcome", outcome), ms >= 0 && duration(ms))}`),
     detail && el("p.notice", detail),
-    given && el("pre", { tabIndex: 0, ariaLabel: "Arguments" }, Object.entries(given).map(argument).join("\n")),
-    text && el("pre", { tabIndex: 0, ariaLabel: "Result" }, text)));
+    given && el("pre", { tabIndex: 0, ariaLabel: t("happened.arguments") }, Object.entries(given).map(argument).join("\n")),
+    text && el("pre", { tabIndex: 0, ariaLabel: t("happened.result") }, text)));
 }
 
 const argument = ([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`;
 
 function figures({ usage, retrieval, grounding, ...extras }) {
   const rows = {
-    Model: extras.model,
-    Tokens: usage && `${count(usage.prompt_tokens, "token")} in, ${usage.completion_tokens.toLocaleString("en")} out`,
-    Search: retrieval?.mode,
-    "Searched for": retrieval?.queries?.length > 1 && retrieval.queries.join(" · "),
-    Without: retrieval?.degraded?.join(", "),
-    "Checked by": grounding?.evaluator,
-    "Ended by": extras.finish_reason,
-    Response: extras.id,
-    Trace: extras.trace_id && traceLink(extras.trace_id),
+    model: extras.model,
+    tokens: usage && t("happened.tokens", { in: usage.prompt_tokens, out: usage.completion_tokens }),
+    search: retrieval?.mode,
+    queries: retrieval?.queries?.length > 1 && retrieval.queries.join(" · "),
+    without: retrieval?.degraded?.join(", "),
+    evaluator: grounding?.evaluator,
+    ended: extras.finish_reason,
+    response: extras.id,
+    trace: extras.trace_id && traceLink(extras.trace_id),
   };
-  return el("dl", Object.entries(rows).flatMap(([name, value]) => value && [el("dt", name), el("dd", value)]));
+  return el("dl", Object.entries(rows).flatMap(([name, value]) => value && [el("dt", t(`figure.${name}`)), el("dd", value)]));
 }

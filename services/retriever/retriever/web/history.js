@@ -1,6 +1,7 @@
 // The conversations that this browser keeps: listed, gone on with, renamed, deleted.
-import { announce, byId, confirmed, count, el, size } from "./dom.js";
+import { announce, byId, confirmed, el } from "./dom.js";
 import { find, forget, names, rename as keepTitle, size as taken, timeOf } from "./kept.js";
+import { moment, size, t } from "./words.js";
 
 let go = null;
 let open = () => "";
@@ -11,7 +12,7 @@ export function setUpHistory(show, current) {
     byId("kept").hidePopover();
     show(one);
     byId("question").focus();
-    announce(one ? `${one.title}, ${count(one.turns.length, "question")}.` : "A new conversation.");
+    announce(one ? `${one.title}, ${t("questions", one.turns.length)}.` : t("kept.new"));
   };
   open = current;
   byId("kept").ontoggle = (event) => event.newState === "open" && list();
@@ -22,7 +23,7 @@ export function setUpHistory(show, current) {
 export function recount() {
   const n = names().length;
   byId("past").hidden = !n;
-  byId("past").textContent = `Conversations (${n})`;
+  byId("past").textContent = t("kept.count", n);
   if (byId("kept").matches(":popover-open")) list();
 }
 
@@ -30,44 +31,44 @@ function list() {
   const lastOf = ({ turns }) => timeOf(turns.at(-1).id);
   const found = names().map(find).filter(Boolean).sort((one, other) => lastOf(other) - lastOf(one));
   byId("kept").replaceChildren(
-    el("h2", "Conversations"),
-    el("p.muted", `Kept in this browser for this key until you delete them. They take ${size(taken())}; a browser has room for about 5 MiB.`),
+    el("h2", t("kept.title")),
+    el("p.muted", t("kept.about", { size: size(taken()) })),
     el("ul.rows", found.map(row)),
-    ...(found.length > 1 ? [el("button.quiet", { onclick: forgetAll }, "Delete all")] : []));
+    ...(found.length > 1 ? [el("button.quiet", { onclick: forgetAll }, t("kept.delete_all"))] : []));
 }
 
 function row(one) {
   const name = el("button.name.link", { onclick: () => go(one), ariaCurrent: String(one.name === open()) }, one.title);
   const item = el("li", name,
-    el("span", el("button.quiet", { onclick: rename, ariaLabel: `Rename ${one.title}` }, "Rename"),
-      el("button.quiet", { onclick: remove, ariaLabel: `Delete ${one.title}` }, "Delete")),
-    el("p.muted", `${count(one.turns.length, "question")}, ${new Date(timeOf(one.turns.at(-1).id)).toLocaleString()}`));
+    el("span", el("button.quiet", { onclick: rename, ariaLabel: t("kept.rename_name", { name: one.title }) }, t("kept.rename")),
+      el("button.quiet", { onclick: remove, ariaLabel: t("delete.name", { name: one.title }) }, t("delete"))),
+    el("p.muted", `${t("questions", one.turns.length)}, ${moment(timeOf(one.turns.at(-1).id))}`));
 
   function rename() {
-    const field = el("input", { value: one.title, maxLength: 200, ariaLabel: "New name" });
-    const form = el("form", field, el("button", { type: "submit" }, "Save"));
+    const field = el("input", { value: one.title, maxLength: 200, ariaLabel: t("kept.new_name") });
+    const form = el("form", field, el("button", { type: "submit" }, t("kept.save")));
     form.onsubmit = (event) => {
       event.preventDefault();
       keepTitle(one.name, field.value.trim());
       recount();
-      announce(`Renamed to ${field.value}.`);
+      announce(t("kept.renamed", { name: field.value }));
     };
     name.replaceWith(form);
     field.select();
   }
 
   async function remove() {
-    if (!(await confirmed(`Delete “${one.title}”? It is kept nowhere else.`))) return;
+    if (!(await confirmed(t("kept.delete", { name: one.title })))) return;
     forget(one.name);
     left([one.name]);
-    announce(`Deleted ${one.title}.`);
+    announce(t("deleted", { name: one.title }));
   }
   return item;
 }
 
 async function forgetAll() {
   const all = names();
-  if (!(await confirmed(`Delete ${count(all.length, "conversation")}? They are kept nowhere else.`))) return;
+  if (!(await confirmed(t("kept.delete_n", all.length)))) return;
   all.forEach(forget);
   left(all);
 }

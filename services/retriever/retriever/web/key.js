@@ -1,8 +1,8 @@
 // The API key: from the address's fragment or a field, kept in session storage and nowhere else.
 import { byId, closable, confirmed } from "./dom.js";
+import { t } from "./words.js";
 
 const NAME = "bulkhead-key";
-const SWITCH = "The link that you followed carries another API key. With it you see, and add to, what belongs to that key. Use it only if you trust who gave you the link.";
 
 export const key = () => sessionStorage.getItem(NAME) ?? "";
 
@@ -17,7 +17,7 @@ export async function takeFromAddress(changed) {
   history.replaceState(null, "", location.pathname + location.search + (named.size ? `#${named}` : ""));
   const other = offered.trim();
   if (!other || other === key()) return;
-  if (key() && !(await confirmed(SWITCH, "Use the link's key", "Keep mine"))) return;
+  if (key() && !(await confirmed(t("key.other"), t("key.take"), t("key.keep")))) return;
   sessionStorage.setItem(NAME, other);
   changed();
 }

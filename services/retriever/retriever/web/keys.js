@@ -3,10 +3,11 @@ import { call, fetchJson } from "./api.js";
 import { announce, byId, confirmed, dotted, el } from "./dom.js";
 import { paged } from "./paged.js";
 import { problemBox } from "./problem.js";
+import { date, t } from "./words.js";
 
 /** Wire the keys up; returns what reads them anew. */
 export function setUpKeys() {
-  const read = paged(byId("keys"), byId("more-keys"), (cursor) => `v1/keys?limit=50${cursor}`, (one) => row(one, read), "No key was made yet. The operator's own is in a file, and not in this list.");
+  const read = paged(byId("keys"), byId("more-keys"), (cursor) => `v1/keys?limit=50${cursor}`, (one) => row(one, read), t("keys.none"));
   const form = byId("new-key");
   form.onsubmit = async (event) => {
     event.preventDefault();
@@ -28,43 +29,41 @@ export function setUpKeys() {
 
 /** Show a key that was just made; nobody can show it again. */
 function shown({ key, name, id }) {
-  const copy = el("button", { onclick: copied }, "Copy");
+  const copy = el("button", { onclick: copied }, t("copy"));
   async function copied() {
     await navigator.clipboard.writeText(key).catch(() => getSelection().selectAllChildren(text));
-    copy.textContent = getSelection().isCollapsed ? "Copied" : "Selected: press Ctrl+C";
+    copy.textContent = t(getSelection().isCollapsed ? "copied" : "selected");
   }
   const text = el("code", key);
   byId("made-key").replaceChildren(el("div.notice",
-    el("p", el("strong", `The key of ${name || id}, shown this once:`)),
+    el("p", el("strong", t("keys.once", { name: name || id }))),
     el("p", text),
-    el("p.buttons", copy, el("button.quiet", { onclick: () => byId("made-key").replaceChildren() }, "I have it"))));
+    el("p.buttons", copy, el("button.quiet", { onclick: () => byId("made-key").replaceChildren() }, t("keys.have")))));
   byId("made-key").scrollIntoView({ block: "nearest" });
   copy.focus();
 }
-
-const day = (at) => new Date(at).toLocaleDateString();
 
 function row(one, read) {
   const name = one.name || one.id;
   const { requests_per_minute: requests, tokens_per_minute: tokens } = one.limits;
   const item = el("li",
     el("span.name", name),
-    one.revoked_at ? el("span.muted", `revoked ${day(one.revoked_at)}`) : el("span",
-      el("button.quiet", { onclick: rotate, ariaLabel: `Rotate ${name}` }, "Rotate"),
-      el("button.quiet", { onclick: revoke, ariaLabel: `Revoke ${name}` }, "Revoke")),
-    el("p.muted", dotted(one.role, `tenant ${one.tenant}`, `made ${day(one.created_at)}`, one.rotated_at && `rotated ${day(one.rotated_at)}`,
-      `${requests.toLocaleString("en")} requests and ${tokens.toLocaleString("en")} tokens a minute`), one.groups.map((group) => el("span.group", group))));
+    one.revoked_at ? el("span.muted", t("keys.revoked_at", { date: date(one.revoked_at) })) : el("span",
+      el("button.quiet", { onclick: rotate, ariaLabel: t("keys.rotate_name", { name }) }, t("keys.rotate")),
+      el("button.quiet", { onclick: revoke, ariaLabel: t("keys.revoke_name", { name }) }, t("keys.revoke"))),
+    el("p.muted", dotted(one.role, t("keys.of_tenant", { tenant: one.tenant }), t("keys.made_at", { date: date(one.created_at) }), one.rotated_at && t("keys.rotated_at", { date: date(one.rotated_at) }),
+      t("keys.limits", { requests, tokens })), one.groups.map((group) => el("span.group", group))));
   const path = `v1/keys/${encodeURIComponent(one.id)}`;
 
   async function rotate() {
-    if (!(await confirmed(`Rotate “${name}”? The key that is in use ends at once; the new one is shown once.`, "Rotate", "Leave it"))) return;
+    if (!(await confirmed(t("keys.ask_rotate", { name }), t("keys.rotate"), t("keys.leave")))) return;
     await done(async () => shown(await fetchJson(`${path}/rotate`, { method: "POST" })));
   }
 
   async function revoke() {
-    if (!(await confirmed(`Revoke “${name}”? Whoever uses it is refused at once, and for good.`, "Revoke"))) return;
+    if (!(await confirmed(t("keys.ask_revoke", { name }), t("keys.revoke")))) return;
     await done(() => call(path, { method: "DELETE" }));
-    announce(`Revoked ${name}.`);
+    announce(t("keys.revoked", { name }));
   }
 
   async function done(change) {

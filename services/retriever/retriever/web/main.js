@@ -6,6 +6,7 @@ import { byId, el } from "./dom.js";
 import { askForKey, key, onKeyChange, takeFromAddress } from "./key.js";
 import { setUpJobs } from "./jobs.js";
 import { setUpKeys } from "./keys.js";
+import { setUpLanguage } from "./language.js";
 import { linked, open, setUpReader } from "./reader.js";
 import { linkTo, watchState } from "./status.js";
 import { limitUploads, setUpUpload } from "./upload.js";
@@ -14,6 +15,7 @@ const VIEWS = ["ask", "documents", "admin"];
 const FIELDS = { ask: "question", documents: "sought" };
 let started = false;
 let slash = false; // the key before was one that only led to the field
+setUpLanguage();
 takeFromAddress(() => started && start());
 setUpReader();
 setUpChat();

@@ -1,5 +1,6 @@
 // An answer's Markdown: a parser's tokens, each made into an element. Nothing becomes markup.
 import { el } from "./dom.js";
+import { t } from "./words.js";
 import { Lexer, Tokenizer } from "./vendor/marked.js";
 
 const DEEPEST = 12; // what is nested more deeply shows as it was written
@@ -84,9 +85,9 @@ function block(token, depth = 0) {
     case "text": return depth ? inline(tokens) : [el("p", inline(tokens))]; // a tight list's item has no paragraph
     case "heading": return [el(`h${Math.min(token.depth + 2, 6)}`, inline(tokens))];
     case "blockquote": return [el("blockquote", inner(tokens))];
-    case "code": return [el("pre", { tabIndex: 0, ariaLabel: token.lang || "Code" }, el("code", words(token.text)))];
+    case "code": return [el("pre", { tabIndex: 0, ariaLabel: token.lang || t("markdown.code") }, el("code", words(token.text)))];
     case "list": return [el(...(token.ordered ? ["ol", { start: token.start }] : ["ul"]), token.items.map((item) => el("li", inner(item.tokens))))];
-    case "checkbox": return [el("input", { type, checked: token.checked, disabled: true, ariaLabel: "Done" }), " "];
+    case "checkbox": return [el("input", { type, checked: token.checked, disabled: true, ariaLabel: t("markdown.done") }), " "];
     case "table": return [table(token)];
     case "hr": return [el("hr")];
     default: return [el("p", words(raw))];
@@ -100,7 +101,7 @@ function table({ header, rows }) {
     return cell;
   }));
   const made = el("table", el("thead", row("th", header)), el("tbody", rows.map((cells) => row("td", cells))));
-  return el("div.scrolls", { tabIndex: 0, role: "region", ariaLabel: "Table" }, made);
+  return el("div.scrolls", { tabIndex: 0, role: "region", ariaLabel: t("markdown.table") }, made);
 }
 
 function inline(tokens, depth = 0) {

@@ -3,6 +3,7 @@ import { call, fetchJson } from "./api.js";
 import { announce, byId, closable, dotted, el } from "./dom.js";
 import { problemBox } from "./problem.js";
 import { blocks, exactText, utf16 } from "./text.js";
+import { t } from "./words.js";
 
 const WIDE = matchMedia("(min-width: 70rem)"); // there the answer stays in sight beside the text
 let latest = 0;
@@ -24,7 +25,7 @@ export function setUpReader() {
 
 /** Where a citation or a chunk is from: a document's title and page, or a tool. */
 export function nameOf({ tool, title, source, page }) {
-  return tool ? dotted(tool.server, tool.tool) : `${title || source}${page ? `, page ${page}` : ""}`;
+  return tool ? dotted(tool.server, tool.tool) : (page ? t("reader.page", { title: title || source, page: String(page) }) : title || source);
 }
 
 export function opening(name, place, ...content) {
@@ -42,12 +43,12 @@ async function copyLink() {
   const button = byId("reader-link");
   try {
     await navigator.clipboard.writeText(link);
-    button.textContent = "Copied";
+    button.textContent = t("copied");
   } catch {
     byId("reader-text").prepend(el("p.notice", link)); // a browser may allow no copy
   }
-  announce("The link is copied. It holds no key.");
-  setTimeout(() => { button.textContent = "Copy link"; }, 2500);
+  announce(t("reader.copied"));
+  setTimeout(() => { button.textContent = t("reader.link"); }, 2500);
 }
 
 function linkTo(id, quote) {
@@ -61,7 +62,7 @@ export async function open(place, from) {
   const mine = ++latest;
   if (place.tool) return showResult(place);
   show(place.title || place.source || "", "");
-  say(el("p.muted", "Loading the text…"));
+  say(el("p.muted", t("reader.loading")));
   const path = `v1/documents/${encodeURIComponent(place.document_id)}`;
   try {
     const [about, text] = await Promise.all([fetchJson(path), call(`${path}/text`).then(exactText)]);
@@ -71,7 +72,7 @@ export async function open(place, from) {
     link = linkTo(place.document_id, text.slice(start, end));
     byId("reader-link").hidden = false;
     lay(text, start, end);
-    if (place.quote && start === end) byId("reader-text").prepend(el("p.notice", `The document does not hold these words any more: “${place.quote}”`));
+    if (place.quote && start === end) byId("reader-text").prepend(el("p.notice", t("reader.lost", { quote: place.quote })));
   } catch (error) {
     if (mine === latest) showProblem(error, place.quote);
   }
@@ -106,16 +107,16 @@ function showResult({ tool, text, quote, ...place }) {
 }
 
 function showProblem(problem, quote) {
-  if (problem.status === 404) problem.message = "The document is gone: it was deleted or replaced since.";
+  if (problem.status === 404) problem.message = t("reader.gone");
   say(problemBox(problem));
-  if (quote) byId("reader-text").append(el("p.notice", `The words that were quoted: “${quote}”`));
+  if (quote) byId("reader-text").append(el("p.notice", t("reader.quoted", { quote })));
 }
 
 function described(about, { page }) {
   return dotted(
-    page && `page ${page}${about.pages ? ` of ${about.pages}` : ""}`,
+    page && t(about.pages ? "reader.page_of" : "reader.on_page", { page: String(page), pages: String(about.pages) }),
     about.source !== about.title && about.source,
-    about.groups.length ? `for ${about.groups.join(", ")}` : "for everyone with a key");
+    about.groups.length ? t("reader.for", { groups: about.groups.join(", ") }) : t("reader.everyone"));
 }
 
 /** The text block by block: the browser lays out only those in sight. */
@@ -126,7 +127,7 @@ function lay(text, start, end) {
     at += block.length;
     return el("p.block", block.slice(0, from), from < to && el("mark", block.slice(from, to)), block.slice(to));
   });
-  say(...(text ? made : [el("p.muted", "This document holds no text.")]));
+  say(...(text ? made : [el("p.muted", t("reader.empty"))]));
   byId("reader-text").scrollTop = 0;
   const centre = () => byId("reader-text").querySelector("mark")?.scrollIntoView({ block: "center" });
   centre();

@@ -1,6 +1,7 @@
 // Asks before files take the place of documents of the same name.
 import { fetchJson } from "./api.js";
 import { confirmed } from "./dom.js";
+import { t } from "./words.js";
 
 const AT_ONCE = 50; // names in one address
 const MOST_NAMED = 5;
@@ -19,7 +20,7 @@ export async function leftOut(files) {
     const older = found.filter(({ source }) => source.normalize() === file.name.normalize());
     if (older.length && !(await isSame(file, older))) others.push(file);
   }
-  if (!others.length || (await confirmed(question(others), "Replace", "Keep what is there"))) return [];
+  if (!others.length || (await confirmed(question(others), t("replace.yes"), t("replace.no")))) return [];
   return others;
 }
 
@@ -32,8 +33,7 @@ async function isSame(file, documents) {
 }
 
 function question(files) {
-  if (files.length === 1) return `There is a document “${files[0].name}” with other words. Replace it? What is there now would be gone.`;
   const names = files.slice(0, MOST_NAMED).map(({ name }) => `“${name}”`).join(", ");
-  const more = files.length > MOST_NAMED ? ` and ${files.length - MOST_NAMED} more` : "";
-  return `Documents of the same name are there, with other words: ${names}${more}. Replace them? What is there now would be gone.`;
+  const more = Math.max(files.length - MOST_NAMED, 0);
+  return `${t("replace", { n: files.length, names })}${more ? ` ${t("replace.more", more)}` : ""} ${t("replace.gone")}`;
 }

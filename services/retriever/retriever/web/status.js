@@ -1,10 +1,8 @@
 // How the stack is doing, and where else to look.
 import { byId, el } from "./dom.js";
-import { PARTS } from "./problem.js";
+import { named, t } from "./words.js";
 
 const EVERY = 15000; // ms between two looks
-const NAMES = { qdrant: "Search index", embedding: "Embedding service", parser: "Document reader", llm: "Model server", "mcp-filesystem": "File tools", "mcp-database": "Database tools", audit: "Audit log", writes: "Writing" };
-const WORDS = { ready: "Ready", degraded: "Degraded", unavailable: "Unavailable", unreachable: "Not reachable", checking: "Checking…" };
 
 let grafana = "";
 let known = { status: "checking", parts: {} };
@@ -37,18 +35,18 @@ export async function look() {
 
 function show() {
   const { status } = known;
-  const missing = down().map((name) => NAMES[name] ?? name).join(", ");
+  const missing = down().map((name) => named("part", name)).join(", ");
   byId("state").dataset.state = status;
-  byId("state").textContent = missing ? `${WORDS[status]}: ${missing}` : WORDS[status];
+  byId("state").textContent = missing ? `${t(`state.${status}`)}: ${missing}` : t(`state.${status}`);
   const items = Object.entries(known.parts).map(([name, { state, detail }]) =>
-    el(`li.${state}`, el("strong", NAMES[name] ?? name), ` is ${state}`,
-      state !== "up" && el("p.muted", detail && `Why: ${detail}. `, PARTS[name])));
+    el(`li.${state}`, el("strong", named("part", name)), ` ${named("part.is", state)}`,
+      state !== "up" && el("p.muted", detail && `${t("part.why", { detail })} `, named("advice", name, ""))));
   byId("parts").replaceChildren(
-    el("h2", "State of the stack"),
+    el("h2", t("state.title")),
     known.status === "unreachable"
-      ? el("p", "The retriever does not answer. Start it with make serve; this page looks again by itself.")
+      ? el("p", t("state.silent"))
       : el("ul", items),
-    el("p.links", el("a", { href: "docs" }, "API"), grafana && el("a", { href: grafana, target: "_blank" }, "Grafana"), el("button.link", { onclick: look }, "Look again")));
+    el("p.links", el("a", { href: "docs" }, "API"), grafana && el("a", { href: grafana, target: "_blank" }, "Grafana"), el("button.link", { onclick: look }, t("again.look"))));
 }
 
 /** A trace's id; a link to it in Grafana's Explore, where Grafana runs. */

@@ -1,6 +1,7 @@
 // Underlines the sentences of an answer that nothing bears out, wherever its Markdown has put them.
 import { el } from "./dom.js";
 import { Markdown } from "./markdown.js";
+import { t } from "./words.js";
 
 const LETTER = /[\p{L}\p{N}\p{Cs}]/u; // or half of one: what is left are signs, and those are Markdown's
 
@@ -58,10 +59,10 @@ function mark(all, first, last) {
     if (!node.data.slice(start, end).trim()) continue;
     node.splitText(end);
     const part = start ? node.splitText(start) : node;
-    const made = el("span.unsupported", { title: "No source bears this out" });
+    const made = el("span.unsupported", { title: t("unsupported") });
     part.replaceWith(made);
     made.append(part);
-    if (node === last.node) made.append(el("span.unseen", " (no source bears this out)"));
+    if (node === last.node) made.append(el("span.unseen", ` (${t("unsupported")})`));
   }
 }
 

@@ -1,16 +1,17 @@
 // Files in: one job a file, so that each has its own progress and its own error.
 import { call, fetchJson } from "./api.js";
 import { refresh } from "./documents.js";
-import { announce, byId, count, dotted, el, size } from "./dom.js";
+import { announce, byId, dotted, el } from "./dom.js";
 import { Problem, toProblem } from "./problem.js";
 import { leftOut } from "./replace.js";
 import { events } from "./sse.js";
 import { down } from "./status.js";
 import { warnings } from "./warnings.js";
+import { size, t } from "./words.js";
 
 const AT_ONCE = 2; // a browser has six connections to a server, and the page needs some itself
 const TRIES = 12; // for a retriever that starts anew, in all a minute and a half
-const OUTCOMES = { added: "Added", replaced: "Replaced the older one", unchanged: "Already there, unchanged" };
+const OUTCOMES = ["added", "replaced", "unchanged"];
 const lanes = Array(AT_ONCE).fill(Promise.resolve());
 let taken = 0;
 let largest = Infinity;
@@ -20,7 +21,7 @@ const pause = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1000
 /** The most bytes a file may have. */
 export function limitUploads(bytes) {
   largest = bytes;
-  byId("largest").textContent = `, up to ${size(bytes)} each`;
+  byId("largest").textContent = t("upload.largest", { size: size(bytes) });
 }
 
 export function setUpUpload() {
@@ -33,7 +34,7 @@ export function setUpUpload() {
     const kept = await leftOut(uploads.map(({ file }) => file));
     for (const upload of uploads) {
       if (kept.includes(upload.file)) {
-        upload.say("done", "Left out: the document of this name stays as it is.");
+        upload.say("done", t("upload.left_out"));
         continue;
       }
       const lane = taken++ % AT_ONCE;
@@ -67,7 +68,7 @@ export function setUpUpload() {
 
 /** A file's line in the list; the function that shows its state there. */
 function line(name) {
-  const words = el("span.muted", "Waiting for the files before it");
+  const words = el("span.muted", t("upload.before"));
   const item = el("li", el("span.name", name), words);
   byId("uploads").hidden = false;
   byId("uploads").querySelector("ul").append(item);
@@ -92,12 +93,12 @@ async function run(upload) {
 /** The job of the file, in its final state. A stream of events that breaks is taken up again. */
 async function send({ file, groups, say }) {
   if (file.size > largest) {
-    throw new Problem(`The file has ${size(file.size)}; the most is ${size(largest)}.`, "too_large");
+    throw new Problem(t("upload.too_large", { size: size(file.size), most: size(largest) }), "too_large");
   }
   await file.slice(0, 1).arrayBuffer().catch(() => {
-    throw new Problem("This is a folder, or a file that cannot be read.", "unreadable");
+    throw new Problem(t("upload.unreadable"), "unreadable");
   });
-  say("active", "Sending…");
+  say("active", t("upload.sending"));
   const body = new FormData();
   body.append("files", file);
   for (const group of groups) body.append("groups", group);
@@ -126,21 +127,21 @@ async function patiently(say, attempt) {
     } catch (error) {
       if (error.type !== "rate_limited" || tries === TRIES) throw error;
       const seconds = error.retryAfter || 1;
-      say("active", `Waiting ${seconds} s: the key's limit is reached.`);
+      say("active", t("upload.limit", seconds));
       await pause(seconds);
     }
   }
 }
 
 function progress({ state, waiting }) {
-  if (waiting) return `Accepted, waiting: ${waiting}.`;
-  if (down().includes("embedding")) return "Accepted. It goes in once the embedding service is back.";
-  return state === "queued" ? "Accepted, waiting its turn…" : "Reading and indexing…";
+  if (waiting) return t("upload.waiting", { waiting });
+  if (down().includes("embedding")) return t("upload.embedding");
+  return t(state === "queued" ? "upload.queued" : "upload.reading");
 }
 
 function ended({ state, counts, errors, warnings: warned }) {
-  if (state === "cancelled") return ["failed", "Cancelled."];
-  if (errors.length) return ["failed", `${errors.map((one) => one.message).join(" ")} Mend the file and send it again.`];
-  const outcome = Object.keys(OUTCOMES).find((name) => counts[name]);
-  return ["done", dotted(OUTCOMES[outcome] ?? state, counts.chunks && count(counts.chunks, "chunk")), warnings(warned)];
+  if (state === "cancelled") return ["failed", t("upload.cancelled")];
+  if (errors.length) return ["failed", `${errors.map((one) => one.message).join(" ")} ${t("upload.mend")}`];
+  const outcome = OUTCOMES.find((name) => counts[name]);
+  return ["done", dotted(outcome ? t(`upload.${outcome}`) : state, counts.chunks && t("chunks", counts.chunks)), warnings(warned)];
 }
