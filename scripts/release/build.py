@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from bulkhead import __version__
 from client.screen import one_line, terminal
 from release.manifest import ManifestError, Release
 from release.override import built
@@ -30,13 +30,12 @@ def main(
     if _git("status", "--porcelain"):
         console.print("commit first: a release is a commit")
         raise typer.Exit(2)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     parts = {part: service for service, part in built().items()}  # one of the services of each
     # Files of the images bear the commit's time, so that a second build gives the same layers.
     environment = os.environ | {"SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct")}
     environment["COMPOSE_PROJECT_NAME"] = "release"  # in the tags, which `bake` sets anew
     with tempfile.NamedTemporaryFile(suffix=".json") as metadata:
-        command = bake(registry, version, parts, platforms, metadata.name)
+        command = bake(registry, __version__, parts, platforms, metadata.name)
         if subprocess.run(command, cwd=ROOT, env=environment).returncode:
             raise typer.Exit(1)
         pushed = json.loads(Path(metadata.name).read_text())
@@ -45,7 +44,7 @@ def main(
         for part, service in parts.items()
     }
     try:
-        Release(version, _git("rev-parse", "HEAD"), images).save(out)
+        Release(__version__, _git("rev-parse", "HEAD"), images).save(out)
     except ManifestError as error:
         console.print(Text(one_line(str(error), 300)))
         raise typer.Exit(1) from error

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from bulkhead import __version__
 from bulkhead.app import create_app
 from bulkhead.health import Part, Readiness
 from embedding import api
@@ -49,7 +50,7 @@ def create(settings: EmbeddingSettings, backend: Backend) -> FastAPI:
         name="embedding",
         title="Bulkhead embedding",
         description="Text to vectors and to relevance, in batches.",
-        version="0.1.0",
+        version=__version__,
         settings=settings,
         routers=[api.router],
         ready=ready,

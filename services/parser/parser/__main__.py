@@ -15,6 +15,7 @@ def main() -> None:
     """Serve the parser on its socket or its port, with the settings of the environment."""
     try:
         settings = ParserSettings()
+        app = create(settings)
         if settings.host is None:
             settings.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
             sockets.clear(settings.sockets)
@@ -25,9 +26,11 @@ def main() -> None:
     except ValidationError as error:
         problem = error.errors()[0]
         sys.exit(f"parser: PARSER_{str(problem['loc'][0]).upper()}: {problem['msg']}")
+    except ValueError as error:
+        sys.exit(f"parser: PARSER_PLUGINS: {error}")
     except OSError as error:
         sys.exit(f"parser: it cannot listen: {error.strerror or error}")
-    serve(create(settings), settings, sockets=[listener], ws="none")
+    serve(app, settings, sockets=[listener], ws="none")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from parser.markdown import Heading
 MIB = 1024 * 1024
 
 ErrorCode = Literal[
-    "unsupported", "invalid", "too_large", "encrypted", "empty", "timeout", "crashed"
+    "unsupported", "invalid", "too_large", "encrypted", "empty", "timeout", "crashed", "plugin"
 ]
 
 

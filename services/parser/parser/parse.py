@@ -4,7 +4,7 @@ A file is what its content says; the name's extension, then the media type, deci
 kinds of text. Nothing here limits time or memory: run it in `parser.pool`, which does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.message import Message
 from pathlib import PurePosixPath
 
@@ -12,6 +12,7 @@ from parser import sniff
 from parser.charset import without_surrogates
 from parser.markdown import headings
 from parser.model import Extracted, Ocr, Parsed, ParseError, ParseLimits, Reading
+from parser.plugins import Plugin, versions
 from parser.readers import (
     csv,
     docx,
@@ -33,13 +34,15 @@ VERSION = "3"
 
 MAX_TITLE_CHARACTERS = 300
 
+Read = Callable[[bytes, str | None, Reading], tuple[str, Extracted]]
+
 _AS_IT_IS = frozenset((sniff.TEXT,))
 """Kinds whose marks are not Markdown's."""
 
 
-def version(ocr: Ocr) -> str:
+def version(ocr: Ocr, plugins: Sequence[Plugin] = ()) -> str:
     """Of all that decides which text a document gives."""
-    return "+".join(filter(None, (VERSION, str(ocr))))
+    return "+".join(filter(None, (VERSION, str(ocr), versions(plugins))))
 
 
 def parse(
@@ -48,6 +51,7 @@ def parse(
     media_type: str | None,
     limits: ParseLimits,
     ocr: Ocr | None = None,
+    plugins: Sequence[Plugin] = (),
 ) -> Parsed:
     """Extract a document's text and title.
 
@@ -55,11 +59,12 @@ def parse(
     `charset`. Raises ParseError for anything unreadable.
     """
     reading = Reading(limits, filename, charset(media_type), ocr or Ocr())
-    kind, extracted = read(data, media_type, reading)
+    kind, extracted = reader(plugins)(data, media_type, reading)
     limits.check_characters(len(extracted.text))
     if not extracted.text.strip():
         raise ParseError("empty", "The document holds no text.")
-    marked_up = kind not in _AS_IT_IS
+    own = next((one for one in plugins if one.media_type == kind), None)
+    marked_up = own.markdown if own else kind not in _AS_IT_IS
     marks = tuple(headings(extracted.text)) if marked_up else ()
     stem = PurePosixPath(filename.replace("\\", "/")).stem
     title = (
@@ -74,13 +79,20 @@ def parse(
     )  # fmt: skip
 
 
-def read(data: bytes, media_type: str | None, reading: Reading) -> tuple[str, Extracted]:
-    """Which kind a file is, and what its reader finds in it."""
-    reading.limits.check_bytes(len(data))
-    if not data:
-        raise ParseError("empty", "The file is empty.")
-    kind = sniff.sniff(data, reading.name, media_type)
-    return kind, _READERS[kind](data, reading)
+def reader(plugins: Sequence[Plugin] = ()) -> Read:
+    """What says which kind a file is, and what its reader finds in it; `plugins` go first."""
+    own = {plugin.media_type: plugin.read for plugin in plugins}
+
+    def read(data: bytes, media_type: str | None, reading: Reading) -> tuple[str, Extracted]:
+        reading.limits.check_bytes(len(data))
+        if not data:
+            raise ParseError("empty", "The file is empty.")
+        taken = (one.media_type for one in plugins if one.takes(reading.name, media_type))
+        kind = next(taken, None) or sniff.sniff(data, reading.name, media_type)
+        return kind, (own.get(kind) or readers[kind])(data, reading)
+
+    readers = {**_READERS, sniff.MAIL: eml.extractor(read)}
+    return read
 
 
 def charset(media_type: str | None) -> str | None:
@@ -97,7 +109,6 @@ _READERS: dict[str, Callable[[bytes, Reading], Extracted]] = {
     sniff.CSV: csv.extract,
     sniff.TSV: csv.extract,
     sniff.NOTEBOOK: ipynb.extract,
-    sniff.MAIL: eml.extractor(read),
     sniff.PDF: pdf.extract,
     sniff.EPUB: epub.extract,
     sniff.DOCX: docx.extract,

@@ -8,6 +8,7 @@ import orjson
 from bulkhead.workers import Crashed, OutOfMemory, OutOfTime, WorkerPool
 from parser.model import MIB, Ocr, ParseError, ParseLimits
 from parser.parse import parse, version
+from parser.plugins import Plugin, load
 
 
 class ParserPool:
@@ -17,13 +18,16 @@ class ParserPool:
         self,
         limits: ParseLimits,
         ocr: Ocr | None = None,
+        plugins: str = "",
         *,
         processes: int = 1,
         seconds: float = 60.0,
         memory_bytes: int = 1024 * MIB,
         max_tasks: int = 1000,
     ) -> None:
-        """`seconds`: for one document without OCR, its time in the queue not counted.
+        """`plugins`: names of those that each process loads.
+
+        `seconds`: for one document without OCR, its time in the queue not counted.
 
         `memory_bytes`: a process's address space. `max_tasks`: documents after which a process is
         replaced; it grew by nothing over 3,600, and a new one takes 0.1 s to start.
@@ -33,7 +37,7 @@ class ParserPool:
         self._workers = WorkerPool(
             _read,
             setup=_start_worker,
-            told=(limits, ocr or Ocr()),
+            told=(limits, ocr or Ocr(), plugins),
             max_workers=processes,
             seconds=seconds,
             memory_bytes=memory_bytes,
@@ -72,16 +76,17 @@ class ParserPool:
 # What follows runs in a worker.
 
 _limits, _ocr = ParseLimits(), Ocr()
+_plugins: tuple[Plugin, ...] = ()
 
 
-def _start_worker(limits: ParseLimits, ocr: Ocr) -> None:
-    global _limits, _ocr
-    _limits, _ocr = limits, ocr
+def _start_worker(limits: ParseLimits, ocr: Ocr, plugins: str) -> None:
+    global _limits, _ocr, _plugins
+    _limits, _ocr, _plugins = limits, ocr, load(plugins)
 
 
 def _read(path: Path, filename: str, media_type: str | None) -> bytes:
     started = time.perf_counter()
     _limits.check_bytes(path.stat().st_size)
-    parsed = parse(path.read_bytes(), filename, media_type, _limits, _ocr)
+    parsed = parse(path.read_bytes(), filename, media_type, _limits, _ocr, _plugins)
     seconds = time.perf_counter() - started
-    return orjson.dumps({"parser": version(_ocr), "seconds": seconds} | parsed.as_json())
+    return orjson.dumps({"parser": version(_ocr, _plugins), "seconds": seconds} | parsed.as_json())

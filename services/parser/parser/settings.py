@@ -60,6 +60,12 @@ class ParserSettings(CommonSettings):
         500, ge=1, description="Most pages of one document that are read by OCR."
     )
 
+    plugins: str = Field(
+        "",
+        description="Names of installed packages' entry points in `bulkhead.parsers`, with commas "
+        "between: readers of further kinds of documents.",
+    )
+
     def ocr(self) -> Ocr:
         """How pictures are read, with the language data that is there."""
         return set_up(self.tessdata, self.ocr_languages, self.ocr_seconds, self.ocr_max_pages)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import httpx2
 from fastapi import FastAPI
 
+from bulkhead import __version__
 from bulkhead.app import create_app
 from bulkhead.auth import KeyRing, Principal, Role, key_digest
 from bulkhead.health import Part, Readiness
@@ -124,7 +125,7 @@ def create(settings: QualitySettings) -> FastAPI:
         name="quality",
         title="Bulkhead quality",
         description="Asks labelled questions of the stack, and scores a sample of its answers.",
-        version="0.1.0",
+        version=__version__,
         settings=settings,
         routers=[api.router],
         ready=ready,

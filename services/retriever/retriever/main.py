@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from bulkhead import __version__
 from bulkhead.app import create_app
 from bulkhead.health import READY_SECONDS, Readiness, kept
 from retriever.api import (
@@ -62,7 +63,7 @@ def create(settings: RetrieverSettings) -> FastAPI:
         name="retriever",
         title=f"{neighbours.branding.looks.title} retriever",
         description=_DESCRIPTION,
-        version="0.1.0",
+        version=__version__,
         settings=settings,
         routers=[
             one.router

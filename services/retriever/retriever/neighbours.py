@@ -15,6 +15,7 @@ from retriever.clients.mcp import McpServer
 from retriever.database import check_version
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.reaching import disk_fault
+from retriever.ingest.chunkers import check_chunker
 from retriever.keys import Keys
 from retriever.limits import Limits
 from retriever.settings import RetrieverSettings
@@ -49,6 +50,7 @@ class Neighbours:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         key = read_secret(settings.api_key_file)
         branding = Branding.load(settings.branding_dir)
+        check_chunker(settings.chunker)
         policy = Policy.load(settings.tool_policy_file or PACKAGED)
         tool_servers = tuple(
             McpServer(entry, _MOST_MCP_BYTES)

@@ -187,6 +187,11 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     chunk_overlap_tokens: int = Field(
         80, ge=0, description="Most tokens of a chunk's end that the next one repeats."
     )
+    chunker: str = Field(
+        "",
+        description="Name of an installed package's entry point in `bulkhead.chunkers` that cuts "
+        "texts into chunks; empty: our own.",
+    )
     language: str = Field(
         "english", description="Snowball stemmer for sparse terms (a name PyStemmer knows)."
     )

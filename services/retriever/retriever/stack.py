@@ -290,6 +290,7 @@ async def _open_and_ingest(stack: Stack) -> None:
         max_tokens=min(settings.chunk_tokens, stack.embedding.room(tokenizer)),
         overlap_tokens=settings.chunk_overlap_tokens,
         processes=settings.chunk_processes,
+        chunker=settings.chunker,
     )
     try:
         stack.runner = Runner(

@@ -280,7 +280,7 @@ def test_no_file_of_the_clone_is_mounted() -> None:
     }  # fmt: skip
     assert wanted == {
         "configuration", "llm-vllm-cpu", "llm-gpu", "postgres", "otel-collector", "prometheus",
-        "alertmanager", "tempo", "grafana",
+        "alertmanager", "tempo", "grafana", "retriever",
     }  # fmt: skip
     for name in wanted - {"configuration"}:
         condition = services(config)[name]["depends_on"]["configuration"]["condition"]
@@ -295,7 +295,7 @@ def test_what_is_read_of_the_configuration_is_brought_there() -> None:
         for source, target in re.findall(r"^COPY (\S+) (/app/files\S*)$", dockerfile, re.MULTILINE)
     }
     named = re.findall(r"/etc/bulkhead/([\w./-]+)", json.dumps(rendered()))
-    assert len(named) == 8
+    assert len(named) == 9
     for path in named:
         first, _, rest = path.partition("/")
         assert (laid[first] / rest if first in laid else laid[""] / path).exists(), path

@@ -70,8 +70,11 @@ def test_a_folder_holds_what_differs_and_the_rest_is_as_packaged(tmp_path: Path)
 
 
 def test_a_new_language_is_one_more_file(tmp_path: Path) -> None:
-    names = {"languages/la.json": ENGLISH.read_bytes(), "page.toml": 'languages = ["la", "en"]'}
-    assert list(Branding.load(folder(tmp_path, names)).languages) == ["la", "en"]
+    files: dict[str, str | bytes] = {
+        "languages/la.json": ENGLISH.read_bytes(),
+        "page.toml": 'languages = ["la", "en"]',
+    }
+    assert list(Branding.load(folder(tmp_path, files)).languages) == ["la", "en"]
 
 
 @pytest.mark.parametrize(

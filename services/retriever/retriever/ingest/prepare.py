@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from bulkhead.workers import Crashed, OutOfMemory, OutOfTime
 from retriever.clients.parser import Lost, ParserClient, Unreadable
 from retriever.ingest.chunk import Chunk
+from retriever.ingest.chunkers import BadChunks
 from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.spool import Part
 from retriever.parsed import Parsed
@@ -72,6 +73,8 @@ class Preparer:
         started = time.perf_counter()
         try:
             chunks = await self._chunkers.split(parsed.text, parsed.headings, parsed.markdown)
+        except BadChunks as error:
+            raise Unreadable(str(error)) from error
         except OutOfTime as error:
             raise Unreadable("The text took too long to cut into chunks.") from error
         except (OutOfMemory, Crashed) as error:

@@ -62,7 +62,7 @@ function mark(all, first, last) {
     const made = el("span.unsupported", { title: t("unsupported") });
     part.replaceWith(made);
     made.append(part);
-    if (node === last.node) made.append(el("span.unseen", ` (${t("unsupported")})`));
+    if (node === last.node) made.append(el("span.unseen", ` (${t("unsupported.aside")})`));
   }
 }
 
