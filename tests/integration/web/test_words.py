@@ -145,7 +145,8 @@ def test_a_page_in_a_strange_language_has_no_word_of_another(
     harbour: House, branded: Window
 ) -> None:
     known = (
-        r"Pier Seven is free\.|It was built by Napoleon in 1812\.|Hafen <1>|Which pier is free\?|retriever\.md|broken\.pdf|Pier Seven|pier\.md|hybrid|stop"
+        r"Pier Seven is free\.|It was built by Napoleon in 1812\."
+        r"|Hafen <1>|Which pier is free\?|retriever\.md|broken\.pdf|Pier Seven|pier\.md|hybrid|stop"
         r"|scripted|lexical-v2|chatcmpl-\w+|\bMiB\b|\bKiB\b|\bms\b|default|Ports|ports\.md|\bAPI\b"
     )
     harbour.llm.say("Pier Seven is free. It was built by Napoleon in 1812.")
