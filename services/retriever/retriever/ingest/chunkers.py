@@ -43,10 +43,13 @@ class Own:
         self, name: str, tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int
     ) -> None:
         """Raises `ValueError` for one that cannot be loaded or made."""
-        self._name, self._tokenizer, self._most = name, tokenizer, max_tokens
+        own = Tokenizer.from_str(tokenizer.to_str())  # the caller's copy keeps its settings
+        own.no_truncation()
+        own.no_padding()
+        self._name, self._tokenizer, self._most = name, own, max_tokens
         made = load_plugin(GROUP, name, Plugin).make
         try:
-            self._cut = made(tokenizer, max_tokens, overlap_tokens)
+            self._cut = made(own, max_tokens, overlap_tokens)
         except Exception as error:  # whatever foreign code does
             raise ValueError(f"the chunker {name!r} cannot be made: {error}") from error
 
