@@ -42,7 +42,7 @@ def test_no_code_states_a_version_of_its_own() -> None:
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in tracked("*.py")
         for line in path.read_text(encoding="utf-8").splitlines()
-        if re.search(rf"""\b(?:version|VERSION|__version__)\s*=\s*["']{SEMVER}["']""", line)
+        if re.search(rf"""\b(?:version|__version__)\s*=\s*["']{SEMVER}["']""", line)
     ]
     assert stated == [f'services/core/bulkhead/__init__.py: __version__ = "{__version__}"']
 
