@@ -26,6 +26,7 @@ def test_variables_that_have_no_effect_are_told_with_what_became_of_them(
 
 def test_every_setting_that_moved_is_told_by_a_name_that_there_is() -> None:
     known = {f"PARSER_{name}".upper() for name in ParserSettings.model_fields}
+    known |= {f"RETRIEVER_{name}".upper() for name in RetrieverSettings.model_fields}
     assert set(RetrieverSettings.moved.values()) <= known
     own = {f"RETRIEVER_{name}".upper() for name in RetrieverSettings.model_fields}
     assert not own & RetrieverSettings.moved.keys()
