@@ -49,13 +49,18 @@ class Window:
     def open(self, key: str = KEY, view: str = "") -> "Window":
         """Open the page by the link that `make demo` prints; then the view."""
         self.page.goto(f"{self.url}/#key={key}")
-        while self._cut_off:
-            self._cut_off = False
-            self.page.reload()
+        self.arrived()
         if view:
             self.page.get_by_role("link", name=view, exact=True).click()
         self.page.locator("#state:not([data-state=checking])").wait_for()
         return self
+
+    def arrived(self) -> None:
+        """Wait for the page, and load again what was cut off."""
+        self.page.wait_for_url(lambda url: url.startswith(f"{self.url}/"))
+        while self._cut_off:
+            self._cut_off = False
+            self.page.reload()
 
     def ask(self, question: str) -> Locator:
         """Ask by keyboard, wait for the end of the answer; the answer's element."""

@@ -16,7 +16,7 @@ from retriever.branding.branding import packaged
 
 QUESTION = "Which port does the retriever listen on?"
 FACT = "The retriever listens on port 8080."
-MOST_SENT, MOST_BYTES = 60_000, 170_000
+MOST_SENT, MOST_BYTES = 66_000, 175_000
 """Of all its files in one language, as a browser gets them and unpacked."""
 PARSER = "5371fea86fd0656b4fc7bea7c94c663109d82789b69433eeee78d42895aa44de"
 """SHA-256 of `lib/marked.esm.js` in the package marked 18.2.1."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -23,12 +24,11 @@ FOLDER = Path(__file__).parent.parent / "web"
 _PAGE = frozenset({".", "index.html"})
 
 _NOTHING_FROM_ELSEWHERE = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{};"
     " form-action 'none'; base-uri 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"  # no string becomes markup
 )
 _HEADERS = {
-    "Content-Security-Policy": _NOTHING_FROM_ELSEWHERE,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -54,8 +54,10 @@ _EARLY = ", ".join(
 class Page(StaticFiles):
     """The page's files, each with the headers that keep the page to itself."""
 
-    def __init__(self, branding: Branding) -> None:
+    def __init__(self, branding: Branding, provider: str = "") -> None:
+        """`provider` is the one other origin that the page may ask."""
         super().__init__(directory=FOLDER)
+        self._policy = _NOTHING_FROM_ELSEWHERE.format(f" {provider}" if provider else "")
         template = (FOLDER / "index.html").read_text(encoding="utf-8")
         scripts = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js"))
         of_markup = {
@@ -102,8 +104,9 @@ class Page(StaticFiles):
             if self.is_not_modified(response.headers, Headers(scope=scope)):
                 response = NotModifiedResponse(response.headers)
         response.headers.update(_HEADERS)
+        response.headers["Content-Security-Policy"] = self._policy
         if path.startswith("logo."):  # opened by itself an SVG would be a document
-            response.headers["Content-Security-Policy"] = f"{_NOTHING_FROM_ELSEWHERE}; sandbox"
+            response.headers["Content-Security-Policy"] = f"{self._policy}; sandbox"
         return response
 
     def _language(self, scope: Scope) -> str:
@@ -125,6 +128,15 @@ class _Made:
         self.headers = {"ETag": f'"{etag}"', **(headers or {})}
 
 
+class PageLogin(BaseModel):
+    """Where the page logs people in."""
+
+    issuer: str
+    client_id: str
+    scope: str
+    parameters: dict[str, str]
+
+
 class PageConfig(BaseModel):
     """What the page has to know before anyone gives it a key; nothing here is secret."""
 
@@ -132,6 +144,7 @@ class PageConfig(BaseModel):
     max_document_bytes: int
     tools: bool
     examples: Sequence[str]
+    login: PageLogin | None
 
 
 def add_page(app: FastAPI, settings: RetrieverSettings, branding: Branding, tools: bool) -> None:
@@ -144,12 +157,31 @@ def add_page(app: FastAPI, settings: RetrieverSettings, branding: Branding, tool
         max_document_bytes=min(settings.max_document_bytes, settings.max_body_bytes),
         tools=tools,
         examples=branding.looks.examples,
+        login=_login(settings),
     )
 
     async def page_config() -> PageConfig:
         return config
 
-    page = GZipMiddleware(Page(branding))
+    provider = _origin(settings.oidc_issuer) if config.login else ""
+    page = GZipMiddleware(Page(branding, provider))
     app.add_api_route("/web/config.json", page_config, include_in_schema=False)
     app.router.routes.append(Route("/", page))
     app.mount("/web", page)
+
+
+def _login(settings: RetrieverSettings) -> PageLogin | None:
+    if not (settings.oidc_issuer and settings.oidc_client_id):
+        return None
+    return PageLogin(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        scope=settings.oidc_scope,
+        parameters=settings.oidc_parameters,
+    )
+
+
+def _origin(url: str) -> str:
+    """Scheme, name and port; the issuer's are checked at start."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

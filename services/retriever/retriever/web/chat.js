@@ -5,6 +5,7 @@ import { byId, el } from "./dom.js";
 import { follow, followAgain } from "./follow.js";
 import { recount, setUpHistory } from "./history.js";
 import { countTurns, drop, find, has, keep, keepFor, move, named, newId, onOtherTab } from "./kept.js";
+import { person } from "./login.js";
 import { Problem } from "./problem.js";
 import { events } from "./sse.js";
 import { look } from "./status.js";
@@ -85,7 +86,10 @@ export async function ask(question) {
     answer.end(await stream(question, answer, signal));
   } catch (error) {
     if (error.name === "AbortError") answer.stopped();
-    else {
+    else if (error.type === "unauthenticated" && person() && !answer.text) {
+      turn.takeBack(); // it is asked again after the login that is due
+      byId("question").value ||= question;
+    } else {
       answer.failed(error);
       look();
     }
@@ -107,14 +111,17 @@ function begin({ id, question }, kept = false) {
   const asked = el("article.asked", el("h2.unseen", t("question.title")), el("p", question));
   const answer = new Answer(question, () => {
     if (stop) return;
+    takeBack();
+    ask(question);
+  });
+  function takeBack() {
     asked.remove();
     answer.element.remove();
     mine.turns = mine.turns.filter((one) => one.id !== id);
     drop(mine.name, id);
-    ask(question);
-  });
+  }
   bundle().append(asked, answer.element);
-  const turn = { id, question, answer, kept };
+  const turn = { id, question, answer, kept, takeBack };
   mine.turns.push(turn);
   return turn;
 }

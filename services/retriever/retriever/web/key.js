@@ -1,5 +1,6 @@
 // The API key: from the address's fragment or a field, kept in session storage and nowhere else.
 import { byId, closable, confirmed } from "./dom.js";
+import { forget, loggedIn, offered as loginOffered } from "./login.js";
 import { t } from "./words.js";
 
 const NAME = "bulkhead-key";
@@ -17,15 +18,24 @@ export async function takeFromAddress(changed) {
   history.replaceState(null, "", location.pathname + location.search + (named.size ? `#${named}` : ""));
   const other = offered.trim();
   if (!other || other === key()) return;
-  if (key() && !(await confirmed(t("key.other"), t("key.take"), t("key.keep")))) return;
-  sessionStorage.setItem(NAME, other);
+  if ((key() || loggedIn()) && !(await confirmed(t("key.other"), t("key.take"), t("key.keep")))) return;
+  use(other);
   changed();
 }
 
-/** Ask for a key. `problem` says what was wrong with the one at hand. */
+/** Go on with this key, and with no login. */
+function use(other) {
+  forget();
+  sessionStorage.setItem(NAME, other);
+}
+
+export const forgetKey = () => sessionStorage.removeItem(NAME);
+
+/** Ask for a key, or a login where there is a provider. `problem` says what was wrong with the one at hand. */
 export function askForKey(problem = "") {
   byId("key-problem").textContent = problem;
   byId("key-problem").hidden = !problem;
+  byId("login").hidden = !loginOffered();
   byId("along").closest("label").hidden = !key();
   if (!byId("key-dialog").open) byId("key-dialog").showModal();
 }
@@ -35,10 +45,9 @@ export function onKeyChange(changed) {
   const dialog = byId("key-dialog");
   closable(dialog);
   dialog.querySelector("form").onsubmit = () => {
-    sessionStorage.setItem(NAME, byId("key").value.trim());
+    use(byId("key").value.trim());
     byId("key").value = "";
     changed(byId("along").checked);
     byId("along").checked = false;
   };
-  byId("change-key").onclick = () => askForKey();
 }

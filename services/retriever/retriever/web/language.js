@@ -3,15 +3,20 @@ import { byId } from "./dom.js";
 
 const CHOSEN = "bulkhead-language"; // in this browser
 
+/** Whether the page is sent again, in the language that was chosen before. */
 export function setUpLanguage() {
   const list = byId("language");
   const chosen = localStorage.getItem(CHOSEN);
   const offered = [...list.options].some(({ value }) => value === chosen);
-  if (offered && chosen !== document.documentElement.lang) return speak(chosen);
+  if (offered && chosen !== document.documentElement.lang) {
+    speak(chosen);
+    return true;
+  }
   list.onchange = () => {
     localStorage.setItem(CHOSEN, list.value);
     speak(list.value);
   };
+  return false;
 }
 
 /** Have the page sent again in `language`; the fragment stays. */

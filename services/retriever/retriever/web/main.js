@@ -4,6 +4,8 @@ import { ask, belongTo, setUpChat } from "./chat.js";
 import { refresh, setUpDocuments } from "./documents.js";
 import { byId, el } from "./dom.js";
 import { askForKey, key, onKeyChange, takeFromAddress } from "./key.js";
+import { person, setUpLogin } from "./login.js";
+import { showWho, setUpWho } from "./who.js";
 import { setUpJobs } from "./jobs.js";
 import { setUpKeys } from "./keys.js";
 import { setUpLanguage } from "./language.js";
@@ -15,7 +17,7 @@ const VIEWS = ["ask", "documents", "admin"];
 const FIELDS = { ask: "question", documents: "sought" };
 let started = false;
 let slash = false; // the key before was one that only led to the field
-setUpLanguage();
+const leaving = setUpLanguage();
 takeFromAddress(() => started && start());
 setUpReader();
 setUpChat();
@@ -23,9 +25,11 @@ setUpDocuments();
 setUpUpload();
 const showAdmin = [setUpKeys(), setUpJobs()];
 onKeyChange(start);
+setUpWho();
 watchState();
 // Nothing waits for the settings: a question may be asked before they are here, or without them.
-fetch("web/config.json").then((response) => response.json()).then(settle, () => {});
+const settings = fetch("web/config.json").then((response) => response.json());
+settings.then(settle, () => {});
 addEventListener("hashchange", () => {
   takeFromAddress(start);
   showView();
@@ -41,7 +45,16 @@ document.addEventListener("keydown", (event) => {
   slash = true;
   field.focus();
 });
-start();
+if (!leaving) arrive(); // what a login brought is taken once
+
+/** Begin with the key at hand; without one people may be logged in, which the settings say. */
+async function arrive() {
+  const begun = key() && !location.search;
+  if (begun) start();
+  const { login } = await settings.catch(() => ({}));
+  const problem = await setUpLogin(login).then(() => "", ({ message }) => message);
+  if (!begun || problem) start(false, problem);
+}
 
 function settle({ examples, tools, grafana_url: grafana, max_document_bytes: largest }) {
   byId("examples").replaceChildren(...examples.map((one) => el("li", el("button", { onclick: () => ask(one) }, one))));
@@ -50,11 +63,12 @@ function settle({ examples, tools, grafana_url: grafana, max_document_bytes: lar
   limitUploads(largest);
 }
 
-function start(along) {
+function start(along, problem = "") {
   started = true;
   showView();
-  belongTo(key(), along);
-  if (!key()) return askForKey();
+  showWho();
+  belongTo(person() || key(), along);
+  if (!(person() || key()) || problem) return askForKey(problem);
   // Where this call fails, the state at the top and the first question say what is wrong.
   fetchJson("v1/documents?limit=1").then(({ data }) => { byId("empty").hidden = data.length > 0; }, () => {});
 }
@@ -69,7 +83,7 @@ function showView() {
   for (const name of VIEWS) byId(`${name}-view`).hidden = name !== shown;
   for (const link of document.querySelectorAll("nav a")) link.ariaCurrent = link.hash === `#${shown}` ? "page" : null;
   if (shown === "ask") byId("question").focus({ preventScroll: true });
-  if (!key()) return;
+  if (!(person() || key())) return;
   if (shown === "documents") refresh();
   if (shown === "admin") showAdmin.forEach((show) => show());
   const place = linked();
