@@ -14,7 +14,8 @@ ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 # Compiles kernels at start.
 EXEC_TMPFS = {("llm-vllm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}
-OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}}
+OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}, "login": {"login"}}
+FINDS_NAMES = FETCHERS | {"login"}  # of the world, as it connects there
 PUBLISHED = {"ingress"}
 NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser"}
 GROUPS = {"retriever": ["10006", "10010"]}  # whose sockets the two below are
@@ -127,7 +128,7 @@ def _limits(name: str, service: Json) -> Iterator[str]:
 
 
 def _names(name: str, service: Json) -> Iterator[str]:
-    wanted = [] if name in OPEN_NETWORKS["egress"] else ["127.0.0.1"]
+    wanted = [] if name in FINDS_NAMES else ["127.0.0.1"]
     if (service.get("dns") or []) != wanted:
         yield f"asks name servers of the world: {service.get('dns')}"
 

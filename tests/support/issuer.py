@@ -69,6 +69,8 @@ class Issuer:
         self.asked = 0
         """How often its keys were."""
         self.down = False
+        self.keys_at = ""
+        """Where its configuration says that its keys are, if elsewhere."""
         self.names = ""
         """What its configuration calls it, where that is another than it is."""
 
@@ -113,7 +115,9 @@ class Issuer:
     async def _about(self, _: Request) -> Response:
         if self.down:
             return Response(status_code=500)
-        return JSONResponse({"issuer": self.names or self.url, "jwks_uri": f"{self.url}/jwks"})
+        return JSONResponse(
+            {"issuer": self.names or self.url, "jwks_uri": self.keys_at or f"{self.url}/jwks"}
+        )
 
     async def _keys(self, _: Request) -> Response:
         self.asked += 1

@@ -179,7 +179,7 @@ async def open_stack(
         if settings.oidc_issuer:
             trust = settings.issuer_trust()
             provider = Provider.watched(
-                settings.oidc_issuer, listed(settings.oidc_algorithms), trust
+                settings.oidc_issuer, listed(settings.oidc_algorithms), settings.oidc_relay, trust
             )
             stack.logins = Logins(settings, await exits.enter_async_context(provider))
         waiting = await stack.jobs.waiting()

@@ -166,8 +166,10 @@ def test_a_login_that_was_not_begun_here_or_went_wrong_is_told(
 def test_who_has_no_role_is_told_why(api: Api, window: Window) -> None:
     window.page.goto(f"{window.url}/")
     log_in(window, "nobody")
-    answer = window.ask(QUESTION)
-    expect(answer.get_by_role("alert")).to_contain_text("its claim roles gives no role here")
+    window.page.locator("#question").fill(QUESTION)
+    window.page.keyboard.press("Enter")
+    told = window.page.locator(".answer").get_by_role("alert")
+    expect(told).to_contain_text("its claim roles gives no role here")
 
 
 def test_a_key_is_taken_beside_logins_and_a_link_with_one_asks_first(

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from certificates import self_signed
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from issuer import SETTINGS, Issuer, jwk, new_key
 from pydantic import ValidationError
+from serving import serving
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import ApiError, Forbidden, Unauthenticated, Unavailable
@@ -47,7 +50,7 @@ async def logins(
     transport = httpx2.ASGITransport(issuer.app)
     async with httpx2.AsyncClient(transport=transport, timeout=60) as http:
         algorithms = settings.oidc_algorithms.split(",")
-        yield Logins(settings, Provider(http, URL, algorithms, clock or Clock()))
+        yield Logins(settings, Provider(http, URL, algorithms, clock=clock or Clock()))
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -291,3 +294,37 @@ def test_keys_that_cannot_be_meant_are_passed_over() -> None:
     assert names(good, jwk("a", new_key(), "ES256"), jwk("b", key, "ES256")) == {("b", "ES256")}
     short = generate_private_key(65537, 1024)
     assert names(jwk("short", short, "RS256")) == set()
+
+
+def test_a_relay_is_dialled_and_the_certificate_is_the_issuers(tmp_path: Path) -> None:
+    """The issuer's own address leads nowhere; the relay's is no name in the certificate."""
+
+    async def by_relay(issuer: Issuer, port: int) -> None:
+        settings = told(
+            oidc_issuer=issuer.url,
+            oidc_ca_file=tmp_path / "certificate",
+            oidc_relay=f"localhost:{port}",
+        )
+        trust = settings.issuer_trust()
+        watched = Provider.watched(issuer.url, ["ES256"], settings.oidc_relay, trust)
+        async with watched as provider:
+            await Logins(settings, provider).login(issuer.token())
+
+    for named, elsewhere, refusal in (
+        ("127.0.0.1", "", ""),
+        ("127.0.0.2", "", "CERTIFICATE_VERIFY_FAILED"),
+        ("127.0.0.1", "https://keys.example/jwks", "keys.example is another host"),
+    ):
+        private, certificate = self_signed(named)
+        (tmp_path / "private").write_bytes(private)
+        (tmp_path / "certificate").write_bytes(certificate)
+        issuer = Issuer()
+        issuer.url, issuer.keys_at = "https://127.0.0.1:1", elsewhere
+        tls = {"ssl_keyfile": tmp_path / "private", "ssl_certfile": tmp_path / "certificate"}
+        with serving(issuer.app, **tls) as url:
+            port = int(url.rpartition(":")[2])
+            if refusal:
+                with pytest.raises(Unavailable, match=refusal):
+                    run(by_relay(issuer, port))
+            else:
+                run(by_relay(issuer, port))

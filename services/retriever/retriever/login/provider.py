@@ -40,12 +40,14 @@ class Provider:
         http: httpx2.AsyncClient,
         issuer: str,
         algorithms: Collection[str],
+        relay: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` gives seconds."""
+        """`relay` is a HOST:PORT to dial in the place of the issuer's; `clock` gives seconds."""
         self._http = http
         self._issuer = issuer
         self._algorithms = algorithms
+        self._relay = relay
         self._clock = clock
         self._keys: Keys = {}
         self._seen = self._tried = -_KEPT_SECONDS * 2 + clock()
@@ -55,12 +57,12 @@ class Provider:
     @classmethod
     @asynccontextmanager
     async def watched(
-        cls, issuer: str, algorithms: Collection[str], trust: ssl.SSLContext | None
+        cls, issuer: str, algorithms: Collection[str], relay: str, trust: ssl.SSLContext | None
     ) -> AsyncIterator["Provider"]:
         """The provider, looked at again and again while the block lasts."""
         verify = True if trust is None else trust
         async with httpx2.AsyncClient(verify=verify, timeout=_ANSWER_SECONDS) as http:
-            provider = cls(http, issuer, algorithms)
+            provider = cls(http, issuer, algorithms, relay)
             watching = asyncio.create_task(provider._watch())
             try:
                 yield provider
@@ -121,8 +123,10 @@ class Provider:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):
                 keys = await self._published()
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError) as error:
-            self._failure = str(error) or f"no answer ({type(error).__name__})"
-            logger.warning("the identity provider failed", extra={"reason": self._failure})
+            reason = str(error) or f"no answer ({type(error).__name__})"
+            if reason != self._failure:
+                logger.warning("the identity provider failed", extra={"reason": reason})
+            self._failure = reason
         else:
             self._keys, self._seen, self._failure = keys, self._clock(), ""
 
@@ -136,7 +140,21 @@ class Provider:
         return read_keys(await self._json(where), self._algorithms)
 
     async def _json(self, url: str) -> Any:
-        async with self._http.stream("GET", url, headers={"Accept": "application/json"}) as reply:
+        headers = {"Accept": "application/json"}
+        extensions = {}
+        dialled = httpx2.URL(url)
+        if self._relay:
+            if dialled.netloc != httpx2.URL(self._issuer).netloc:
+                raise ValueError(
+                    f"{dialled.host} is another host, to which the relay does not lead"
+                )
+            # What is asked for, and whose certificate it has to be, stays the issuer's.
+            headers["Host"] = dialled.netloc.decode()
+            extensions["sni_hostname"] = dialled.host
+            host, _, port = self._relay.rpartition(":")
+            dialled = dialled.copy_with(host=host, port=int(port))
+        request = self._http.stream("GET", dialled, headers=headers, extensions=extensions)
+        async with request as reply:
             if reply.status_code != 200:
                 raise ValueError(f"{urlsplit(url).path} was answered {reply.status_code}")
             body = bytearray()

@@ -56,6 +56,12 @@ class LoginSettings(ServiceSettings):
         description="File of the certificates, in PEM, that the provider's is checked by; none: "
         "those that browsers trust.",
     )
+    oidc_relay: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9.-]+:[0-9]{1,5})?$",
+        description="HOST:PORT of a relay of bytes by which the issuer's host is reached; the "
+        "certificate is the issuer's all the same. Empty: it is reached directly.",
+    )
     oidc_tenant: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",

@@ -36,6 +36,7 @@ export function askForKey(problem = "") {
   byId("key-problem").textContent = problem;
   byId("key-problem").hidden = !problem;
   byId("login").hidden = !loginOffered();
+  if (loginOffered()) byId("key-title").textContent = "Log in";
   byId("along").closest("label").hidden = !key();
   if (!byId("key-dialog").open) byId("key-dialog").showModal();
 }
