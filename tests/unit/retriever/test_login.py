@@ -320,8 +320,8 @@ def test_a_relay_is_dialled_and_the_certificate_is_the_issuers(tmp_path: Path) -
         (tmp_path / "certificate").write_bytes(certificate)
         issuer = Issuer()
         issuer.url, issuer.keys_at = "https://127.0.0.1:1", elsewhere
-        tls = {"ssl_keyfile": tmp_path / "private", "ssl_certfile": tmp_path / "certificate"}
-        with serving(issuer.app, **tls) as url:
+        private_file, file = tmp_path / "private", tmp_path / "certificate"
+        with serving(issuer.app, ssl_keyfile=private_file, ssl_certfile=file) as url:
             port = int(url.rpartition(":")[2])
             if refusal:
                 with pytest.raises(Unavailable, match=refusal):
