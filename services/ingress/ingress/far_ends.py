@@ -84,6 +84,9 @@ class FarEnds:
         self._there = {host: self._there.get(host) or FarEnd(host, self.port) for host in hosts}
         if self.health and len(hosts) > 1:
             await asyncio.gather(*(self._ask(end) for end in self._there.values()))
+        else:
+            for end in self._there.values():
+                end.ready = True  # whoever refuses a connection is passed over until the next look
 
     async def _ask(self, end: FarEnd) -> None:
         try:

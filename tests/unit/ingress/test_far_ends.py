@@ -180,6 +180,18 @@ async def test_where_nobody_is_ready_their_own_words_are_the_answer(
         assert "503 Service Unavailable" in await two.ask()
 
 
+async def test_without_a_path_for_health_one_that_is_back_is_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with fleet(2, monkeypatch) as two:
+        two.relay.far_ends.health = ""
+        await two.replicas[0].stop()
+        assert {await two.ask() for _ in range(4)} == {"127.0.0.3 end"}
+        await two.replicas[0].start()
+        await two.look()
+        assert len({await two.ask() for _ in range(4)}) == 2
+
+
 async def test_it_looks_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(far_ends, "_LOOK_SECONDS", 0.01)
     async with fleet(2, monkeypatch) as two:
