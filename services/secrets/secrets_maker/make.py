@@ -25,8 +25,7 @@ def make(
     for secret in plan:
         master = masters / secret.name
         if not (master.is_file() and master.stat().st_size):
-            value = secret.prefix + secrets.token_urlsafe(32)
-            _write(master, value, os.getuid(), own)
+            _write(master, new_value(secret), os.getuid(), own)
             made.append(secret.name)
         values[secret.name] = master.read_text(encoding="ascii")
     for secret in plan:
@@ -34,6 +33,11 @@ def make(
             text = copy.template.format(secret=values[secret.name], all=values)
             _write(volumes / copy.service / copy.file, text, copy.uid, own)
     return made
+
+
+def new_value(secret: Secret) -> str:
+    """256 random bits as text, with the secret's prefix."""
+    return secret.prefix + secrets.token_urlsafe(32)
 
 
 def _write(path: Path, text: str, uid: int, own: Callable[[int, int, int], None]) -> None:
