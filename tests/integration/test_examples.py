@@ -26,14 +26,20 @@ def sources(api: Api) -> set[str]:
     return {one["source"] for one in api.get("/v1/documents").json()["data"]}
 
 
-def told(api: Api, folder: Path, wanted: bool, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def told(
+    api: Api,
+    folder: Path,
+    wanted: bool,
+    capsys: pytest.CaptureFixture[str],
+    page: str | None = "http://127.0.0.1:8080/",
+) -> list[str]:
     settings = ExamplesSettings.model_validate(
         {
             "wanted": wanted,
             "folder": folder,
             "retriever_url": "http://retriever:8080",
             "api_key_file": "/run/secrets/api-key",
-            "page_url": "http://127.0.0.1:8080/",
+            "page_url": page,
             "grafana_url": "http://127.0.0.1:3000/",
             "patience": 30,
         }
@@ -56,6 +62,8 @@ def test_the_documents_go_in_once_and_the_last_lines_say_where_the_page_is(
     ]
     assert sources(api) == {"docs/ports.md", "soup.txt"}
     assert take_in(api, folder, 30) == "documents are in already"
+    lines = told(api, folder, True, capsys, page=None)  # elsewhere another one says where it is
+    assert lines == ["documents are in already", "The stack is up."]
 
     for one in api.get("/v1/documents").json()["data"]:
         api.delete(f"/v1/documents/{one['id']}")

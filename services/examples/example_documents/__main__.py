@@ -29,7 +29,8 @@ def run(settings: ExamplesSettings, api: httpx2.Client) -> None:
         say("no examples are wanted")
     down = missing(api, settings.patience)
     say(f"The stack is up, but for {'; '.join(down)}" if down else "The stack is up.")
-    say(_WHERE.format(page=settings.page_url, grafana=settings.grafana_url))
+    if settings.page_url:
+        say(_WHERE.format(page=settings.page_url, grafana=settings.grafana_url))
 
 
 def main() -> None:

@@ -17,8 +17,14 @@ class ExamplesSettings(BaseSettings):
     api_key_file: Path = Field(
         description="File with the operator's key: it alone sees whether people have made keys."
     )
-    page_url: HttpUrl = Field(description="Address of the page, for a person's browser.")
-    grafana_url: HttpUrl = Field(description="Address of Grafana, for a person's browser.")
+    page_url: HttpUrl | None = Field(
+        None,
+        description="Address of the page, for a person's browser; none: where to look and with "
+        "which key is not told.",
+    )
+    grafana_url: HttpUrl | None = Field(
+        None, description="Address of Grafana, for a person's browser."
+    )
     patience: float = Field(
         900.0, gt=0, description="Longest wait for the documents, and for every part, in seconds."
     )

@@ -3,11 +3,21 @@
 Ours and those of others stand in it alike. docs/tools.md shows each kind.
 """
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from retriever.agent.policy import SEPARATOR, Name
 
@@ -67,6 +77,12 @@ class ServerEntry(_Strict):
     trusted: bool = False
     """Its descriptions are ours: else the model is told that they are not, and they are cut."""
 
+    @field_validator("url", mode="before")
+    @classmethod
+    def _filled_in(cls, told: Any) -> Any:
+        """`${NAME}` is a variable: where no name is looked up, the environment has the address."""
+        return re.sub(r"\$\{(\w+)\}", _variable, told) if isinstance(told, str) else told
+
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
         if SEPARATOR in self.name:
@@ -76,6 +92,12 @@ class ServerEntry(_Strict):
         if self.socket is not None and isinstance(self.auth, ClientCredentials):
             raise ValueError(f"{self.name}: client_credentials cannot go by a socket")
         return self
+
+
+def _variable(match: re.Match[str]) -> str:
+    if value := os.environ.get(match[1]):
+        return value
+    raise ValueError(f"the environment has no {match[1]}")
 
 
 class _File(_Strict):

@@ -58,6 +58,17 @@ def test_no_list_and_an_empty_one_are_no_servers(tmp_path: Path) -> None:
     assert read_tool_servers(Path("/dev/null")) == ()
 
 
+def test_an_address_may_name_variables_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOCK_SERVICE_HOST", "10.1.2.3")
+    text = GOOD.replace("https://clock.example", "http://${CLOCK_SERVICE_HOST}:8090")
+    assert str(read_tool_servers(written(tmp_path, text))[1].url) == "http://10.1.2.3:8090/mcp"
+    monkeypatch.delenv("CLOCK_SERVICE_HOST")
+    with pytest.raises(ValueError, match=r"servers\.1\.url: .* no CLOCK_SERVICE_HOST"):
+        read_tool_servers(written(tmp_path, text))
+
+
 WRONG: dict[str, tuple[str | bytes, str]] = {
     "no YAML": ("servers: [", "list.yaml is not YAML"),
     "bytes": (b"\xff\xfe\x00", "list.yaml is not YAML"),
