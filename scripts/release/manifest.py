@@ -20,11 +20,14 @@ class Release:
     commit: str
     images: dict[str, str]
     """By part, its reference with a digest: `ghcr.io/owner/bulkhead/retriever@sha256:…`."""
+    chart: str = ""
+    """The chart's reference with a digest, once it was pushed."""
 
     def __post_init__(self) -> None:
-        for part, reference in self.images.items():
+        chart = {"chart": self.chart} if self.chart else {}
+        for part, reference in (self.images | chart).items():
             if not _REFERENCE.fullmatch(reference):
-                raise ManifestError(f"{part}: {reference!r} is no image with a digest")
+                raise ManifestError(f"{part}: {reference!r} is nothing with a digest")
         if not self.images:
             raise ManifestError("no image is in it")
 

@@ -1,13 +1,16 @@
 """Everything that is taken from elsewhere by a name must be held by a digest or a commit.
 
-Images of Dockerfiles, of compose files and of YAML values; actions of workflows; packages of locks.
+Images of Dockerfiles, of compose files and of a chart's values; actions of workflows; packages of
+locks.
 What is built here (`bulkhead/…`) has no digest before a release gives it one.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 from supply.finding import Finding, tracked
 from supply.locks import LOCK, unpinned
@@ -40,6 +43,9 @@ def images(root: Path) -> Iterator[Image]:
             found = _of_dockerfile(path)
         elif path.suffix in {".yaml", ".yml"}:
             found = _of_yaml(path)
+            if path.name.startswith("values"):
+                for reference in _of_values(yaml.safe_load(path.read_text())):
+                    yield Image(str(name), reference)
         else:
             continue
         for number, reference in found:
@@ -96,6 +102,18 @@ def _of_yaml(path: Path) -> Iterator[tuple[int, str]]:
             # A template's own expression has its values elsewhere, in a file that is read too.
             if "{{" not in reference and not _is_ours(reference):
                 yield number, reference
+
+
+def _of_values(told: Any) -> Iterator[str]:
+    """The images that a chart's values name by their parts."""
+    if isinstance(told, dict):
+        if "repository" in told:
+            tag, digest = told.get("tag"), told.get("digest")
+            yield (
+                told["repository"] + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
+            )
+        for one in told.values():
+            yield from _of_values(one)
 
 
 def _is_ours(reference: str) -> bool:

@@ -1,0 +1,222 @@
+"""Who may call whom in the cluster is who may in compose.yaml, computed from both."""
+
+import ipaddress
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from chart_objects import NAMESPACE, PRODUCTION, needed, objects
+from compose_file import Json, mounts, names, rendered, services
+from compose_rules import SOCKETS
+
+from supply.tools import tool
+
+Edge = frozenset[str]
+Connection = tuple[str, str, str]
+"""From, to, and by what."""
+
+ELSEWHERE = {"ingress", "grafana", "tempo", "alertmanager", "prometheus"}
+"""What the cluster has of its own: a way in, and what watches."""
+WITHIN = {"qdrant": 6335}
+"""Between the nodes of one service, of which compose.yaml has one."""
+ALONE = {"migrate"}
+"""What compose.yaml does in the retriever's start."""
+_CONNECTION = re.compile(
+    r"^(?P<source>\S+?)(?:\[\w+\])? => (?P<goal>\S+?)(?:\[\w+\])? : (?P<what>.*)$"
+)
+
+
+def of_compose() -> set[Edge]:
+    """Pairs of services with a network or a socket between them."""
+    config = services(rendered())
+    found: set[Edge] = set()
+    members: dict[str, set[str]] = {}
+    for name, service in config.items():
+        part = _part(name, service)
+        for network in service.get("networks") or ():
+            members.setdefault(network, set()).add(part)
+        for mount in mounts(service):
+            if mount.source in SOCKETS and SOCKETS[mount.source][0] != name:
+                found.add(frozenset({part, SOCKETS[mount.source][0]}))
+    found |= {frozenset(pair) for pair in members.values()}
+    return {edge for edge in found if len(edge) == 2 and not edge & ELSEWHERE}
+
+
+def _part(name: str, service: Json) -> str:
+    """What its kind is called on its networks, where there are several of it."""
+    aliases = names(name, service) - {name}
+    return aliases.pop() if aliases else name
+
+
+def connections(files: tuple[str, ...], folder: Path, *options: str) -> Iterator[Connection]:
+    """Every allowed connection, computed from the policies."""
+    needed("nca")
+    told = [
+        one
+        for one in objects(files, *options)
+        if one["kind"] in {"NetworkPolicy", "Deployment", "StatefulSet", "Job"}
+    ]
+    label = {"kubernetes.io/metadata.name": NAMESPACE}
+    told.append(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": label},
+        }
+    )
+    # Somebody who is not ours, in the namespace and beside it.
+    for namespace in (NAMESPACE, "other"):
+        told.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": "stranger",
+                    "namespace": namespace,
+                    "labels": {"app.kubernetes.io/name": "bulkhead"},
+                },
+                "spec": {"containers": [{"name": "a", "image": "a"}]},
+            }
+        )
+    file = folder / "objects.yaml"
+    file.write_text(yaml.safe_dump_all(told))
+    command = [tool("nca"), "--connectivity", str(file), "-n", str(file), "-p", str(file)]
+    command += ["--output_format=txt_no_fw_rules", "--output_endpoints=deployments"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = [match for line in done.stdout.splitlines() if (match := _CONNECTION.match(line))]
+    assert found, done.stdout + done.stderr
+    for one in found:
+        yield _component(one["source"]), _component(one["goal"]), one["what"]
+
+
+def _component(endpoint: str) -> str:
+    name = endpoint.removeprefix(f"{NAMESPACE}/bulkhead-")
+    return re.sub(r"-[0-9a-f]{8}$", "", name) if name != endpoint else endpoint
+
+
+@pytest.fixture(scope="module")
+def allowed(tmp_path_factory: pytest.TempPathFactory) -> list[Connection]:
+    folder = tmp_path_factory.mktemp("network")
+    options = ("--set=valkey.enabled=true",)
+    return list(connections((), folder, *options))
+
+
+def _ours(name: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z-]*", name) is not None
+
+
+def _among_us(allowed: list[Connection]) -> list[Connection]:
+    return [one for one in allowed if _ours(one[0]) and _ours(one[1])]
+
+
+def test_the_pairs_that_may_talk_are_those_of_compose(allowed: list[Connection]) -> None:
+    ours = {frozenset({source, goal}) for source, goal, _ in _among_us(allowed) if source != goal}
+    ours = {edge for edge in ours if not edge & ALONE}
+    if "ingest" not in services(rendered()):  # the retriever does the workers' work
+        ours = {
+            frozenset("retriever" if one == "ingest" else one for one in edge)
+            for edge in ours
+            if "state" not in edge
+        }
+    assert ours == of_compose()
+
+
+def test_each_connection_has_one_direction_and_one_port(
+    allowed: list[Connection],
+) -> None:
+    among_us = _among_us(allowed)
+    for source, goal, what in among_us:
+        assert re.fullmatch(r"\{protocols:TCP,dst_ports:\d+\}", what), (source, goal, what)
+    directed = {(source, goal) for source, goal, _ in among_us}
+    both = {edge for edge in directed if (edge[1], edge[0]) in directed and edge[0] != edge[1]}
+    # The prober asks the retriever, which hands it answers.
+    assert both == {("quality", "retriever"), ("retriever", "quality")}
+
+
+def test_within_a_service_the_nodes_of_qdrant_alone_talk() -> None:
+    """Of one with itself, nca says nothing."""
+    for one in objects():
+        if one["kind"] != "NetworkPolicy" or not one["spec"]["podSelector"]:
+            continue
+        own = one["spec"]["podSelector"]["matchLabels"]
+        for side, others in (("ingress", "from"), ("egress", "to")):
+            for rule in one["spec"][side] or ():
+                if {"podSelector": {"matchLabels": own}} in rule[others]:
+                    name = own["app.kubernetes.io/component"]
+                    assert rule["ports"] == [{"protocol": "TCP", "port": WITHIN[name]}]
+
+
+def test_a_tool_server_for_files_and_the_parser_reach_nobody(
+    allowed: list[Connection],
+) -> None:
+    for alone in ("mcp-filesystem", "parser", "llm", "qdrant", "state", "postgres", "valkey"):
+        goals = {goal for source, goal, _ in allowed if source == alone} - {alone}
+        assert goals == set(), alone
+    assert {source for source, goal, _ in allowed if goal == "parser"} == {"ingest"}
+    assert {source for source, goal, _ in allowed if goal == "mcp-filesystem"} == {"retriever"}
+
+
+def test_only_the_fetcher_and_who_makes_the_secrets_have_a_way_out(
+    allowed: list[Connection],
+) -> None:
+    out = {
+        (source, re.sub(r".*dst_ports:|\}", "", what))
+        for source, goal, what in allowed
+        if _ours(source) and not _ours(goal)
+    }
+    assert out == {("models", "443"), ("models", "53"), ("secrets", "443,6443")}
+
+
+def test_a_stranger_reaches_nobody_even_in_the_namespace(
+    allowed: list[Connection],
+) -> None:
+    for source, goal, _ in allowed:
+        if "other/stranger" in (source, goal):
+            assert not _ours(source) and not _ours(goal), (source, goal)
+    inside = {(a, b) for a, b, _ in allowed if f"{NAMESPACE}/stranger" in (a, b)}
+    assert inside == set()
+
+
+def test_metadata_of_the_cloud_and_private_networks_are_no_hub(
+    allowed: list[Connection],
+) -> None:
+    ranges = [
+        [ipaddress.ip_address(one) for one in goal.split("-")]
+        for source, goal, _ in allowed
+        if source == "models" and re.match(r"^\d+\.[\d.]+-\d", goal)
+    ]
+    assert ranges
+    for address in ("169.254.169.254", "10.96.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1"):
+        asked = ipaddress.ip_address(address)
+        assert not any(int(low) <= int(asked) <= int(high) for low, high in ranges), address
+    public = ipaddress.ip_address("203.0.113.7")
+    assert any(int(low) <= int(public) <= int(high) for low, high in ranges)
+
+
+def test_in_production_databases_are_reached_elsewhere_and_prometheus_comes_in(
+    tmp_path: Path,
+) -> None:
+    found = list(connections(PRODUCTION, tmp_path))
+    pairs = {(source, goal) for source, goal, _ in found}
+    assert ("retriever", "state") not in pairs
+    policies = {
+        one["metadata"]["name"]: one["spec"]
+        for one in objects(PRODUCTION)
+        if one["kind"] == "NetworkPolicy"
+    }
+    databases = {"kubernetes.io/metadata.name": "databases"}
+    out = policies["bulkhead-retriever"]["egress"]
+    to = [(rule["to"][0].get("namespaceSelector"), rule["ports"][0]["port"]) for rule in out]
+    assert ({"matchLabels": databases}, 5432) in to
+    assert ({"matchLabels": databases}, 6379) in to
+    monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+    for name, ports in (("otel-collector", {8888, 9464}), ("llm", {8000}), ("qdrant", {6333})):
+        (rule,) = [
+            one
+            for one in policies[f"bulkhead-{name}"]["ingress"]
+            if one["from"] == [{"namespaceSelector": monitoring}]
+        ]
+        assert {one["port"] for one in rule["ports"]} == ports

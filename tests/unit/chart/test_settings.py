@@ -1,0 +1,103 @@
+"""The chart tells each service what its settings class reads, and what compose.yaml tells it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from chart_objects import environment, of_kind, pods
+from compose_file import environment as compose_environment
+from compose_file import rendered, services
+
+from retriever.tool_servers import Signed, read_tool_servers
+from settings_doc import SERVICES, variables
+from supply.charts import VALUES
+
+KNOWN = {name for owner in SERVICES.values() for name, _ in variables(owner)}
+PREFIXES = tuple(
+    str(owner.model_config.get("env_prefix") or "OTEL_").upper() for owner in SERVICES.values()
+)
+EVERY = (
+    *((files, ()) for files in VALUES),
+    ((), ("--is-upgrade", "--set=valkey.enabled=true", "--set=monitoring.grafanaUrl=https://g")),
+)
+NOT_HERE = {
+    # Sockets and a list in the image there, addresses and a list in an object here.
+    "RETRIEVER_PARSER_SOCKETS",
+    "PARSER_SOCKETS",
+    "MCP_FILESYSTEM_UDS",
+    # A file of the machine; where a person looks is in the notes of the release.
+    "FETCHER_LLM_FILE",
+    "EXAMPLES_PAGE_URL",
+    "EXAMPLES_GRAFANA_URL",
+    # `examples.enabled` makes the Job or does not.
+    "EXAMPLES_WANTED",
+}
+OPTIONAL = {
+    *("EMBEDDING_MODEL", "EMBEDDING_MODEL_ID", "EMBEDDING_RERANKER", "FETCHER_TOKEN_FILE"),
+    *("FETCHER_HUB", "RETRIEVER_GRAFANA_URL", "RETRIEVER_VALKEY_URL"),
+    "RETRIEVER_VALKEY_PASSWORD_FILE",
+    "RETRIEVER_BRANDING_DIR",
+}
+"""What compose.yaml names empty, for a person to fill in, and the chart leaves out until then."""
+
+
+def test_every_variable_that_the_chart_sets_is_a_setting() -> None:
+    unknown = {
+        (component, name)
+        for files, options in EVERY
+        for component, pod in pods(files, *options).items()
+        for name in environment(pod)
+        if name.startswith(PREFIXES) and name not in KNOWN
+    }
+    unknown -= {("sample-database", "MCP_DATABASE_ADMIN_PASSWORD_FILE")}  # has no settings class
+    if "ingest" not in services(rendered()):
+        unknown = {one for one in unknown if not one[1].startswith("RETRIEVER_DATABASE_")}
+    assert unknown == set()
+
+
+def test_what_compose_tells_a_service_the_chart_tells_it_too() -> None:
+    config = services(rendered())
+    names = {"llm": "llm-cpu", "models": "models-cpu"}
+    found = pods()
+    for component, pod in found.items():
+        service = config.get(names.get(component, component))
+        if service is None:
+            continue
+        told = {name for name in compose_environment(service) if name.startswith(PREFIXES)}
+        lacking = told - set(environment(pod)) - NOT_HERE - OPTIONAL
+        if "ingest" not in config and component == "retriever":
+            lacking -= {"RETRIEVER_QDRANT_SHARDS"}
+        assert lacking == set(), component
+    told_somewhere = {
+        name
+        for files, options in EVERY
+        for pod in pods(files, *options).values()
+        for name in environment(pod)
+    }
+    assert {"RETRIEVER_GRAFANA_URL", "RETRIEVER_VALKEY_URL"} <= told_somewhere
+
+
+def test_the_list_of_tool_servers_is_one_that_the_retriever_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BULKHEAD_MCP_FILESYSTEM_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("BULKHEAD_MCP_DATABASE_SERVICE_HOST", "10.0.0.2")
+    path = tmp_path / "servers.yaml"
+    path.write_text(of_kind("ConfigMap")["retriever"]["data"]["servers.yaml"])
+    database, filesystem = read_tool_servers(path)
+    assert str(filesystem.url) == "http://10.0.0.1:8090/mcp"
+    assert str(database.url) == "http://10.0.0.2:8091/mcp"
+    compose = yaml.safe_load((Path(__file__).parents[3] / "mcp_tools/servers.yaml").read_text())
+    for one in compose["servers"]:
+        (ours,) = (found for found in (database, filesystem) if found.name == one["name"])
+        assert isinstance(ours.auth, Signed)
+        assert str(ours.auth.key_file) == one["auth"]["key_file"]
+        assert ours.trusted == one["trusted"]
+
+
+def test_a_server_answers_to_the_address_that_its_caller_is_told() -> None:
+    for component, port in (("mcp-filesystem", 8090), ("mcp-database", 8091)):
+        told = environment(pods()[component])
+        prefix = component.upper().replace("-", "_")
+        host = f"$(BULKHEAD_{prefix}_SERVICE_HOST):{port}"
+        assert told[f"{prefix}_ALLOWED_HOSTS"] == host
