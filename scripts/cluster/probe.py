@@ -67,7 +67,7 @@ def user_namespace() -> str:
 def tries(told: dict[str, Any]) -> dict[str, Any]:
     """All of it."""
     return {
-        "targets": [connect(*one, told["seconds"]) for one in told["targets"]],
+        "targets": [connect(host, port, told["seconds"]) for host, port in told["targets"]],
         "names": [name(one) for one in told["names"]],
         "root": writes("/bulkhead-probe"),
         "tmp": writes("/tmp/bulkhead-probe"),  # noqa: S108 - it is the pod's own, in memory
