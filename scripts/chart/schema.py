@@ -86,6 +86,7 @@ BY_PATH: dict[str, Schema] = {
     "llm.model": {"type": "string", "minLength": 1},
     "llm.startupSeconds": {"type": "integer", "minimum": 60},
     "llm.external.url": {"type": "string", "pattern": _URL},
+    "login.external.url": {"type": "string", "pattern": _URL},
     "embedding.external.url": {"type": "string", "pattern": _URL},
     "qdrant.external.url": {
         "type": "string",

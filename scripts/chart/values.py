@@ -40,13 +40,19 @@ def _below(
     for key, value in node.value:
         below = (*path, key.value)
         inner = loaded[key.value]
-        if isinstance(value, yaml.MappingNode) and any(
-            one.start_mark.line > key.start_mark.line and _comment(one.start_mark.line, lines)
-            for one, _ in value.value
-        ):
+        if isinstance(value, yaml.MappingNode) and _told(value, key.start_mark.line, lines):
             yield from _below(value, below, inner, lines)
         else:
             yield Value(below, inner, _comment(key.start_mark.line, lines))
+
+
+def _told(node: yaml.MappingNode, line: int, lines: list[str]) -> bool:
+    """Whether something in a mapping, which is named in this line, has a comment of its own."""
+    return any(
+        (key.start_mark.line > line and _comment(key.start_mark.line, lines))
+        or (isinstance(value, yaml.MappingNode) and _told(value, key.start_mark.line, lines))
+        for key, value in node.value
+    )
 
 
 def _comment(line: int, lines: list[str]) -> str:

@@ -18,7 +18,7 @@ Edge = frozenset[str]
 Connection = tuple[str, str, str]
 """From, to, and by what."""
 
-ELSEWHERE = {"ingress", "grafana", "tempo", "alertmanager", "prometheus"}
+ELSEWHERE = {"login", "ingress", "grafana", "tempo", "alertmanager", "prometheus"}
 """What the cluster has of its own: a way in, and what watches."""
 WITHIN = {"qdrant": 6335}
 """Between the nodes of one service, of which compose.yaml has one."""

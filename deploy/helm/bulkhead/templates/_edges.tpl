@@ -12,6 +12,7 @@ sockets, which are connections here because two pods share no folder. What is no
 - {from: retriever, to: mcp-database, port: 8091}
 - {from: retriever, to: quality, port: 8082}
 - {from: retriever, to: otel-collector, port: 4318}
+- {from: retriever, to: login, port: 443}
 - {from: ingest, to: embedding, port: 8081}
 - {from: ingest, to: qdrant, port: 6334}
 - {from: ingest, to: state, port: 5432}

@@ -174,6 +174,12 @@ RETRIEVER_QUALITY_SHARE: {{ $v.qualityShare }}
 RETRIEVER_VALKEY_URL: {{ . }}
 RETRIEVER_VALKEY_PASSWORD_FILE: /run/secrets/valkey-password
 {{- end }}
+{{- with .root.Values.login.external.url }}
+RETRIEVER_OIDC_ISSUER: {{ . }}
+{{- end }}
+{{- with .root.Values.ingress.host }}
+RETRIEVER_PUBLIC_URL: https://{{ . }}/
+{{- end }}
 {{- with .root.Values.monitoring.grafanaUrl }}
 RETRIEVER_GRAFANA_URL: {{ . }}
 {{- end }}

@@ -79,6 +79,8 @@ labels:
   {{- if include "bulkhead.wantsModels" . -}}true{{- end -}}
 {{- else if has .c (list "migrate" "ingest") -}}
   true
+{{- else if eq .c "login" -}}
+  {{- /* Always somebody else's. */ -}}
 {{- else if has .c (list "sample-database" "postgres") -}}
   {{- if and $root.Values.mcpDatabase.enabled $root.Values.mcpDatabase.sample -}}true{{- end -}}
 {{- else if not (or (include "bulkhead.elsewhere" .) (and (hasKey $v "enabled") (not $v.enabled))) -}}
