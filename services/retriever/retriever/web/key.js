@@ -36,7 +36,7 @@ export function askForKey(problem = "") {
   byId("key-problem").textContent = problem;
   byId("key-problem").hidden = !problem;
   byId("login").hidden = !loginOffered();
-  if (loginOffered()) byId("key-title").textContent = "Log in";
+  if (loginOffered()) byId("key-title").textContent = t("login.button");
   byId("along").closest("label").hidden = !key();
   if (!byId("key-dialog").open) byId("key-dialog").showModal();
 }
