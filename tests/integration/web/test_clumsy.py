@@ -115,7 +115,7 @@ class TestRestart:
         embedding_server.stop()
         window.open(view="Documents").upload(("soup.txt", SOUP.encode()))
         row = window.page.locator("#uploads li")
-        expect(row).to_contain_text("waiting: the embedding service does not answer")
+        expect(row).to_contain_text("waiting: the embedding server does not answer")
         retriever.stop()
         embedding_server.start()
         retriever.start()
