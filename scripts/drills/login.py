@@ -67,7 +67,8 @@ def main(keep: Annotated[bool, typer.Option(help="Leave the clone.")] = False) -
             provider = folder / "provider"
             shutil.copytree(clone / "tests/clients", provider)
             _run(provider, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
-        told |= _settings(issuer)
+        # A login needs no model: none is fetched, and nobody answers at this address.
+        told |= _settings(issuer) | {"RETRIEVER_LLM_URL": "http://127.0.0.1:9/v1"}
         with (
             _running(provider, {"ISSUER": issuer, "PAGE": page}, "node", "provider.mjs"),
             _timed(times, "make serve, until a login is let in"),
