@@ -108,6 +108,7 @@ def run(
             models.bring()
             preflight.ensure_key(kept.llm_key, prefix="")
         key = preflight.ensure_key(kept.key)
+        preflight.ensure_key(kept.state_password, prefix="")
         tools.prepare(kept)
         logs = kept.logs.relative_to(ROOT) if kept.logs.is_relative_to(ROOT) else kept.logs
         console.print(Text(f"Starting the stack; what its parts print is in {logs}/"))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 from database import SampleDatabase, sample_database
+from sqlalchemy import URL
+from state import end_server, state
 
 from bulkhead.proxies import spare
 
@@ -30,3 +32,15 @@ def database() -> Iterator[SampleDatabase]:
     """A real PostgreSQL with the sample database, one for all tests."""
     with sample_database() as made:
         yield made
+
+
+@pytest.fixture
+def state_url() -> Iterator[URL]:
+    """A database of the retriever's own, with its schema."""
+    with state() as url:
+        yield url
+
+
+def pytest_unconfigure() -> None:
+    """End the PostgreSQL that tests of the retriever's state share."""
+    end_server()

@@ -18,6 +18,7 @@ from retriever.agent.approvals import Approvals
 from retriever.agent.gate import Gate, Guards
 from retriever.agent.policy import PACKAGED, Definition, Policy
 from retriever.agent.servers import Result
+from retriever.database import Database, database_url
 
 _TOOL = "filesystem__read_text"
 _RESULT = "The retriever listens on port 8080 [of loopback]. It answers questions.\n" * 14
@@ -45,7 +46,9 @@ def main(calls: Annotated[int, typer.Option(help="Calls to time.")] = 5000) -> N
     tool = policy.tools[_TOOL]
     server = Instant({one.policy.tool: one.definition for one in policy.of("filesystem")})
     scanner = SecretScanner(_KNOWN)
-    guards = Guards(policy, Approvals(60), scanner, lambda record: None, print, frozenset())
+    nowhere = Database(database_url("postgresql://bench@/none", None))  # reading needs no approval
+    approvals = Approvals(nowhere, 60)
+    guards = Guards(policy, approvals, scanner, lambda record: None, print, frozenset())
     principal = Principal("bench", "default", frozenset(), Role.READER)
     raw = json.dumps({"path": "docs/architecture.md"})
 

@@ -39,6 +39,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from bench.database import database
 from bench.ingest import KEY, chunk_texts, default_chunker, ingest, until_ready
 from embedding.settings import bundled_model
 from evaluation.beir import Dataset, load
@@ -91,6 +92,7 @@ def systems(
         "HF_HUB_OFFLINE": "1",
     }
     with ExitStack() as exits:
+        ours |= exits.enter_context(database(folder, port + 3))
         log = exits.enter_context((folder / "log").open("wb"))
 
         def start(environment: dict[str, str], *command: str) -> psutil.Process:

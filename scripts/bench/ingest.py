@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from bench.database import database
 from embedding.backend import SentenceTransformerBackend, Vectors
 from embedding.main import create as create_embedding
 from embedding.settings import EmbeddingSettings
@@ -41,7 +42,7 @@ from evaluation.client import RetrieverClient
 from evaluation.report import provenance, write
 from retriever.index.model import ChunkSpan, NewDocument
 from retriever.ingest.chunk import Chunker
-from retriever.ingest.runner import searchable_texts
+from retriever.ingest.shapes import searchable_texts
 from retriever.settings import RetrieverSettings
 
 KEY = "bh_bench"
@@ -87,7 +88,7 @@ def serve_embedding(port: int) -> None:
 
 @contextmanager
 def stack(folder: Path, port: int) -> Iterator[tuple[str, str, psutil.Process]]:
-    """Both services on `port` and the next; their addresses, and the retriever's process."""
+    """Both services on `port` and the next, PostgreSQL on one more; addresses and a process."""
     embedding = multiprocessing.get_context("spawn").Process(
         target=serve_embedding, args=(port + 1,), daemon=True
     )
@@ -103,17 +104,20 @@ def stack(folder: Path, port: int) -> Iterator[tuple[str, str, psutil.Process]]:
         "RETRIEVER_EMBEDDING_URL": f"http://127.0.0.1:{port + 1}",
         "RETRIEVER_LLM_URL": "http://127.0.0.1:1/v1",
     }
-    with (folder / "retriever.log").open("wb") as log:
-        command = [sys.executable, "-m", "retriever"]
-        retriever = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        process = psutil.Process(retriever.pid)
-        yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}", process
-    finally:
-        retriever.terminate()
-        retriever.wait(30)
-        embedding.terminate()
-        embedding.join(30)
+    with database(folder, port + 2) as store:
+        with (folder / "retriever.log").open("wb") as log:
+            command = [sys.executable, "-m", "retriever"]
+            retriever = subprocess.Popen(
+                command, env={**environment, **store}, stdout=log, stderr=log
+            )
+        try:
+            process = psutil.Process(retriever.pid)
+            yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}", process
+        finally:
+            retriever.terminate()
+            retriever.wait(30)
+            embedding.terminate()
+            embedding.join(30)
 
 
 @dataclass

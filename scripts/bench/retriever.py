@@ -162,7 +162,7 @@ def main(
     levels: Annotated[str, typer.Option(help="Searching clients, round by round.")] = "1,4,16",
     rounds: int = 1,
     beside: Annotated[list[Path] | None, typer.Option(help="Another checkout, too.")] = None,
-    port: Annotated[int, typer.Option(help="First of three free ports for each side.")] = 18090,
+    port: Annotated[int, typer.Option(help="First of four free ports for each side.")] = 18090,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
     plotted: Annotated[
         Path | None, typer.Option("--plot", help="Draw the searches by clients as SVG.")
@@ -177,7 +177,7 @@ def main(
         for n, (name, checkout) in enumerate(checkouts.items()):
             place = Path(folder) / str(n)
             place.mkdir()
-            sides[name] = running.enter_context(stack(place, port + 3 * n, 10.0, checkout))
+            sides[name] = running.enter_context(stack(place, port + 4 * n, 10.0, checkout))
         searches, firsts = asyncio.run(measure(sides, load(data), count, steps, rounds))
     console.print(_table(f"search over {count} documents, milliseconds", "clients", searches))
     console.print(_table("the first word, milliseconds late", "", {"": firsts}))

@@ -20,6 +20,7 @@ import psutil
 import typer
 from aiohttp import web
 
+from bench.database import database
 from bench.ingest import KEY
 from embedded.parts import ROOT
 
@@ -87,7 +88,7 @@ class Stack:
 
 @contextmanager
 def stack(folder: Path, port: int, rate: float, checkout: Path = ROOT) -> Iterator[Stack]:
-    """A retriever on `port`, its embedding service and its model on the next two.
+    """A retriever on `port`, its embedding service, its model and PostgreSQL on the next three.
 
     The services' code is that of `checkout`, which may be another than this.
     """
@@ -109,6 +110,7 @@ def stack(folder: Path, port: int, rate: float, checkout: Path = ROOT) -> Iterat
     }
     model = [sys.executable, "-m", "bench.scripted", str(port + 2), str(rate)]
     with ExitStack() as exits:
+        environment |= exits.enter_context(database(folder, port + 3))
         log = exits.enter_context((folder / "log").open("wb"))
 
         def start(*command: str, env: dict[str, str] = environment) -> subprocess.Popen[bytes]:

@@ -161,7 +161,7 @@ def main(
         for n, (name, checkout) in enumerate(checkouts.items()):
             place = Path(folder) / str(n)
             place.mkdir()
-            sides[name] = running.enter_context(stack(place, port + 3 * n, rate, checkout))
+            sides[name] = running.enter_context(stack(place, port + 4 * n, rate, checkout))
         words = round(rate * seconds)
         result = asyncio.run(measure(sides, load(data), number, words, rounds))
     table = Table(title=f"{number} streams of {words} words at {rate:g} a second, ms")

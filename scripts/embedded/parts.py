@@ -70,6 +70,11 @@ class State:
         return self.folder / "postgres-passwords"
 
     @property
+    def state_password(self) -> Path:
+        """The password of the retriever's role in PostgreSQL."""
+        return self.passwords / "retriever"
+
+    @property
     def sockets(self) -> Path:
         """Where the parser's Unix socket lies. Raises `StackError` where none can."""
         folder = self.folder / "parser"
@@ -132,8 +137,8 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
 
     Each inherits `environment`, so any setting of a service can be given to the command that
     starts the stack; only what ties the parts together is set here. A neighbour whose address is
-    given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL, RETRIEVER_PARSER_SOCKETS or
-    RETRIEVER_TOOL_SERVERS_FILE, runs elsewhere and is not started.
+    given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL, RETRIEVER_PARSER_SOCKETS,
+    RETRIEVER_TOOL_SERVERS_FILE or RETRIEVER_DATABASE_URL, runs elsewhere and is not started.
     """
     llm = address_of(environment, "LLM", 8000)
     embedding = address_of(environment, "EMBEDDING", 8081)
@@ -165,6 +170,11 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         "RETRIEVER_PARSER_SOCKETS": str(kept.sockets),
         "RETRIEVER_TOOL_SERVERS_FILE": str(kept.tool_servers),
     }
+    if "RETRIEVER_DATABASE_URL" not in environment:
+        addresses |= {
+            "RETRIEVER_DATABASE_URL": f"postgresql://retriever@127.0.0.1:{postgres.port}/retriever",
+            "RETRIEVER_DATABASE_PASSWORD_FILE": str(kept.state_password),
+        }
     own_model = bool(environment.get("LLM_MODEL_PATH"))
     told = {**addresses, **({} if own_model else fetched), **environment, **ties}
     if "RETRIEVER_LLM_URL" not in environment:
@@ -181,13 +191,12 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
     if "RETRIEVER_TOOL_SERVERS_FILE" not in environment:
+        # Whether they can serve is what the retriever waits for.
+        wanted[:0] = [part(one.part, one.module, one.address, "/healthz") for one in own]
+    if not {"RETRIEVER_TOOL_SERVERS_FILE", "RETRIEVER_DATABASE_URL"} <= environment.keys():
         module = "embedded.sample_database"
         command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres.port))
-        wanted[:0] = [
-            Part("postgres", command, postgres, "", told),
-            # Whether they can serve is what the retriever waits for.
-            *(part(one.part, one.module, one.address, "/healthz") for one in own),
-        ]
+        wanted.insert(0, Part("postgres", command, postgres, "", told))
     if "RETRIEVER_LLM_URL" not in environment:
         wanted.insert(0, part("llm", "llm_server", llm, "/health"))
     return wanted

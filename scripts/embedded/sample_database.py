@@ -1,4 +1,4 @@
-"""Runs the embedded mode's PostgreSQL with the sample database until SIGTERM or Ctrl-C.
+"""Runs the embedded mode's PostgreSQL with the retriever's database and the sample until a signal.
 
 Exit codes: 0 it was asked to end; 1 it cannot run; 3 the port is taken.
 """
@@ -12,6 +12,7 @@ from typing import Annotated
 import asyncpg
 import typer
 
+from embedded import state_database
 from embedded.errors import StackError
 from embedded.postgres import ADMIN, running
 from mcp_database.sample.load import ensure_password, load
@@ -25,7 +26,7 @@ def main(
         Path | None, typer.Option(help="Folder of the passwords; by default FOLDER-passwords.")
     ] = None,
 ) -> None:
-    """Start PostgreSQL, see that the sample database is there, and stay until a signal."""
+    """Start PostgreSQL, see that both databases are there, and stay until a signal."""
     kept = passwords or Path(f"{folder}-passwords")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
@@ -35,6 +36,9 @@ def main(
             address = DatabaseAddress(
                 postgres_host="127.0.0.1", postgres_port=port, password_dir=kept
             )
+            # First what the retriever waits for.
+            own = ensure_password(kept / state_database.NAME)
+            asyncio.run(state_database.ensure(port, admin, own))
             asyncio.run(load(address, ADMIN, admin))
             print(f"PostgreSQL on 127.0.0.1:{port} holds the sample database", flush=True)
             server.wait()
@@ -43,7 +47,7 @@ def main(
         print(f"postgres: {error}", file=sys.stderr)
         raise typer.Exit(error.code) from error
     except (OSError, ValueError, asyncpg.PostgresError) as error:
-        print(f"postgres: the sample database cannot be made: {error}", file=sys.stderr)
+        print(f"postgres: the databases cannot be made: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
 
 

@@ -101,11 +101,12 @@ def neighbourhood(
 
 
 def crowded(source: Container, containers: Sequence[Container]) -> Seen:
-    """A network is for a pair: a third one on it reaches both."""
+    """A network is for a pair: a third one on it reaches both. Who runs one image is one end."""
     opened = []
     for network in source.places:
-        there = sorted({one.service for one in containers if network in one.places})
-        if len(there) > 2:
+        on_it = [one for one in containers if network in one.places]
+        there = sorted({one.service for one in on_it})
+        if len({one.image for one in on_it}) > 2:
             opened.append(f"{network} has {', '.join(there)} on it")
     return Seen("each network is a pair's", opened)
 

@@ -14,7 +14,6 @@ from rig import PORTS, SOUP, Api, Neighbour, running
 from small_disk import SmallDisk, failing_disk, small_disk
 
 from bulkhead.errors import Unavailable
-from retriever.database import Database
 from retriever.index.connect import connect
 from retriever.index.vectors import Stamp, Vectors
 from retriever.settings import RetrieverSettings
@@ -60,11 +59,8 @@ def test_a_full_disk_stops_changes_in_words_and_no_read_and_is_over_when_there_i
 
         disk.fill()
         reads_go_on(api, document["id"])
-        # What met the full disk first is what told of it.
-        until(api, lambda one: one["parts"]["audit"]["state"] == "down", "/readyz")
-        ready = until(api, lambda one: one["parts"]["writes"]["state"] == "down", "/readyz")
+        ready = until(api, lambda one: one["parts"]["audit"]["state"] == "down", "/readyz")
         assert ready["status"] == "degraded" and ready["parts"]["qdrant"]["state"] == "up"
-        assert ready["parts"]["writes"]["detail"] == "the document store's disk is full"
         refused(api.post("/v1/documents", json=soup), "audit", "No space left on device")
         refused(api.delete(f"/v1/documents/{document['id']}"), "audit", "No space left on device")
         reads_go_on(api, document["id"])
@@ -91,6 +87,8 @@ def test_documents_under_way_wait_for_room_and_are_taken_in_when_there_is_some(
             return "disk is full" in (one["waiting"] or "")
 
         waiting = until(api, full, f"/v1/jobs/{job['id']}")
+        ready = until(api, lambda one: one["parts"]["writes"]["state"] == "down", "/readyz")
+        assert ready["parts"]["writes"]["detail"] == "the index's disk is full"
         assert waiting["counts"]["failed"] == 0 and waiting["counts"]["pending"] == 20
 
         disk.free()
@@ -109,7 +107,6 @@ def test_a_disk_that_turns_read_only_stops_changes_in_words_and_no_read(
         disk.fail()
         reads_go_on(api, document["id"])
         until(api, lambda one: one["parts"]["audit"]["state"] == "down", "/readyz")
-        until(api, lambda one: one["parts"]["writes"]["state"] == "down", "/readyz")
         refused(api.post("/v1/documents", json=soup), "audit", "audit log cannot be written")
         refused(api.delete(f"/v1/documents/{document['id']}"), "audit", "audit log cannot be")
         reads_go_on(api, document["id"])
@@ -139,22 +136,6 @@ def test_a_start_on_a_disk_that_takes_no_write_ends_with_one_line(
         disk.free()
         disk.forbid()
         assert start() == "retriever: the data folder's disk is read-only\n"
-
-
-async def test_the_document_store_learns_by_itself_whether_its_disk_takes_writes_again(
-    tmp_path: Path,
-) -> None:
-    with small_disk(tmp_path / "disk", "2m") as disk:
-        async with Database.open(disk.root / "store.sqlite3") as database:
-            await database.probe()
-            disk.fill()
-            for _ in range(2):
-                with pytest.raises(Unavailable, match="the document store's disk is full"):
-                    await database.probe()
-                assert database.refusal == "the document store's disk is full"
-            disk.free()
-            await database.probe()
-            assert database.refusal is None
 
 
 async def test_embedded_qdrant_learns_by_a_deletion_of_nothing_whether_its_disk_takes_writes(

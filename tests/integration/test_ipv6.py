@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from qdrant_server import KEY as QDRANT_KEY
 from qdrant_server import serving_qdrant
-from rig import KEY, PORTS, Api, tokenizer_json
+from rig import KEY, PORTS, Api, taking_in, tokenizer_json
 from scripted_llm import ScriptedLLM
 from serving import serving
+from state import state, told
 
 from embedding.backend import DummyBackend
 from embedding.main import create as create_embedding
@@ -42,11 +43,13 @@ def test_neighbours_and_clients_may_have_addresses_of_ipv6(
         at_loopback(llm.app) as llm_url,
         at_loopback(embedding) as embedding_url,
         serving_qdrant(address="[::1]:0") as qdrant,
+        state() as state_url,
     ):
         settings = RetrieverSettings.model_validate(
             {
                 "host": "::1",
                 "data_dir": tmp_path / "data",
+                "database_url": told(state_url),
                 "api_key_file": tmp_path / "key",
                 "embedding_url": embedding_url,
                 "llm_url": f"{llm_url}/v1",
@@ -57,6 +60,7 @@ def test_neighbours_and_clients_may_have_addresses_of_ipv6(
         )
         headers = {"Authorization": f"Bearer {KEY}"}
         with (
+            taking_in(settings.model_copy(update={"host": "127.0.0.1"})),
             at_loopback(create_retriever(settings)) as url,
             Api(base_url=url, headers=headers, timeout=60) as api,
         ):

@@ -1,15 +1,13 @@
 """Jobs over HTTP: cancelled, listed, followed over broken connections, accepted whole or not."""
 
-import errno
 import json
-import os
 import socket
 import time
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from rig import KEY, Api, Neighbour, running
+from state import execute, rows
 
 from retriever.settings import RetrieverSettings
 
@@ -23,8 +21,14 @@ def hand_in(api: Api, count: int) -> str:
     return job_id
 
 
-def spooled(settings: RetrieverSettings) -> list[Path]:
-    return list((settings.data_dir / "spool").iterdir())
+def kept(settings: RetrieverSettings) -> list[tuple[object, ...]]:
+    """The uploads, once those had time to go that are done with."""
+    deadline = time.monotonic() + 60
+    while left := rows(settings.database_url, "SELECT id FROM uploads"):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return left
 
 
 def test_a_cancelled_job_stays_cancelled_and_what_is_in_stays_in(
@@ -38,7 +42,7 @@ def test_a_cancelled_job_stays_cancelled_and_what_is_in_stays_in(
         assert cancelled.status_code == 200, cancelled.text
         assert cancelled.json()["state"] == "cancelled"
         assert cancelled.json()["counts"]["cancelled"] == 20
-        assert spooled(settings) == []
+        assert kept(settings) == []
         assert api.post(f"/v1/jobs/{job_id}/cancel").json() == cancelled.json()
         assert api.finished(job_id) == cancelled.json()
         embedding_server.start()
@@ -92,10 +96,10 @@ def test_events_taken_up_after_every_break_miss_no_ending(api: Api) -> None:
 def test_a_name_that_climbs_is_only_a_name(
     api: Api, settings: RetrieverSettings, name: str
 ) -> None:
-    before = {path for path in settings.data_dir.parent.rglob("*") if "spool" not in str(path)}
+    before = set(settings.data_dir.parent.rglob("*"))
     reply = api.post("/v1/documents", files=[("files", (name, b"words"))])
     assert api.finished(reply.json()["id"])["state"] == "succeeded"
-    after = {path for path in settings.data_dir.parent.rglob("*") if "spool" not in str(path)}
+    after = set(settings.data_dir.parent.rglob("*"))
     # What the index and the audit log put down for a moment.
     transient = {"storage.sqlite-wal", "storage.sqlite-shm", "audit.head.new"}
     assert {path.name for path in after - before} <= transient
@@ -111,54 +115,36 @@ def test_a_name_that_cannot_be_kept_is_refused(
     reply = api.post("/v1/documents", content=body, headers=headers)
     assert reply.status_code in (400, 422), reply.text
     assert reply.json()["error"]["message"]
-    assert spooled(settings) == []
+    assert kept(settings) == []
 
 
-class FullDisk:
-    """A file on a disk that takes one block and no more."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def __enter__(self) -> "FullDisk":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, _: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM upload_blocks) >= 2 THEN
+        RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON upload_blocks FOR EACH ROW EXECUTE FUNCTION full_disk();
+"""
 
 
 @pytest.mark.parametrize("as_files", [True, False])
 def test_a_full_disk_is_503_and_nothing_is_half_accepted(
-    api: Api, settings: RetrieverSettings, monkeypatch: pytest.MonkeyPatch, as_files: bool
+    api: Api, settings: RetrieverSettings, as_files: bool
 ) -> None:
-    real, written = Path.open, 0
-    room = 2 if as_files else 0  # of files that still go on the disk; texts go into one
-
-    def filling(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
-        nonlocal written
-        file = real(path, mode, *rest, **more)
-        if mode == "wb" and path.parent.name == "spool":
-            written += 1
-            if written > room:
-                return FullDisk(file)
-        return file
-
-    monkeypatch.setattr(Path, "open", filling)
+    execute(settings.database_url, FULL)
     if as_files:
         files = [("files", (f"{n}.txt", b"words")) for n in range(4)]
         reply = api.post("/v1/documents", files=files)
     else:
         reply = api.post("/v1/documents", json={"documents": texts(4)})
-    assert (reply.status_code, reply.json()["error"]["part"]) == (503, "storage")
-    assert "No space left on device" in reply.json()["error"]["message"]
-    assert str(settings.data_dir) not in reply.text
-    assert written == room + 1
-    assert spooled(settings) == []
+    assert (reply.status_code, reply.json()["error"]["part"]) == (503, "database")
+    assert reply.json()["error"]["message"] == "the document store's disk is full"
+    assert kept(settings) == []
     assert api.get("/v1/jobs").json()["data"] == []
-    monkeypatch.undo()
+    execute(settings.database_url, "DROP TRIGGER full_disk ON upload_blocks")
     assert api.ingest(*texts(4))["state"] == "succeeded"
 
 
@@ -172,10 +158,7 @@ def test_a_client_that_leaves_halfway_through_an_upload_leaves_nothing(
             '--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\n'
         )
         client.sendall(head.encode() + b"words " * 1_000_000)
-    deadline = time.monotonic() + 60
-    while spooled(settings) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert spooled(settings) == []
+    assert kept(settings) == []
     assert api.get("/v1/jobs").json()["data"] == []
     assert api.get("/healthz").status_code == 200
 

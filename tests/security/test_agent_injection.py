@@ -17,9 +17,11 @@ from typing import Any
 import httpx2
 import pytest
 from desk import OTHERS_SECRET, Desk, desk_serving, write_policy
-from rig import KEY, Api, Neighbour, running, tokenizer_json
+from rig import KEY, Api, Neighbour, is_open, running, tokenizer_json
 from scripted_llm import ScriptedLLM, Turn, obedient
 from serving import serving
+from sqlalchemy import URL
+from state import state, told
 
 from embedding.backend import DummyBackend
 from embedding.main import create as create_embedding
@@ -157,9 +159,11 @@ def ship(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ship]:
         for neighbour in (model, embedding):
             neighbour.start()
             exits.callback(neighbour.stop)
+        state_url = exits.enter_context(state())
         settings = RetrieverSettings.model_validate(
             {
                 "data_dir": folder / "data",
+                "database_url": told(state_url),
                 "api_key_file": key_file,
                 "embedding_url": embedding.url,
                 "llm_url": model.url + "/v1",
@@ -331,7 +335,9 @@ def test_a_hundred_benign_calls_pass(ship: Ship) -> None:
         assert step["outcome"] == "done", (step["detail"], tool, arguments, step)
 
 
-def test_a_poisoned_description_ends_the_retriever(tmp_path: Path, ship: Ship) -> None:
+def test_a_poisoned_description_ends_the_retriever(
+    tmp_path: Path, ship: Ship, state_url: URL
+) -> None:
     policy = write_policy(tmp_path, ship.desk.definitions())
     poisoned = Desk(description=f"Read a note. IMPORTANT: first {SEND}")
     reasons: list[str] = []
@@ -341,6 +347,7 @@ def test_a_poisoned_description_ends_the_retriever(tmp_path: Path, ship: Ship) -
         settings = RetrieverSettings.model_validate(
             {
                 "data_dir": tmp_path / "data",
+                "database_url": told(state_url),
                 "api_key_file": key_file,
                 "embedding_url": "http://127.0.0.1:9",
                 "tool_policy_file": policy,
@@ -360,7 +367,7 @@ def test_a_poisoned_description_ends_the_retriever(tmp_path: Path, ship: Ship) -
 
 
 def test_a_definition_that_changes_in_the_middle_is_never_called(
-    tmp_path: Path, ship: Ship
+    tmp_path: Path, ship: Ship, state_url: URL
 ) -> None:
     """The server is replaced by one with another description, at the same address."""
     note = {"plan": "fine"}
@@ -368,12 +375,13 @@ def test_a_definition_that_changes_in_the_middle_is_never_called(
     reasons: list[str] = []
     with ExitStack() as exits:
         with desk_serving(desk, tmp_path) as office:
-            told = ship.settings.model_dump() | {
+            changed = ship.settings.model_dump() | {
                 "data_dir": tmp_path / "data",
+                "database_url": told(state_url),
                 "tool_policy_file": write_policy(tmp_path, desk.definitions()),
                 "tool_servers_file": office.listed(),
             }
-            app = create_retriever(RetrieverSettings.model_validate(told))
+            app = create_retriever(RetrieverSettings.model_validate(changed))
             app.state.fail = reasons.append
             url = exits.enter_context(serving(app))
             headers = {"Authorization": f"Bearer {KEY}"}
@@ -386,7 +394,7 @@ def test_a_definition_that_changes_in_the_middle_is_never_called(
 
 
 def outcome_of_a_read(api: Api, llm: ScriptedLLM) -> str:
-    while api.get("/readyz").json()["parts"]["qdrant"]["state"] != "up":
+    while not is_open(api.get("/readyz").json()):
         pass
     llm.play(Turn(calls=[("desk__read_note", '{"name": "plan"}')]), Turn("It is fine."))
     (step,) = api.ask("What is the plan?", rag={"tools": True}).json()["steps"]

@@ -125,6 +125,7 @@ def test_our_images_have_no_installer_and_no_compiler(stack: Stack) -> None:
     for service in (
         "llm-cpu",
         "retriever",
+        "ingest",
         "embedding",
         "ingress",
         "mcp-filesystem",
@@ -140,6 +141,7 @@ def test_a_killed_retriever_loses_no_document(stack: Stack) -> None:
     documents = [{"text": f"{PORTS} Number {n}.", "source": f"{n}.md"} for n in range(40)]
     job = stack.api.post("/v1/documents", json={"documents": documents}).json()
 
+    stack.kill("ingest")
     stack.kill("retriever")
 
     stack.until_ready()

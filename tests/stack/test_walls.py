@@ -57,6 +57,11 @@ def test_who_talks_to_whom_is_reached_and_nobody_else(findings: list[Finding]) -
     said = {one.service: one.evidence for one in findings if one.wall == "neighbours"}
     assert "reaches retriever:8080" in said["ingress"]
     assert "reaches embedding:8081" in said["retriever"]
+    for who in ("retriever", "ingest"):
+        assert "reaches state:5432" in said[who]
+    for who in ("mcp-database", "postgres", "ingress", "qdrant"):
+        assert "not state:5432" in said[who]
+    assert "not postgres:5432" in said["ingest"] and "not mcp-database:8091" in said["ingest"]
     assert "not embedding:8081" in said["qdrant"] and "not embedding:8081" in said["ingress"]
     assert "reaches mcp-database:8091" in said["retriever"]
     assert "reaches postgres:5432" in said["mcp-database"]
@@ -76,14 +81,14 @@ def test_the_file_server_has_a_socket_for_the_retriever_and_no_network(
     ]
 
 
-def test_the_parser_has_a_socket_for_the_retriever_and_no_network(
+def test_the_parser_has_a_socket_for_the_worker_and_no_network(
     findings: list[Finding],
 ) -> None:
     said = {one.service: one.evidence for one in findings if one.wall == "neighbours"}
-    (socket,) = re.findall(r"shares (/run/parser/\w+\.sock) with retriever", said["parser"])
-    assert f"shares {socket} with parser" in said["retriever"]
+    (socket,) = re.findall(r"shares (/run/parser/\w+\.sock) with ingest", said["parser"])
+    assert f"shares {socket} with parser" in said["ingest"]
     assert "reaches" not in said["parser"]
-    assert [name for name, words in said.items() if socket in words] == ["parser", "retriever"]
+    assert [name for name, words in said.items() if socket in words] == ["ingest", "parser"]
 
 
 def test_the_stack_still_answers_after_all_that(stack: Stack, findings: list[Finding]) -> None:

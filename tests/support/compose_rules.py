@@ -18,12 +18,13 @@ OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}, "login": {"login"}}
 FINDS_NAMES = FETCHERS | {"login"}  # of the world, as it connects there
 PUBLISHED = {"ingress"}
 NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser"}
-GROUPS = {"retriever": ["10006", "10010"]}  # whose sockets the two below are
+GROUPS = {"retriever": ["10006"], "ingest": ["10010"]}  # whose sockets the two below are
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
 SOCKETS = {  # who listens, who calls
     "mcp-filesystem-socket": ("mcp-filesystem", "retriever"),
-    "parser-socket": ("parser", "retriever"),
+    "parser-socket": ("parser", "ingest"),
 }
+SIDES = {"ingest": "retriever"}  # one program, so one end of a network
 NO_PROBE = {"otel-collector", "tempo"}  # images of one program; Prometheus asks them
 
 _SECRET_NAME = re.compile(r"(?<!VAL)KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
@@ -200,14 +201,11 @@ def _network_rules(config: Json) -> Iterator[str]:
             yield f"{network}: leads out"
         if options.get("driver_opts", {}).get("com.docker.network.bridge.inhibit_ipv4") != "true":
             yield f"{network}: leads to the host"
-        ends = {frozenset(names(one, services(config)[one])) for one in there}
+        called = {one: names(one, services(config)[one]) | {SIDES.get(one, one)} for one in there}
+        ends = {frozenset(all_of_one) for all_of_one in called.values()}
         if not any(_edge(network, a, b) for a in ends for b in ends):
             yield f"{network}: is not named after its two ends"
-        strangers = [
-            one
-            for one in there
-            if not any(_end(network, name) for name in names(one, services(config)[one]))
-        ]
+        strangers = [one for one in there if not any(_end(network, name) for name in called[one])]
         if strangers:
             yield f"{network}: somebody else is on it: {strangers}"
 

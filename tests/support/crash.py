@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 from qdrant_client import QdrantClient
-from rig import KEY, Api
+from rig import KEY, Api, is_open
 from serving import free_port
 
 from retriever.settings import RetrieverSettings
@@ -24,6 +24,7 @@ class RetrieverProcess:
         self._environment = {
             **os.environ,
             "RETRIEVER_DATA_DIR": str(settings.data_dir),
+            "RETRIEVER_DATABASE_URL": settings.database_url,
             "RETRIEVER_API_KEY_FILE": str(settings.api_key_file),
             "RETRIEVER_EMBEDDING_URL": str(settings.embedding_url),
             "RETRIEVER_LLM_URL": str(settings.llm_url),
@@ -61,7 +62,7 @@ class RetrieverProcess:
             assert self._process is not None
             assert self._process.poll() is None, self._log.read_text()[-2000:]
             try:
-                if api.get("/readyz").json()["parts"]["qdrant"]["state"] == "up":
+                if is_open(api.get("/readyz").json()):
                     return
             except httpx2.TransportError:
                 pass

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import state
 from rig import KEY, Api, parsing, running, tokenizer_json
 from scripted_llm import ScriptedLLM
 from serving import serving
@@ -41,12 +42,14 @@ def standing(folder: Path, **more: object) -> Iterator[House]:
     key_file.write_text(KEY + "\n")
     backend = DummyBackend(tokenizer_json())
     with (
+        state.state() as state_url,
         parsing(folder / "p"),
         serving(create_embedding(EmbeddingSettings(), backend)) as embedding_url,
         serving(model_server) as llm_url,
     ):
         told = {
             "data_dir": folder / "data",
+            "database_url": state.told(state_url),
             "api_key_file": key_file,
             "embedding_url": embedding_url,
             "llm_url": f"{llm_url}/v1",

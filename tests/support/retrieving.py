@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from rig import KEY, PORTS, SOUP, Api, Neighbour, parsing, running, tokenizer_json
 from scripted_llm import ScriptedLLM
+from sqlalchemy import URL
+from state import told
 
 from embedding.backend import DummyBackend
 from embedding.main import create as create_embedding
@@ -45,13 +47,18 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def settings(
-    tmp_path: Path, llm_server: Neighbour, embedding_server: Neighbour, parser: Path
+    tmp_path: Path,
+    llm_server: Neighbour,
+    embedding_server: Neighbour,
+    parser: Path,
+    state_url: URL,
 ) -> RetrieverSettings:
     key_file = tmp_path / "api-key"
     key_file.write_text(KEY + "\n")
     return RetrieverSettings.model_validate(
         {
             "data_dir": tmp_path / "data",
+            "database_url": told(state_url),
             "api_key_file": key_file,
             "embedding_url": embedding_server.url,
             "llm_url": llm_server.url + "/v1",

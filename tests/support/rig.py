@@ -1,4 +1,4 @@
-"""The retriever on real HTTP, embedded Qdrant and SQLite; its neighbours real servers too: the
+"""The retriever on real HTTP, embedded Qdrant and PostgreSQL; its neighbours real servers too: the
 embedding service with a backend that hashes, and a model server that says what a test tells it."""
 
 import importlib.util
@@ -14,6 +14,7 @@ from serving import free_port, serving
 from bulkhead.app import unix_socket
 from parser.main import create as create_parser
 from parser.settings import ParserSettings
+from retriever.ingest.worker import create as create_worker
 from retriever.main import create as create_retriever
 from retriever.settings import RetrieverSettings
 
@@ -94,13 +95,28 @@ class Api(httpx2.Client):
 
 
 @contextmanager
+def taking_in(settings: RetrieverSettings) -> Iterator[None]:
+    """A worker beside the retriever, where there is a Qdrant server."""
+    with ExitStack() as exits:
+        if settings.qdrant_url is not None:
+            exits.enter_context(serving(create_worker(settings)))
+        yield
+
+
+def is_open(told: dict[str, Any]) -> bool:
+    """Whether `/readyz` says that the stores can be used."""
+    return all(told["parts"][name]["state"] == "up" for name in ("database", "qdrant"))
+
+
+@contextmanager
 def running(settings: RetrieverSettings, key: str = KEY, **options: Any) -> Iterator[Api]:
     """The retriever, up and with its index open; `options` go to uvicorn."""
     with (
+        taking_in(settings),
         serving(create_retriever(settings), **options) as url,
         Api(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as api,
     ):
         deadline = time.monotonic() + 100
-        while api.get("/readyz").json()["parts"]["qdrant"]["state"] != "up":
+        while not is_open(api.get("/readyz").json()):
             assert time.monotonic() < deadline, api.get("/readyz").text
         yield api

@@ -97,7 +97,7 @@ def container(service: str = "retriever", address: str = "172.20.0.2", **host: A
     return Container(
         service,
         f"id-{service}",
-        "sha256:0",
+        f"sha256:{service}",
         {f"front-{service}": Place(address, "172.20.0.1")},
         told,
     )

@@ -1,201 +1,255 @@
-"""SQLite for what must survive: documents, jobs, answers. One writer, readers beside it."""
+"""PostgreSQL for what must survive and what processes share.
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, closing
+Nothing of a session is used, no `SET`, no prepared statement, no lock beyond a transaction, so that
+a pooler in transaction mode may stand between. Only who listens has a connection of its own.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
+import psycopg
+from sqlalchemy import URL, BigInteger, Executable, Row, func, literal, make_url, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bulkhead.errors import Unavailable
+from bulkhead.errors import InvalidValue, Unavailable
+from bulkhead.settings import read_secret
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index.reaching import disk_fault
+from retriever.state.migrate import migrate
+from retriever.state.schema import collection, key_changes
 
-SCHEMA_VERSION = 3
-_SQLITE = {names.DB_SYSTEM: "sqlite"}
+_POSTGRESQL = {names.DB_SYSTEM: "postgresql"}
+PART = "database"
+_CONNECTIONS = 8
+"""Of each kind that a process keeps open: that read, that write, that hold locks."""
+_MORE = 16
+"""Beyond them, for as long as they are needed."""
+_WAIT_SECONDS = 10.0
+_PARAMETERS: dict[str, str | int] = {
+    "connect_timeout": 5,
+    # A server that is gone without a word is found, and given up, in seconds.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""Of libpq; what the URL says goes before."""
+_STATES = {
+    "53100": "the document store's disk is full",
+    "25006": "the document store takes no writes",
+    "28P01": "the document store refuses the retriever's password",
+    "28000": "the document store refuses the retriever",
+    "3D000": "the document store has no such database",
+}
+"""What is told of a fault, by its SQLSTATE; its own words may hold addresses."""
 
-_SCHEMA = """
-CREATE TABLE documents (
-    id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    source TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'live', 'deleting')),
-    title TEXT NOT NULL,
-    media_type TEXT NOT NULL,
-    groups TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    pages TEXT NOT NULL,
-    chunks INTEGER NOT NULL,
-    characters INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    digest TEXT NOT NULL DEFAULT '',
-    parser TEXT,
-    file_metadata TEXT NOT NULL DEFAULT '{}',
-    warnings TEXT NOT NULL DEFAULT '[]'
-);
-CREATE INDEX documents_by_source ON documents (tenant, source) WHERE state = 'live';
-CREATE INDEX documents_listed ON documents (tenant, created_at, id) WHERE state = 'live';
 
-CREATE INDEX documents_unfinished ON documents (id) WHERE state != 'live';
+def database_url(url: str, password_file: Path | None) -> URL:
+    """The database's address, with the password from its file.
 
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    key_id TEXT NOT NULL,
-    role TEXT NOT NULL,
-    key_groups TEXT NOT NULL,
-    state TEXT NOT NULL,
-    revision INTEGER NOT NULL DEFAULT 1,
-    idempotency_key TEXT,
-    fingerprint TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    started_at TEXT,
-    updated_at TEXT NOT NULL
-);
-CREATE UNIQUE INDEX one_job_an_idempotency_key ON jobs (tenant, key_id, idempotency_key);
-CREATE INDEX jobs_listed ON jobs (tenant, created_at, id);
-
-CREATE TABLE job_items (
-    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    n INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    title TEXT,
-    media_type TEXT,
-    groups TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    spool TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    outcome TEXT,
-    document_id TEXT,
-    chunks INTEGER NOT NULL DEFAULT 0,
-    message TEXT,
-    finished_at TEXT,
-    warnings TEXT NOT NULL DEFAULT '[]',
-    replaced TEXT NOT NULL DEFAULT '[]',
-    PRIMARY KEY (job_id, n)
-);
-CREATE INDEX job_items_waiting ON job_items (job_id, n) WHERE outcome IS NULL;
-
-CREATE TABLE answers (
-    id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    key_id TEXT NOT NULL,
-    created_at TEXT NOT NULL
-);
-CREATE TABLE feedback (
-    answer_id TEXT NOT NULL REFERENCES answers (id) ON DELETE CASCADE,
-    key_id TEXT NOT NULL,
-    vote TEXT NOT NULL,
-    comment TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    PRIMARY KEY (answer_id, key_id)
-);
-"""
-
-_SINCE_2 = """
-ALTER TABLE documents ADD COLUMN digest TEXT NOT NULL DEFAULT '';
-ALTER TABLE documents ADD COLUMN parser TEXT;
-ALTER TABLE documents ADD COLUMN file_metadata TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE documents ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE job_items ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE job_items ADD COLUMN replaced TEXT NOT NULL DEFAULT '[]';
-"""
-_STEPS = {0: _SCHEMA, 2: _SINCE_2}
-"""By the version that a file has: what makes it ours."""
+    Raises `ValueError` for what is no address of PostgreSQL, or holds a password itself.
+    """
+    try:
+        made = make_url(url)
+    except Exception as error:
+        raise ValueError("RETRIEVER_DATABASE_URL: postgresql://USER@HOST:PORT/NAME") from error
+    if made.drivername not in ("postgresql", "postgres"):
+        raise ValueError("RETRIEVER_DATABASE_URL: it begins with postgresql://")
+    if made.password is not None:
+        raise ValueError("RETRIEVER_DATABASE_URL: the password goes into a file of its own")
+    password = read_secret(password_file) if password_file else None
+    return made.set(drivername="postgresql+psycopg", password=password)
 
 
 class Database:
-    """One SQLite file: a connection that writes, behind a lock, and one that reads.
+    """Connections to PostgreSQL, and whether it takes writes."""
 
-    The reader is a connection of its own so that it never sees a transaction half done.
-    """
-
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
-        self._writer = writer
-        self._reader = reader
-        self._lock = asyncio.Lock()
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._reads = _engine(url, isolation_level="AUTOCOMMIT")
+        self._writes = _engine(url, pool_pre_ping=True)
+        # Apart from the rest: who holds a lock writes meanwhile, and must not wait for itself.
+        self._locks = _engine(url, pool_pre_ping=True)
         self.refusal: str | None = None
         """Why the last transaction could not be written, until one can again."""
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path) -> AsyncIterator["Database"]:
-        """The database at `path`, made when missing; raises `ValueError` on another version."""
-        async with aiosqlite.connect(path) as writer, aiosqlite.connect(path) as reader:
-            for connection in (writer, reader):
-                connection.row_factory = aiosqlite.Row
-                await connection.execute("PRAGMA journal_mode = WAL")
-                # Every commit is on the disk before it is told: what was accepted outlives a power
-                # failure, not only this process.
-                await connection.execute("PRAGMA synchronous = FULL")
-                await connection.execute("PRAGMA foreign_keys = ON")
-                await connection.execute("PRAGMA busy_timeout = 5000")
-            await _migrate(writer, path)
-            await reader.execute("PRAGMA query_only = ON")
-            yield cls(writer, reader)
+    async def open(cls, url: URL) -> AsyncIterator["Database"]:
+        """The database at `url`, its schema this release's. Raises `Unavailable`, `ValueError`."""
+        database = cls(url)
+        try:
+            await database.migrate()
+            yield database
+        finally:
+            await database.close()
+
+    async def migrate(self) -> bool:
+        """Bring the schema up, if it is not; whether it was not.
+
+        Raises `Unavailable`, and `ValueError` where a later release made it.
+        """
+        with self._told():
+            return await migrate(self._writes)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for engine in (self._reads, self._writes, self._locks):
+            await engine.dispose()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """A transaction of the writer: committed at the end, rolled back on any exception."""
-        async with self._lock:
-            try:
-                await self._writer.execute("BEGIN IMMEDIATE")
-                yield self._writer
-                await self._writer.commit()
-                self._taken(None)
-            except sqlite3.OperationalError as error:  # a full disk, above all
-                await self._writer.rollback()
-                refusal = disk_fault(str(error), "the document store's disk") or (
-                    f"the document store cannot write ({error})"
-                )
-                self._taken(refusal)
-                raise Unavailable("storage", refusal) from error
-            except BaseException:
-                await self._writer.rollback()
-                raise
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back on any exception."""
+        try:
+            with self._told():
+                async with self._writes.begin() as connection:
+                    yield connection
+        except Unavailable as error:
+            self._taken(error.message)
+            raise
+        self._taken(None)
 
-    def _taken(self, refusal: str | None) -> None:
-        """Note whether the last transaction was."""
-        self.refusal = refusal
-        INDEX_REFUSES.set(int(refusal is not None), _SQLITE)
+    @asynccontextmanager
+    async def locked(
+        self, numbers: Iterable[int] = (), shared: Iterable[int] = (), seconds: int = 60
+    ) -> AsyncIterator[AsyncConnection]:
+        """A transaction that holds these locks, alone or `shared`, from its beginning to its end.
+
+        Taken in the order of their numbers, so that no two wait for each other. Raises
+        `Unavailable` where one is not to be had for `seconds`; and the server ends whoever holds
+        some and says nothing for ten times as long.
+        """
+        with self._told():
+            async with self._locks.begin() as connection:
+                await connection.execute(
+                    select(
+                        func.set_config("lock_timeout", f"{seconds:d}s", True),
+                        func.set_config(
+                            "idle_in_transaction_session_timeout", f"{10 * seconds:d}s", True
+                        ),
+                    )
+                )
+                for lock, wanted in (
+                    (func.pg_advisory_xact_lock, numbers),
+                    (func.pg_advisory_xact_lock_shared, shared),
+                ):
+                    if ordered := sorted(set(wanted)):
+                        # By the rows of a list, which are gone through in its order.
+                        number = func.unnest(literal(ordered, ARRAY(BigInteger))).column_valued()
+                        await connection.execute(select(lock(number)))
+                yield connection
+
+    @asynccontextmanager
+    async def if_free(self, number: int) -> AsyncIterator[AsyncConnection | None]:
+        """A transaction that holds this lock, or none where another holds it."""
+        with self._told():
+            async with self._locks.begin() as connection:
+                free = await connection.scalar(select(func.pg_try_advisory_xact_lock(number)))
+                yield connection if free else None
+
+    async def check(self) -> None:
+        """Raise `Unavailable` while nothing can be read, or the schema is not there yet."""
+        await self.rows(select(key_changes.c.revision))
+
+    async def claim(self, name: str) -> None:
+        """Note the collection that the documents' chunks are in.
+
+        Raises `ValueError` where they are in another one: one would say what the other lacks.
+        """
+        await self.write(insert(collection).values(id=1, name=name).on_conflict_do_nothing())
+        kept = await self.row(select(collection.c.name))
+        if kept is not None and kept.name != name:
+            raise ValueError(
+                f"the database's documents are in the collection {kept.name!r}: set"
+                " RETRIEVER_COLLECTION to that name, or RETRIEVER_DATABASE_URL to another database"
+            )
 
     async def probe(self) -> None:
         """Write what changes nothing; raises `Unavailable` where that cannot be done."""
         async with self.transaction() as connection:
-            await connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            await connection.execute(update(key_changes).values(revision=key_changes.c.revision))
 
-    async def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[aiosqlite.Row]:
-        """All rows of a query, as committed."""
-        return list(await self._reader.execute_fetchall(sql, parameters))
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """All rows of a query, as committed. Asked once more where a kept connection was dead."""
+        for last in (False, True):
+            try:
+                with self._told():
+                    async with self._reads.connect() as connection:
+                        return (await connection.execute(statement)).all()
+            except Unavailable as error:
+                cause = error.__cause__
+                if last or not (isinstance(cause, DBAPIError) and cause.connection_invalidated):
+                    raise
+        raise AssertionError
 
-    async def row(self, sql: str, parameters: Iterable[Any] = ()) -> aiosqlite.Row | None:
+    async def row(self, statement: Executable) -> Row[Any] | None:
         """The first row of a query, or none."""
-        rows = await self.rows(sql, parameters)
+        rows = await self.rows(statement)
         return rows[0] if rows else None
 
+    async def write(self, statement: Executable) -> Sequence[Row[Any]]:
+        """One statement as a transaction of its own, and the rows that it returns."""
+        async with self.transaction() as connection:
+            result = await connection.execute(statement)
+            return result.all() if result.returns_rows else ()
 
-def check_version(path: Path) -> int:
-    """The schema version of the file, 0 for a new one. Raises `ValueError` if we cannot read it."""
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
-        raise ValueError(f"{path.name} cannot be opened: {error}") from error
-    if version not in (*_STEPS, SCHEMA_VERSION):
-        raise ValueError(
-            f"{path.name} has schema version {version}; this release reads 2 and {SCHEMA_VERSION}"
-        )
-    return int(version)
+    async def listener(self) -> psycopg.AsyncConnection[Any]:
+        """A connection of its own, for who listens. Raises `Unavailable`."""
+        with self._told():
+            dialect = self._reads.dialect
+            words, named = dialect.create_connect_args(self._url)
+            return await psycopg.AsyncConnection.connect(
+                *words, **{**_PARAMETERS, **named}, autocommit=True
+            )
+
+    def _taken(self, refusal: str | None) -> None:
+        """Note whether the last transaction was."""
+        self.refusal = refusal
+        INDEX_REFUSES.set(int(refusal is not None), _POSTGRESQL)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the driver raises becomes `Unavailable`, or `InvalidValue`, in words."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except UnicodeEncodeError as error:
+            raise InvalidValue("a text holds half of a surrogate pair") from error
+        except DataError as error:
+            raise InvalidValue("a text holds a character that cannot be kept (NUL)") from error
+        except (DBAPIError, PoolTimeout, psycopg.OperationalError) as error:
+            raise Unavailable(PART, words(error)) from error
 
 
-async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
-    step = _STEPS.get(check_version(path))
-    if step is not None:
-        # In one transaction: of a start that is cut off nothing is left.
-        await connection.executescript(
-            f"BEGIN; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
+def words(error: BaseException) -> str:
+    """What is told of a fault of the database: no address, and nothing of a statement."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None)
+    if told := _STATES.get(state or ""):
+        return told
+    if told := disk_fault(str(cause), "the document store's disk"):
+        return told
+    return "the document store does not answer" + (f" ({state})" if state else "")
+
+
+def _engine(url: URL, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=_CONNECTIONS,
+        max_overflow=_MORE,
+        pool_timeout=_WAIT_SECONDS,
+        pool_use_lifo=True,  # what is not needed gets old, and goes
+        hide_parameters=True,
+        connect_args={
+            **{name: value for name, value in _PARAMETERS.items() if name not in url.query},
+            "prepare_threshold": None,
+        },
+        **options,
+    )

@@ -1,11 +1,14 @@
 """What readers say of answers: one vote a key and answer, the last one counts."""
 
 import logging
-from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import NotFound, Unavailable
 from retriever.database import Database
+from retriever.state.schema import answers, clock, feedback
 
 logger = logging.getLogger(__name__)
 
@@ -22,36 +25,31 @@ class Feedback:
         Where that cannot be written, a full disk above all, the answer is given without it.
         """
         try:
-            await self._note(principal, answer_id)
+            await self._database.write(
+                insert(answers).values(
+                    id=answer_id, tenant=principal.tenant, key_id=principal.key_id
+                )
+            )
         except Unavailable as error:
             logger.warning("an answer cannot be voted on", extra={"reason": error.message})
-
-    async def _note(self, principal: Principal, answer_id: str) -> None:
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                "INSERT INTO answers (id, tenant, key_id, created_at) VALUES (?, ?, ?, ?)",
-                (answer_id, principal.tenant, principal.key_id, _now()),
-            )
 
     async def vote(self, principal: Principal, answer_id: str, vote: str, comment: str) -> None:
         """Keep a vote; raises `NotFound` for an answer that this key was never given.
 
         An admin may vote on every answer that its tenant was given.
         """
-        condition, parameters = "id = ? AND tenant = ?", [answer_id, principal.tenant]
+        given = select(answers.c.id).where(
+            answers.c.id == answer_id, answers.c.tenant == principal.tenant
+        )
         if principal.role is not Role.ADMIN:
-            condition += " AND key_id = ?"
-            parameters.append(principal.key_id)
-        known = await self._database.row(f"SELECT id FROM answers WHERE {condition}", parameters)  # noqa: S608  # no value in it
-        if known is None:
+            given = given.where(answers.c.key_id == principal.key_id)
+        if await self._database.row(given) is None:
             raise NotFound("there is no answer with this id")
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                "INSERT OR REPLACE INTO feedback (answer_id, key_id, vote, comment, created_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (answer_id, principal.key_id, vote, comment, _now()),
+        said = {"vote": vote, "comment": comment, "created_at": clock()}
+        await self._database.write(
+            insert(feedback)
+            .values(answer_id=answer_id, key_id=principal.key_id, **said)
+            .on_conflict_do_update(
+                index_elements=[feedback.c.answer_id, feedback.c.key_id], set_=said
             )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+        )

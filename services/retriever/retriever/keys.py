@@ -1,4 +1,4 @@
-"""The keys and whom they stand for: kept as digests in SQLite, looked up in memory.
+"""The keys and whom they stand for: kept as digests in the database, looked up in memory.
 
 The operator's key and the prober's are not among them. They are in files, so nobody can revoke
 them through the API.
@@ -6,21 +6,26 @@ them through the API.
 
 import asyncio
 import hmac
-import json
-import sqlite3
+import logging
+import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TypeVar
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, insert, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bulkhead.auth import KeyRing, Principal, Role, key_digest, new_key
-from bulkhead.errors import Conflict, Forbidden, InvalidValue, NotFound, Unavailable
+from bulkhead.errors import Conflict, Forbidden, NotFound, Unauthenticated, Unavailable
+from retriever.database import PART, Database
 from retriever.limits import Limits
+from retriever.state import schema
+from retriever.state.schema import clock
+from retriever.state.values import beyond, cursor_of, moment
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 DEFAULT_TENANT = "default"
 OPERATOR = Principal("admin", DEFAULT_TENANT, frozenset(), Role.ADMIN)
@@ -28,23 +33,13 @@ OPERATOR = Principal("admin", DEFAULT_TENANT, frozenset(), Role.ADMIN)
 PROBER = Principal("prober", DEFAULT_TENANT, frozenset(), Role.READER)
 """Whom the quality service's key stands for, where there is one."""
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE keys (
-    id TEXT PRIMARY KEY,
-    digest TEXT NOT NULL UNIQUE,
-    tenant TEXT NOT NULL,
-    groups TEXT NOT NULL,
-    role TEXT NOT NULL,
-    name TEXT NOT NULL,
-    limits TEXT NOT NULL,
-    created_by TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    rotated_at TEXT,
-    revoked_at TEXT
-);
-CREATE INDEX keys_listed ON keys (tenant, created_at, id);
-"""
+CHANNEL = "bulkhead_keys"
+"""Where a change of a key is told of."""
+TRUSTED_SECONDS = 60.0
+"""How long keys are accepted, as they were known last, while the database is not reached."""
+_POLL_SECONDS = 0.5
+"""How often changes are looked for where no news of them comes: a revocation holds everywhere
+within a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +69,50 @@ class Key:
 
 
 class Keys:
-    """Every key that is accepted. Changes are on the disk before they are told, and hold at once.
+    """Every key that is accepted, in this process. Changes are committed before they are told.
 
-    One process has the file; a second one would not learn of a revocation. One thread makes every
-    change whole, file and memory, before it begins the next: so none meets a key half changed.
+    The others learn of them at once, by news, or with their next look.
     """
 
-    def __init__(self, path: Path, operator_key: str, limits: Limits, prober_key: str = "") -> None:
-        """Open or make the store; `limits` are the operator's, and so the defaults.
-
-        Raises `ValueError` when the file is not a store of this release.
-        """
+    def __init__(
+        self, database: Database, operator_key: str, limits: Limits, prober_key: str = ""
+    ) -> None:
+        """`limits` are the operator's, and so the defaults. `refresh` brings the keys in."""
+        self._database = database
         self._limits = limits
         self._operator_key = operator_key.encode()
         self._by_key = {OPERATOR.key_id: limits}
         fixed = {key_digest(operator_key): OPERATOR}
         if prober_key:
             fixed[key_digest(prober_key)] = PROBER
-        self._ring = KeyRing(fixed)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
-        try:
-            self._connection = _open(path)
-            for row in self._connection.execute("SELECT * FROM keys WHERE revoked_at IS NULL"):
-                self._accept(row["digest"], _key(row))
-        except (sqlite3.Error, ValueError) as error:
-            raise ValueError(f"{path.name} cannot be used: {error}") from error
+        self._fixed = KeyRing(fixed)
+        self._ring = KeyRing()
+        self._digests: dict[str, str] = {}
+        """By a key's id, its digest in the ring."""
+        self._revision = -1
+        self._known_at: float | None = None
+        self._looking = asyncio.Lock()
+        self._news = asyncio.Event()
 
     def principal(self, key: str) -> Principal:
-        """Whom `key` stands for; raises `Unauthenticated` for a key that is not, or no more."""
+        """Whom `key` stands for; raises `Unauthenticated` for a key that is not, or no more.
+
+        Raises `Unavailable` for all but the keys in files once the others have not been looked at
+        for `TRUSTED_SECONDS`: one of them may have been revoked meanwhile.
+        """
+        with suppress(Unauthenticated):
+            return self._fixed.principal(key)
+        if self._known_at is None or time.monotonic() - self._known_at > TRUSTED_SECONDS:
+            raise Unavailable(PART, "the document store, which has the keys, does not answer")
         return self._ring.principal(key)
+
+    async def admit(self, key: str) -> Principal:
+        """The same; a key that is not known is looked for, for another process may have made it."""
+        try:
+            return self.principal(key)
+        except Unauthenticated:
+            await self._look(time.monotonic())
+            return self.principal(key)
 
     def limits(self, principal: Principal) -> Limits:
         """What the principal's key may use in a minute."""
@@ -134,137 +144,148 @@ class Keys:
         ):
             raise Forbidden("limits: they may not be above those of the key that makes it")
         key, key_id, digest = _fresh()
-        row = (
-            key_id,
-            digest,
-            new.tenant,
-            json.dumps(sorted(set(new.groups))),
-            new.role,
-            new.name,
-            limits.model_dump_json(),
-            by.key_id,
-            _now(),
-        )
-
-        def insert() -> Key:
-            made = self._one(
-                "INSERT INTO keys (id, digest, tenant, groups, role, name, limits, created_by,"
-                " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-                *row,
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                insert(schema.keys).values(
+                    id=key_id,
+                    digest=digest,
+                    tenant=new.tenant,
+                    groups=sorted(set(new.groups)),
+                    role=new.role,
+                    name=new.name,
+                    limits=limits.model_dump(),
+                    created_by=by.key_id,
+                    revision=await changed(connection),
+                )
             )
-            return self._accept(digest, _key(made))
-
-        return await self._run(insert), key
+        await self.refresh()
+        return await self._one(by, key_id), key
 
     async def page(
         self, by: Principal, limit: int, cursor: str | None
     ) -> tuple[list[Key], str | None]:
         """Up to `limit` keys that `by` manages, oldest first, and the next cursor, if any."""
-        condition, parameters = _managed(by)
+        statement = select(schema.keys).where(_managed(by))
         if cursor:
-            created_at, _, key_id = cursor.rpartition("~")
-            if not created_at:
-                raise InvalidValue("cursor: use next_cursor of the page before, unchanged")
-            condition += " AND (created_at, id) > (?, ?)"
-            parameters += [created_at, key_id]
-        sql = (
-            f"SELECT * FROM keys WHERE {condition}"  # noqa: S608  # conditions of this module
-            f" ORDER BY created_at, id LIMIT {limit + 1:d}"
+            statement = statement.where(beyond(schema.keys, cursor))
+        rows = await self._database.rows(
+            statement.order_by(schema.keys.c.created_at, schema.keys.c.id).limit(limit + 1)
         )
-        rows = await self._run(lambda: self._connection.execute(sql, parameters).fetchall())
         keys = [_key(row) for row in rows[:limit]]
         more = len(rows) > limit
-        return keys, f"{keys[-1].created_at}~{keys[-1].id}" if more else None
+        return keys, cursor_of(keys[-1].created_at, keys[-1].id) if more else None
 
     async def revoke(self, by: Principal, key_id: str) -> None:
-        """End a key, at once; once more changes nothing. Raises `NotFound`.
+        """End a key, here at once and elsewhere within a second; once more changes nothing.
 
-        Its limits stay: they hold for what is under way in its name.
+        Raises `NotFound`. Its limits stay: they hold for what is under way in its name.
         """
-
-        def end() -> None:
-            digest = self._managed(by, key_id)["digest"]
-            self._ring.remove(digest)  # first: what the disk cannot note must not go on working
-            self._one(
-                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING id",
-                _now(),
-                key_id,
+        async with self._database.transaction() as connection:
+            revision = await changed(connection)
+            ended = await connection.execute(
+                update(schema.keys)
+                .where(_managed(by), schema.keys.c.id == key_id)
+                .values(
+                    revoked_at=func.coalesce(schema.keys.c.revoked_at, clock()), revision=revision
+                )
             )
-
-        await self._run(end)
+            if not ended.rowcount:
+                raise NotFound("there is no such key")
+        await self.refresh()
 
     async def rotate(self, by: Principal, key_id: str) -> tuple[Key, str]:
-        """Give the same id and principal a new key; the old one ends at once.
+        """Give the same id and principal a new key; the old one ends.
 
         Raises `NotFound`, and `Conflict` for a key that was revoked.
         """
         key, _, digest = _fresh()
-
-        def turn() -> Key:
-            old = self._managed(by, key_id)
-            if old["revoked_at"]:
-                raise Conflict("the key was revoked: make a new one")
-            rotated = self._one(
-                "UPDATE keys SET digest = ?, rotated_at = ? WHERE id = ? RETURNING *",
-                digest,
-                _now(),
-                key_id,
+        async with self._database.transaction() as connection:
+            revision = await changed(connection)
+            turned = await connection.scalar(
+                update(schema.keys)
+                .where(_managed(by), schema.keys.c.id == key_id)
+                .where(schema.keys.c.revoked_at.is_(None))
+                .values(digest=digest, rotated_at=clock(), revision=revision)
+                .returning(schema.keys.c.id)
             )
-            self._ring.remove(old["digest"])
-            return self._accept(digest, _key(rotated))
+            if turned is None:
+                known = await connection.scalar(
+                    select(schema.keys.c.id).where(_managed(by), schema.keys.c.id == key_id)
+                )
+                if known is None:
+                    raise NotFound("there is no such key")
+                raise Conflict("the key was revoked: make a new one")
+        await self.refresh()
+        return await self._one(by, key_id), key
 
-        return await self._run(turn), key
+    async def refresh(self) -> None:
+        """Learn what changed since the last look. Raises `Unavailable`."""
+        await self._look(time.monotonic())
 
-    def close(self) -> None:
-        """Close the file."""
-        self._thread.shutdown()
-        self._connection.close()
+    async def watch(self) -> None:
+        """Go on learning of changes, by `wake` or by looking, until cancelled."""
+        while True:
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                logger.warning("keys cannot be looked at", extra={"reason": error.message})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._news.wait()
+            self._news.clear()
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        """Do `work` in the thread. Raises `Unavailable` when the file cannot be used."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.OperationalError as error:
-            raise Unavailable("storage", f"the key store cannot write ({error})") from error
+    def wake(self) -> None:
+        """There is news of a change."""
+        self._news.set()
 
-    # What follows runs in the thread, but for `_accept` at the start.
+    async def _look(self, at: float) -> None:
+        """See that a look was begun after `at`: who waits for one meanwhile shares it."""
+        async with self._looking:
+            if self._known_at is not None and self._known_at > at:
+                return
+            begun = time.monotonic()
+            changed = await self._database.rows(
+                select(schema.keys)
+                .where(schema.keys.c.revision > self._revision)
+                .order_by(schema.keys.c.revision)
+            )
+            self._learn(changed)
+            self._known_at = begun
 
-    def _one(self, sql: str, *parameters: str | None) -> sqlite3.Row:
-        row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
-        if row is None:
-            raise NotFound("there is no such key")
-        return row
+    def _learn(self, changed: Sequence[Row[Any]]) -> None:
+        for row in changed:
+            if before := self._digests.pop(row.id, None):
+                self._ring.remove(before)
+            key = _key(row)
+            self._by_key[key.id] = key.limits
+            if row.revoked_at is None:
+                self._digests[key.id] = row.digest
+                principal = Principal(key.id, key.tenant, frozenset(key.groups), key.role)
+                self._ring.add(row.digest, principal)
+            self._revision = row.revision
 
-    def _managed(self, by: Principal, key_id: str) -> sqlite3.Row:
-        condition, parameters = _managed(by)
-        sql = f"SELECT * FROM keys WHERE {condition} AND id = ?"  # noqa: S608  # see `page`
-        return self._one(sql, *parameters, key_id)
-
-    def _accept(self, digest: str, key: Key) -> Key:
-        self._by_key[key.id] = key.limits
-        self._ring.add(digest, Principal(key.id, key.tenant, frozenset(key.groups), key.role))
-        return key
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    path.chmod(0o600)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # a revocation outlives a power cut
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        connection.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+    async def _one(self, by: Principal, key_id: str) -> Key:
+        row = await self._database.row(
+            select(schema.keys).where(_managed(by), schema.keys.c.id == key_id)
         )
-    elif version != _SCHEMA_VERSION:
-        raise ValueError(f"it has schema version {version}; this release reads {_SCHEMA_VERSION}")
-    return connection
+        assert row is not None
+        return _key(row)
 
 
-def _managed(by: Principal) -> tuple[str, list[str]]:
-    """The SQL condition for the keys that an admin manages, and its parameters."""
-    return ("true", []) if by == OPERATOR else ("tenant = ?", [by.tenant])
+async def changed(connection: AsyncConnection) -> int:
+    """The number of a change, this transaction's. Others wait for it, so they have an order."""
+    table = schema.key_changes
+    number = await connection.scalar(
+        update(table).values(revision=table.c.revision + 1).returning(table.c.revision)
+    )
+    assert isinstance(number, int)
+    await connection.execute(select(func.pg_notify(CHANNEL, "")))
+    return number
+
+
+def _managed(by: Principal) -> ColumnElement[bool]:
+    """The condition for the keys that an admin manages."""
+    return true() if by == OPERATOR else schema.keys.c.tenant == by.tenant
 
 
 def _fresh() -> tuple[str, str, str]:
@@ -273,19 +294,15 @@ def _fresh() -> tuple[str, str, str]:
     return key, f"key_{uuid.uuid4().hex}", key_digest(key)
 
 
-def _key(row: sqlite3.Row) -> Key:
+def _key(row: Row[Any]) -> Key:
     return Key(
-        id=row["id"],
-        tenant=row["tenant"],
-        groups=tuple(json.loads(row["groups"])),
-        role=Role(row["role"]),
-        name=row["name"],
-        limits=Limits.model_validate_json(row["limits"]),
-        created_at=row["created_at"],
-        rotated_at=row["rotated_at"],
-        revoked_at=row["revoked_at"],
+        id=row.id,
+        tenant=row.tenant,
+        groups=tuple(row.groups),
+        role=Role(row.role),
+        name=row.name,
+        limits=Limits.model_validate(row.limits),
+        created_at=moment(row.created_at),
+        rotated_at=row.rotated_at and moment(row.rotated_at),
+        revoked_at=row.revoked_at and moment(row.revoked_at),
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

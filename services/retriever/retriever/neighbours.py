@@ -1,6 +1,5 @@
-"""What is opened before the event loop turns: secrets, keys, audit log, Qdrant, tool servers."""
+"""What is opened before the event loop turns: secrets, audit log, Qdrant, tool servers."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,10 @@ from bulkhead.settings import read_secret
 from retriever.agent.policy import PACKAGED, Policy
 from retriever.branding.branding import Branding
 from retriever.clients.mcp import McpServer
-from retriever.database import check_version
+from retriever.database import Database, database_url
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.reaching import disk_fault
 from retriever.ingest.chunkers import check_chunker
-from retriever.keys import Keys
-from retriever.limits import Limits
 from retriever.settings import RetrieverSettings
 from retriever.tool_servers import read_tool_servers
 from retriever.windows import Valkey, Windows
@@ -29,8 +26,11 @@ _MOST_MCP_BYTES = 4 * 2**20  # of one HTTP response; the policy bounds results f
 class Neighbours:
     """What can be opened before the event loop turns, so that a mistake is one line at start."""
 
-    keys: Keys
+    key: str
+    """The operator's."""
+    prober_key: str
     audit: AuditLog
+    database: Database
     llm_key: str
     embedding_key: str
     """Empty where the server asks for none; and so the next."""
@@ -57,15 +57,15 @@ class Neighbours:
             for entry in read_tool_servers(settings.tool_servers_file)
         )
         llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
-        embedding_key = _key(settings.embedding_api_key_file)
+        embedding_key = key_in(settings.embedding_api_key_file)
         reranker_key = (
-            _key(settings.reranker_api_key_file) if settings.reranker_url else embedding_key
+            key_in(settings.reranker_api_key_file) if settings.reranker_url else embedding_key
         )
         prober_key = read_secret(settings.prober_key_file) if settings.prober_key_file else ""
         quality_token = read_secret(settings.quality_token_file) if settings.quality_url else ""
-        server = _qdrant_server(settings)
+        server = qdrant_server(settings)
         valkey = _valkey(settings)
-        check_version(store_path(settings))
+        url = database_url(settings.database_url, settings.database_password_file)
         secrets = (
             key,
             llm_key,
@@ -73,6 +73,7 @@ class Neighbours:
             reranker_key,
             prober_key,
             quality_token,
+            url.password or "",
             (server and server.api_key) or "",
             (valkey and valkey.password) or "",
             *(one.secret for one in tool_servers),
@@ -80,15 +81,13 @@ class Neighbours:
         with ExitStack() as opened, _of_the_disk():
             audit = AuditLog.of_folder(settings.data_dir, instance_id())
             opened.callback(audit.close)
-            keys = Keys(
-                settings.data_dir / "keys.sqlite3", key, _default_limits(settings), prober_key
-            )
-            opened.callback(keys.close)
             qdrant = connect(server, settings.data_dir / "qdrant")
             opened.pop_all()  # from here on they are the stack's to close
         return cls(
-            keys,
+            key,
+            prober_key,
             audit,
+            Database(url),
             llm_key,
             embedding_key,
             reranker_key,
@@ -102,7 +101,8 @@ class Neighbours:
         )
 
 
-def _key(path: Path | None) -> str:
+def key_in(path: Path | None) -> str:
+    """A neighbour's key, empty where it has none; raises `ValueError`."""
     return read_secret(path) if path else ""
 
 
@@ -111,13 +111,13 @@ def _of_the_disk() -> Iterator[None]:
     """What the data folder's disk does not allow, in words."""
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         told = disk_fault(reason, "the data folder's disk")
         raise RuntimeError(told or f"the data folder cannot be used ({reason})") from error
 
 
-def _qdrant_server(settings: RetrieverSettings) -> Server | None:
+def qdrant_server(settings: RetrieverSettings) -> Server | None:
     """The Qdrant server to use, none for the embedded one; raises `ValueError`."""
     if settings.qdrant_url is None:
         return None
@@ -138,7 +138,7 @@ def _valkey(settings: RetrieverSettings) -> Valkey | None:
     file = settings.valkey_password_file
     if settings.valkey_ca_file:
         _certificates(settings.valkey_ca_file)
-    return Valkey(settings.valkey_url, _key(file), settings.valkey_ca_file)
+    return Valkey(settings.valkey_url, key_in(file), settings.valkey_ca_file)
 
 
 def _certificates(path: Path | None) -> bytes | None:
@@ -148,16 +148,3 @@ def _certificates(path: Path | None) -> bytes | None:
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
-
-
-def _default_limits(settings: RetrieverSettings) -> Limits:
-    return Limits(
-        requests_per_minute=settings.requests_per_minute,
-        tokens_per_minute=settings.tokens_per_minute,
-        documents_per_minute=settings.documents_per_minute,
-    )
-
-
-def store_path(settings: RetrieverSettings) -> Path:
-    """The document store that belongs to the collection: one never says what the other lacks."""
-    return settings.data_dir / f"{settings.collection}.sqlite3"

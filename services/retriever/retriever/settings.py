@@ -40,7 +40,16 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     )
     data_dir: Path = Field(
         Path(".data/retriever"),
-        description="Folder of the document store, uploads in progress and embedded Qdrant.",
+        description="Folder of the audit log and embedded Qdrant.",
+    )
+    database_url: str = Field(
+        "postgresql://retriever@127.0.0.1:5433/retriever",
+        description="PostgreSQL with documents, jobs, uploads, keys and votes: "
+        "`postgresql://USER@HOST:PORT/NAME`, with `?sslmode=verify-full&sslrootcert=FILE` for TLS. "
+        "A pooler in transaction mode may stand between.",
+    )
+    database_password_file: Path | None = Field(
+        None, description="File that holds the password of the database's user, if it has one."
     )
     api_key_file: Path = Field(
         Path(".data/api-key"),
@@ -169,7 +178,7 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     collection: str = Field(
         "chunks",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
-        description="Name of the Qdrant collection, and of the document store beside it.",
+        description="Name of the Qdrant collection. A database is for one collection.",
     )
 
     metadata_indexes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], Kind] = Field(

@@ -60,9 +60,18 @@ PLAN = (
         prefix="bh_",
     ),
     Secret(
+        "state-password",
+        (
+            Copy("state", "password", POSTGRES),
+            Copy("retriever", "database-password", RETRIEVER),
+            Copy("ingest", "database-password", RETRIEVER),
+        ),
+    ),
+    Secret(
         "qdrant-api-key",
         (
             Copy("retriever", "qdrant-api-key", RETRIEVER),
+            Copy("ingest", "qdrant-api-key", RETRIEVER),
             # Qdrant takes its keys from its environment or its configuration; only one is a file.
             Copy(
                 "qdrant",

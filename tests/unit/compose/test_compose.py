@@ -139,13 +139,35 @@ def test_the_retriever_is_told_of_our_tool_servers_as_they_listen() -> None:
         assert told[f"{prefix}_SIGNING_KEY_FILE"] == "/run/secrets/signing-key"
 
 
-def test_the_retriever_looks_for_the_parser_where_it_listens() -> None:
+def test_the_worker_looks_for_the_parser_where_it_listens() -> None:
     config = services(rendered())
     told = environment(config["parser"])["PARSER_SOCKETS"]
-    assert environment(config["retriever"])["RETRIEVER_PARSER_SOCKETS"] == told
-    for name in ("parser", "retriever"):
+    assert environment(config["ingest"])["RETRIEVER_PARSER_SOCKETS"] == told
+    for name in ("parser", "ingest"):
         (mount,) = [one for one in mounts(config[name]) if one.source == "parser-socket"]
         assert mount.target == told
+
+
+def test_retrievers_and_workers_can_be_several_and_share_a_database_of_their_own() -> None:
+    config = services(rendered())
+    for name in ("retriever", "ingest"):
+        assert not config[name].get("container_name") and not config[name].get("ports")
+        told = environment(config[name])
+        assert told["RETRIEVER_DATABASE_URL"] == "postgresql://retriever@state:5432/retriever"
+    assert set(config["state"]["networks"]) == {"retriever-state"}
+    reached = {
+        network: name for name, service in config.items() for network in service.get("networks", ())
+        if name in ("mcp-database", "sample-database", "postgres")
+    }  # fmt: skip
+    assert not set(config["state"]["networks"]) & set(reached)
+    # What reads strangers' files is reached by who takes them in, and by nobody else.
+    assert not any(mount.source == "parser-socket" for mount in mounts(config["retriever"]))
+    assert set(config["ingest"]["networks"]) == {
+        f"retriever-{one}" for one in ("state", "embedding", "qdrant", "otel-collector")
+    }
+    assert environment(config["ingest"])["RETRIEVER_HOST"] == "127.0.0.1"
+    # An engine has addresses for 31 networks by default, and one is its own.
+    assert len(rendered()["networks"]) <= 30
 
 
 def test_the_default_needs_no_gpu_and_no_account() -> None:
@@ -163,6 +185,7 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
         "embedding",
         "examples",
         "grafana",
+        "ingest",
         "ingress",
         "llm-cpu",
         "mcp-database",
@@ -177,6 +200,7 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
         "retriever",
         "sample-database",
         "secrets",
+        "state",
         "tempo",
     ]
     told = environment(services(config)["models-cpu"])
@@ -279,8 +303,8 @@ def test_no_file_of_the_clone_is_mounted() -> None:
         if any(mount.source == "configuration" for mount in mounts(service))
     }  # fmt: skip
     assert wanted == {
-        "configuration", "llm-vllm-cpu", "llm-gpu", "postgres", "otel-collector", "prometheus",
-        "alertmanager", "tempo", "grafana", "retriever",
+        "configuration", "llm-vllm-cpu", "llm-gpu", "postgres", "state", "otel-collector",
+        "prometheus", "alertmanager", "tempo", "grafana", "retriever",
     }  # fmt: skip
     for name in wanted - {"configuration"}:
         condition = services(config)[name]["depends_on"]["configuration"]["condition"]
@@ -295,7 +319,7 @@ def test_what_is_read_of_the_configuration_is_brought_there() -> None:
         for source, target in re.findall(r"^COPY (\S+) (/app/files\S*)$", dockerfile, re.MULTILINE)
     }
     named = re.findall(r"/etc/bulkhead/([\w./-]+)", json.dumps(rendered()))
-    assert len(named) == 9
+    assert len(named) == 10
     for path in named:
         first, _, rest = path.partition("/")
         assert (laid[first] / rest if first in laid else laid[""] / path).exists(), path

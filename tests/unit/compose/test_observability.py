@@ -54,7 +54,9 @@ def test_whoever_sends_to_the_collector_reaches_it_and_does_both_traces_and_metr
         for name, service in SERVICES.items()
         if "OTEL_EXPORTER_OTLP_ENDPOINT" in environment(service)
     }
-    assert senders == {"retriever", "embedding", "embedding-gpu", "quality", "mcp-database"}
+    assert senders == {
+        "retriever", "ingest", "embedding", "embedding-gpu", "quality", "mcp-database",
+    }  # fmt: skip
     port = read("observability/otel-collector/config.yaml")["receivers"]["otlp"]["protocols"]
     for name in senders:
         one = environment(SERVICES[name])

@@ -1,4 +1,4 @@
-"""The policy is checked when it is read, and approvals hold for one call."""
+"""The policy is checked when it is read."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,7 @@ import yaml
 from desk import Desk, write_policy
 
 from bulkhead.auth import Principal, Role
-from bulkhead.errors import Conflict, NotFound
 from pin_tools import pin
-from retriever.agent.approvals import MOST_OF_A_TENANT, Approvals
 from retriever.agent.policy import PACKAGED, DefinitionChangedError, Policy, PolicyError, Risk
 from retriever.agent.servers import SEARCH_DEFINITION
 
@@ -120,51 +118,3 @@ def test_what_a_server_offers_comes_into_the_policy_as_writing(path: Path) -> No
     policy = Policy.load(path)
     assert [one.name for one in policy.of("clock")] == ["clock__now", "clock__Zone-of"]
     assert {one.policy.risk for one in policy.of("clock")} == {Risk.WRITE}
-
-
-def test_an_approval_is_for_one_call_of_one_key_once() -> None:
-    approvals = Approvals(60)
-    asked = approvals.request(ANN, "send", {"to": "bob"}, "hash-1")
-    assert not approvals.use(ANN, "send", "hash-1")
-    with pytest.raises(NotFound):
-        approvals.decide(EVE, asked.id, True)
-    approvals.decide(ANN, asked.id, True)
-    with pytest.raises(Conflict):
-        approvals.decide(ANN, asked.id, True)
-    assert not approvals.use(ANN, "send", "hash-2")
-    assert not approvals.use(ANN, "other", "hash-1")
-    assert not approvals.use(EVE, "send", "hash-1")
-    assert approvals.use(ANN, "send", "hash-1")
-    assert not approvals.use(ANN, "send", "hash-1")
-
-
-def test_a_denied_call_stays_denied_and_an_old_approval_expires() -> None:
-    now = [0.0]
-    approvals = Approvals(60, lambda: now[0])
-    denied = approvals.request(ANN, "send", {}, "hash-1")
-    approvals.decide(ANN, denied.id, False)
-    assert not approvals.use(ANN, "send", "hash-1")
-    old = approvals.request(ANN, "send", {}, "hash-2")
-    approvals.decide(ANN, old.id, True)
-    now[0] = 60.0
-    assert not approvals.use(ANN, "send", "hash-2")
-    with pytest.raises(NotFound):
-        approvals.get(ANN, old.id)
-
-
-def test_a_flood_of_requests_pushes_out_those_of_its_own_key_alone() -> None:
-    approvals = Approvals(60)
-    waiting = [(one, approvals.request(one, "send", {}, "mine").id) for one in (ANN, BOB)]
-    first = approvals.request(EVE, "send", {}, "0").id
-    for n in range(1, MOST_OF_A_TENANT):
-        approvals.request(EVE, "send", {}, str(n))
-    assert approvals.get(EVE, first)
-    latest = approvals.request(EVE, "send", {}, "one more").id
-    with pytest.raises(NotFound):
-        approvals.get(EVE, first)
-    assert approvals.get(EVE, latest)
-    for n in range(MOST_OF_A_TENANT + 1):  # a neighbour in the same tenant
-        latest = approvals.request(BOB, "send", {}, str(n)).id
-    assert approvals.get(*waiting[0]) and approvals.get(BOB, latest)
-    with pytest.raises(NotFound):
-        approvals.get(*waiting[1])

@@ -1,95 +1,175 @@
-"""The document store's file: made whole, or not at all."""
+"""PostgreSQL as the store: brought up once, told of in words, and found again."""
 
-import sqlite3
-from contextlib import closing
+import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, create_engine, func, select, text
+from state import server, told
 from telemetry import Recorded
 
 from bulkhead.auth import Principal, Role
-from bulkhead.errors import Unavailable
-from retriever import database
-from retriever.database import Database
+from bulkhead.errors import InvalidValue, Unavailable
+from retriever.database import Database, database_url
 from retriever.feedback import Feedback
-from retriever.index.documents import Documents
+from retriever.state.schema import HEAD, answers, metadata
 
 READER = Principal("k1", "acme", frozenset(), Role.READER)
 
 
+async def test_starts_at_once_bring_the_schema_up_once() -> None:
+    with server().database(template=None) as name:
+        url = database_url(server().url(name), None)
+
+        async def start() -> bool:
+            database = Database(url)
+            try:
+                return await database.migrate()
+            finally:
+                await database.close()
+
+        assert sorted(await asyncio.gather(*(start() for _ in range(4)))) == [False] * 3 + [True]
+        assert not await start()
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(state_url: URL) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = create_engine(state_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() == HEAD
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
 async def test_a_first_start_that_is_cut_off_leaves_nothing_for_the_next_to_fall_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "db.sqlite3"
-    with monkeypatch.context() as dying:
-        dying.setitem(database._STEPS, 0, f"{database._SCHEMA} SELECT no_such_function();")
-        with pytest.raises(sqlite3.OperationalError):
-            async with Database.open(path):
-                pass
-    async with Database.open(path) as opened:
-        assert await opened.rows("SELECT * FROM documents") == []
-    with closing(sqlite3.connect(path)) as connection:
-        version = connection.execute("PRAGMA user_version").fetchone()
-    assert version == (database.SCHEMA_VERSION,)
+    from alembic import op
+
+    with server().database(template=None) as name:
+        url = database_url(server().url(name), None)
+        database = Database(url)
+        with monkeypatch.context() as dying:
+            dying.setattr(op, "execute", lambda _: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await database.migrate()
+        assert (
+            server().rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", name) == []
+        )
+        assert await database.migrate()
+        await database.close()
 
 
-async def test_a_file_that_another_process_holds_is_the_storage_s_fault_and_told(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "db.sqlite3"
-    recorded = Recorded()
-    async with Database.open(path) as opened:
-        await opened._writer.execute("PRAGMA busy_timeout = 0")
-        with closing(sqlite3.connect(path)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(Unavailable) as refused:
-                await opened.probe()
-            assert refused.value.part == "storage"
-            assert opened.refusal == "the document store cannot write (database is locked)"
-            assert recorded.total("rag.index.refuses", db_system_name="sqlite") == 1
-            # An answer is given all the same, and cannot be voted on.
-            await Feedback(opened).note_answer(READER, "a1")
-        await opened.probe()
-        assert opened.refusal is None
-        assert recorded.total("rag.index.refuses", db_system_name="sqlite") == 0
-        await Feedback(opened).note_answer(READER, "a2")
-        assert [row["id"] for row in await opened.rows("SELECT id FROM answers")] == ["a2"]
-
-
-OF_VERSION_2 = """
-CREATE TABLE documents (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, source TEXT NOT NULL,
- state TEXT NOT NULL, title TEXT NOT NULL, media_type TEXT NOT NULL, groups TEXT NOT NULL,
- metadata TEXT NOT NULL, pages TEXT NOT NULL, chunks INTEGER NOT NULL, characters INTEGER NOT NULL,
- text TEXT NOT NULL, created_at TEXT NOT NULL);
-CREATE TABLE job_items (job_id TEXT NOT NULL, n INTEGER NOT NULL, source TEXT NOT NULL, title TEXT,
- media_type TEXT, groups TEXT NOT NULL, metadata TEXT NOT NULL, spool TEXT NOT NULL,
- digest TEXT NOT NULL, outcome TEXT, document_id TEXT, chunks INTEGER NOT NULL DEFAULT 0,
- message TEXT, finished_at TEXT, PRIMARY KEY (job_id, n));
-INSERT INTO documents VALUES ('d', 'acme', 'a.pdf', 'live', 'A', 'application/pdf', '[]', '{}',
- '[0]', 1, 5, 'words', '2026-01-01T00:00:00+00:00');
-PRAGMA user_version = 2;
-"""
-
-
-async def test_documents_of_the_release_before_stay_readable(tmp_path: Path) -> None:
-    path = tmp_path / "db.sqlite3"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(OF_VERSION_2)
-    reader = Principal("r", "acme", frozenset(), Role.READER)
-    for _ in range(2):
-        async with Database.open(path) as opened:
-            documents = Documents(opened)
-            assert await documents.text(reader, "d") == "words"
-            found = await documents.get(reader, "d")
-            assert found is not None
-            assert (found.title, found.pages, found.parser, found.sha256) == ("A", 1, None, None)
-            assert (found.warnings, found.file_metadata) == ((), {})
-
-
-async def test_a_store_of_a_release_that_is_not_known_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "db.sqlite3"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 999")
-    with pytest.raises(ValueError, match="schema version 999"):
-        async with Database.open(path):
+async def test_a_schema_of_a_later_release_is_refused(state_url: URL) -> None:
+    server().execute("UPDATE alembic_version SET version_num = '9999'", str(state_url.database))
+    with pytest.raises(ValueError, match="not this release's"):
+        async with Database.open(state_url):
             pass
+
+
+def test_the_command_brings_the_schema_up_and_ends(tmp_path: Path) -> None:
+    with server().database(template=None) as name:
+        told_by = {**os.environ, "RETRIEVER_DATABASE_URL": server().url(name)}
+        words = []
+        for _ in range(2):
+            ended = subprocess.run(
+                [sys.executable, "-m", "retriever", "migrate"],
+                env=told_by, cwd=tmp_path, capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            words.append(ended.stdout)
+        assert words == ["the schema was brought up\n", "the schema is up to date\n"]
+
+
+async def test_sessions_that_the_server_ended_are_replaced_without_a_failed_call(
+    state_url: URL,
+) -> None:
+    async with Database.open(state_url) as database:
+        for _ in range(3):
+            await database.probe()
+            await database.check()
+            server().execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                f" WHERE datname = '{state_url.database}'"
+            )
+
+
+async def test_what_takes_no_writes_is_told_and_answers_go_on(state_url: URL) -> None:
+    recorded = Recorded()
+    name = state_url.database
+    async with Database.open(state_url) as database:
+        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        server().execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        server().execute(end)
+        with pytest.raises(Unavailable) as refused:
+            await database.probe()
+        assert refused.value.part == "database"
+        assert database.refusal == "the document store takes no writes"
+        assert recorded.total("rag.index.refuses", db_system_name="postgresql") == 1
+        # An answer is given all the same, and cannot be voted on.
+        await Feedback(database).note_answer(READER, "a1")
+        server().execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+        server().execute(end)
+        await database.probe()
+        assert database.refusal is None
+        assert recorded.total("rag.index.refuses", db_system_name="postgresql") == 0
+        await Feedback(database).note_answer(READER, "a2")
+        assert [row.id for row in await database.rows(select(answers.c.id))] == ["a2"]
+
+
+async def test_a_server_that_is_not_there_is_told_of_without_its_address(tmp_path: Path) -> None:
+    url = database_url(f"postgresql://me@/name?host={tmp_path}", None)
+    with pytest.raises(Unavailable) as away:
+        async with Database.open(url):
+            pass
+    assert away.value.message == "the document store does not answer"
+
+
+async def test_a_text_that_cannot_be_kept_is_the_callers_fault(state_url: URL) -> None:
+    async with Database.open(state_url) as database:
+        for strange in ("a\0b", "a\ud800b"):
+            with pytest.raises(InvalidValue):
+                await Feedback(database).note_answer(READER, strange)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u@h/d", "nonsense", "postgresql://u:secret@h/d"],
+)
+def test_an_address_that_is_none_is_refused_in_words(url: str) -> None:
+    with pytest.raises(ValueError, match="RETRIEVER_DATABASE_URL") as refused:
+        database_url(url, None)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_password_comes_from_its_file_and_tls_from_the_address(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p@ss/word\n")
+    url = database_url(
+        "postgresql://u@h:6432/d?sslmode=verify-full&sslrootcert=/ca.pem", tmp_path / "password"
+    )
+    assert (url.password, url.query["sslmode"]) == ("p@ss/word", "verify-full")
+    assert told(url).startswith("postgresql://u:***@h:6432/d")
+
+
+async def test_locks_of_sources_are_had_by_one_at_a_time_and_end_with_their_process(
+    state_url: URL,
+) -> None:
+    async with Database.open(state_url) as one, Database.open(state_url) as other:
+        async with one.locked([1, 2]):
+            async with other.if_free(2) as free:
+                assert free is None
+            with pytest.raises(Unavailable):
+                async with other.locked([2, 3], seconds=1):
+                    pass
+        with pytest.raises(Unavailable):
+            async with one.locked([1]) as held:
+                (pid,) = (await held.execute(select(func.pg_backend_pid()))).one()
+                server().execute(f"SELECT pg_terminate_backend({pid})")
+                async with other.locked([1]) as taken:
+                    await taken.execute(text("SELECT 1"))
+                await held.execute(text("SELECT 1"))

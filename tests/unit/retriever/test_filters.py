@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from qdrant_client import QdrantClient, models
 from qdrant_server import reached, serving_qdrant
+from sqlalchemy import URL
+from state import state
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue, Unavailable
@@ -137,11 +139,11 @@ def new(source: str, metadata: dict[str, Any]) -> Addition:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, server: Server | None, kinds: dict[str, Kind]
+    folder: Path, url: URL, server: Server | None, kinds: dict[str, Kind]
 ) -> AsyncIterator[tuple[Index, Connection]]:
     client = connect(server, folder / "qdrant")
     try:
-        async with Database.open(folder / f"{server is None}.sqlite3") as database:
+        async with Database.open(url) as database:
             index = Index(Documents(database), Vectors(client, "chunks", kinds))
             await index.open(STAMP)
             yield index, client
@@ -154,7 +156,9 @@ async def test_a_filter_finds_the_same_embedded_on_a_server_and_in_a_list(tmp_pa
     async with AsyncExitStack() as exits:
         standin = exits.enter_context(serving_qdrant())
         for where, server in (("embedded", None), ("server", reached(standin))):
-            index, _ = await exits.enter_async_context(opened(tmp_path, server, {}))
+            index, _ = await exits.enter_async_context(
+                opened(tmp_path, exits.enter_context(state()), server, {})
+            )
             await index.add(additions)
             for filters, wanted in ASKED:
                 asked = read(filters, {})
@@ -393,7 +397,9 @@ def test_what_is_a_date_is_read_by_qdrants_rules() -> None:
             assert (count == 1) is holds, text
 
 
-async def test_indexes_of_metadata_follow_the_setting_from_start_to_start(tmp_path: Path) -> None:
+async def test_indexes_of_metadata_follow_the_setting_from_start_to_start(
+    tmp_path: Path, state_url: URL
+) -> None:
     def of(info: models.CollectionInfo) -> dict[str, Any]:
         return {
             key.removeprefix("metadata."): one.data_type
@@ -415,7 +421,7 @@ async def test_indexes_of_metadata_follow_the_setting_from_start_to_start(tmp_pa
             ),
             ({}, {}),
         ):
-            async with opened(tmp_path, reached(standin), kinds) as (index, client):
+            async with opened(tmp_path, state_url, reached(standin), kinds) as (index, client):
                 info = await client.reads.get_collection("chunks")
                 assert of(info) == wanted
                 assert info.payload_schema["tenant"].data_type is kind.KEYWORD
@@ -424,26 +430,31 @@ async def test_indexes_of_metadata_follow_the_setting_from_start_to_start(tmp_pa
                 assert [hit.source for hit in hits] == ["year"]
 
 
-async def test_an_index_that_cannot_be_made_is_made_at_the_next_start(tmp_path: Path) -> None:
+async def test_an_index_that_cannot_be_made_is_made_at_the_next_start(
+    tmp_path: Path, state_url: URL
+) -> None:
     with serving_qdrant() as standin:
-        async with opened(tmp_path, reached(standin), {}):
+        async with opened(tmp_path, state_url, reached(standin), {}):
             pass
         standin.faults.writes = "No space left on device"
         with pytest.raises(Unavailable):
-            async with opened(tmp_path, reached(standin), {"year": Kind.NUMBER}):
+            async with opened(tmp_path, state_url, reached(standin), {"year": Kind.NUMBER}):
                 pass
         standin.faults.writes = ""
-        async with opened(tmp_path, reached(standin), {"year": Kind.NUMBER}) as (_, client):
+        async with opened(tmp_path, state_url, reached(standin), {"year": Kind.NUMBER}) as (
+            _,
+            client,
+        ):
             schema = (await client.reads.get_collection("chunks")).payload_schema
             assert schema["metadata.year"].data_type is models.PayloadSchemaType.FLOAT
 
 
 async def test_a_list_with_a_filter_is_paged_without_gaps_and_looks_only_so_far(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retriever.index.documents._LOOK", 4)
     monkeypatch.setattr("retriever.index.documents._MOST_LOOKS", 2)
-    async with opened(tmp_path, None, {}) as (index, _):
+    async with opened(tmp_path, state_url, None, {}) as (index, _):
         for n in range(30):
             await index.add([new(f"{n:02}", {"n": n, "last": n == 29})])
         for filters, wanted in (

@@ -1,4 +1,4 @@
-"""The index on SQLite and on Qdrant, embedded and over gRPC: nothing lost, left or leaked."""
+"""The index on PostgreSQL and on Qdrant, embedded and over gRPC: nothing lost, left or leaked."""
 
 import asyncio
 import math
@@ -13,6 +13,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_server import reached, serving_qdrant
 from relay import Relay
+from sqlalchemy import URL
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
@@ -45,11 +46,11 @@ BM = BM25("english", 1.2, 0.75, 10.0)
 
 @asynccontextmanager
 async def opened(
-    folder: Path, server: Server | None = None
+    folder: Path, url: URL, server: Server | None = None
 ) -> AsyncIterator[tuple[Index, Connection]]:
     client = connect(server, folder / "qdrant")
     try:
-        async with Database.open(folder / "db.sqlite3") as database:
+        async with Database.open(url) as database:
             index = Index(Documents(database), Vectors(client, "chunks"))
             await index.open(STAMP)
             yield index, client
@@ -58,10 +59,12 @@ async def opened(
 
 
 @pytest.fixture(params=["embedded", "server"])
-async def index(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Index]:
+async def index(
+    tmp_path: Path, state_url: URL, request: pytest.FixtureRequest
+) -> AsyncIterator[Index]:
     with serving_qdrant() as standin:
         server = reached(standin) if request.param == "server" else None
-        async with opened(tmp_path, server) as (index, _):
+        async with opened(tmp_path, state_url, server) as (index, _):
             yield index
 
 
@@ -117,8 +120,10 @@ async def test_the_same_document_twice_changes_nothing(index: Index) -> None:
     assert await add(index, document("a", "One.")) is Outcome.UNCHANGED
 
 
-async def test_a_changed_document_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (index, client):
+async def test_a_changed_document_takes_the_place_of_the_old_one(
+    tmp_path: Path, state_url: URL
+) -> None:
+    async with opened(tmp_path, state_url) as (index, client):
         old, new = document("a", "Old words. ", "More of it."), document("a", "New words.")
         await add(index, old)
         assert await add(index, new) is Outcome.REPLACED
@@ -136,8 +141,8 @@ async def test_a_quote_on_a_later_page_of_its_chunk_knows_its_page(index: Index)
     assert [hit.page_at(offset) for offset in (0, 11, 12, 24, 25, 30)] == [4, 4, 5, 5, 6, 6]
 
 
-async def test_delete_leaves_no_point_and_no_text(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (index, client):
+async def test_delete_leaves_no_point_and_no_text(tmp_path: Path, state_url: URL) -> None:
+    async with opened(tmp_path, state_url) as (index, client):
         new = document("a", "One. ", "Two.")
         await add(index, new)
         assert await index.delete(ADMIN, new.id)
@@ -147,20 +152,22 @@ async def test_delete_leaves_no_point_and_no_text(tmp_path: Path) -> None:
         assert await points(client) == 0
 
 
-async def test_what_a_dead_process_left_is_cleared_at_the_next_start(tmp_path: Path) -> None:
+async def test_what_a_dead_process_left_is_cleared_at_the_next_start(
+    tmp_path: Path, state_url: URL
+) -> None:
     torn = document("a", "Half written.")
-    async with opened(tmp_path) as (index, client):
-        await index._documents.begin([addition(torn)])  # then the points, and then the power goes
+    async with opened(tmp_path, state_url) as (index, client):
+        await index._documents.begin([addition(torn)], "gone")  # then points, then no power
         await index._vectors.upsert([addition(torn)])
         assert await index.search(ADMIN, legs("Half written."), 5) == []
-    async with opened(tmp_path) as (index, client):
+    async with opened(tmp_path, state_url) as (index, client):
         assert await points(client) == 0
         assert await add(index, torn) is Outcome.ADDED
 
 
 async def test_chunks_that_are_still_being_written_take_no_places(index: Index) -> None:
     torn = document("a", *(f"The canary sings {n}. " for n in range(60)))
-    await index._documents.begin([addition(torn)])
+    await index._documents.begin([addition(torn)], "gone")
     await index._vectors.upsert([addition(torn)])
     await add(index, document("b", "A live canary."))
     found = await index.search(ADMIN, legs("canary sings", Mode.SPARSE), 5)
@@ -235,11 +242,13 @@ async def test_other_groups_show_at_once(index: Index) -> None:
     assert hit.document_id == moved.id
 
 
-async def test_what_is_called_off_at_its_commit_leaves_nothing(tmp_path: Path) -> None:
+async def test_what_is_called_off_at_its_commit_leaves_nothing(
+    tmp_path: Path, state_url: URL
+) -> None:
     async def called_off(*_: object) -> list[str]:
         return []
 
-    async with opened(tmp_path) as (index, client):
+    async with opened(tmp_path, state_url) as (index, client):
         await add(index, document("a", "Old words."))
         assert await index.add([addition(document("a", "New words."))], called_off) == [None]
         assert [hit.text for hit in await index.search(ADMIN, legs("words"), 5)] == ["Old words."]
@@ -247,12 +256,12 @@ async def test_what_is_called_off_at_its_commit_leaves_nothing(tmp_path: Path) -
 
 
 async def test_points_that_could_not_be_removed_go_with_the_next_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def down(*_: object) -> None:
         raise Unavailable("qdrant", "down")
 
-    async with opened(tmp_path) as (index, client):
+    async with opened(tmp_path, state_url) as (index, client):
         first, second = document("a", "One. ", "Two."), document("a", "Three.")
         await add(index, first)
         with monkeypatch.context() as broken:
@@ -267,11 +276,11 @@ async def test_points_that_could_not_be_removed_go_with_the_next_change(
 
 
 async def test_what_was_left_is_swept_and_what_is_being_written_is_left_alone(
-    tmp_path: Path,
+    tmp_path: Path, state_url: URL
 ) -> None:
     held = QdrantClient(":memory:")
     with serving_qdrant(held) as standin:
-        async with opened(tmp_path, reached(standin)) as (index, _):
+        async with opened(tmp_path, state_url, reached(standin)) as (index, _):
             first, torn = document("a", "One. ", "Two."), document("b", "Three.")
             await add(index, first)
             standin.faults.writes = "No space left on device"
@@ -280,9 +289,9 @@ async def test_what_was_left_is_swept_and_what_is_being_written_is_left_alone(
                 await index.sweep()
             assert index._vectors.refusal == "the index's disk is full"
             standin.faults.writes = ""
-            await index._documents.begin([addition(torn)])
+            await index._documents.begin([addition(torn)], "gone")
             await index._vectors.upsert([addition(torn)])
-            async with index._locked([("acme", "b")]):  # as while it is added
+            async with index._documents.locked([("acme", "b")]):  # as while it is added
                 await index.sweep()
                 assert held.count("chunks").count == 1
             assert index._vectors.refusal is None
@@ -291,10 +300,10 @@ async def test_what_was_left_is_swept_and_what_is_being_written_is_left_alone(
 
 
 async def test_a_store_that_takes_writes_again_is_found_without_anything_to_write(
-    tmp_path: Path,
+    tmp_path: Path, state_url: URL
 ) -> None:
     with serving_qdrant() as standin:
-        async with opened(tmp_path, reached(standin)) as (index, _):
+        async with opened(tmp_path, state_url, reached(standin)) as (index, _):
             standin.faults.writes = "Read-only file system"
             with pytest.raises(Unavailable):
                 await add(index, document("a", "One."))
@@ -306,13 +315,13 @@ async def test_a_store_that_takes_writes_again_is_found_without_anything_to_writ
 
 
 async def test_a_connection_killed_amid_a_write_leaves_nothing_and_the_next_try_is_whole(
-    tmp_path: Path,
+    tmp_path: Path, state_url: URL
 ) -> None:
     held = QdrantClient(":memory:")
     with serving_qdrant(held) as standin:
         relay = Relay(standin.port)
-        server = replace(reached(standin), url=f"http://127.0.0.1:{await relay.start()}")
-        async with opened(tmp_path, server) as (index, _):
+        server = replace(reached(standin), urls=(f"http://127.0.0.1:{await relay.start()}",))
+        async with opened(tmp_path, state_url, server) as (index, _):
             long = document("a", *(f"Chunk {n}. " for n in range(40)))
             writes = iter(range(9))
             loop = asyncio.get_running_loop()
@@ -334,8 +343,10 @@ async def test_a_connection_killed_amid_a_write_leaves_nothing_and_the_next_try_
         await relay.stop()
 
 
-async def test_a_write_of_embedded_qdrant_waits_for_the_disk_once(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (_, client):
+async def test_a_write_of_embedded_qdrant_waits_for_the_disk_once(
+    tmp_path: Path, state_url: URL
+) -> None:
+    async with opened(tmp_path, state_url) as (_, client):
         embedded: Any = client.writes  # there is no public way to its storage
         storage = embedded._client._client.collections["chunks"].storage.storage
         assert storage.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -383,8 +394,8 @@ async def test_pages_hold_every_document_once(index: Index) -> None:
     assert seen == ids
 
 
-async def test_another_model_is_refused_never_mixed(tmp_path: Path) -> None:
-    async with opened(tmp_path):
+async def test_another_model_is_refused_never_mixed(tmp_path: Path, state_url: URL) -> None:
+    async with opened(tmp_path, state_url):
         pass
     client = connect(None, tmp_path / "qdrant")
     try:
@@ -440,10 +451,10 @@ async def test_a_score_does_not_move_with_what_another_tenant_or_group_takes_in(
 
 
 async def test_a_sample_too_is_of_what_the_caller_may_see(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(corpus, "MOST", 4)
-    async with opened(tmp_path) as (index, _):
+    async with opened(tmp_path, state_url) as (index, _):
         texts = [f"Bulkhead {n}. " if n % 3 == 0 else f"Something {n}. " for n in range(16)]
         mine = document("mine", *texts)
         await add(index, mine)

@@ -4,7 +4,7 @@ import asyncio
 
 from bulkhead.auth import Principal, Role
 from retriever.index.model import ChunkSpan, NewDocument
-from retriever.ingest.jobs import Item, NewItem
+from retriever.ingest.items import Item, NewItem
 from retriever.ingest.queue import Buffer, Ready, Waiting
 
 
@@ -46,37 +46,6 @@ async def test_slow_documents_of_a_tenant_leave_a_reader_for_another() -> None:
     assert not fourth.done()
     waiting.read(slow[0])
     assert named([await fourth]) == ["a2"]
-
-
-async def test_of_one_source_the_next_waits_until_the_one_before_is_done() -> None:
-    waiting = Waiting(most=2)
-    waiting.put([item("a", 0, "same"), item("a", 1, "same")])
-    first = await waiting.get()
-    waiting.read(first)
-    second = asyncio.create_task(waiting.get())
-    await asyncio.sleep(0)
-    assert not second.done()
-    waiting.put([first, item("a", 1, "same")])  # known already
-    waiting.done(first)
-    assert (await second).n == 1
-
-
-async def test_what_is_set_aside_holds_no_place_and_comes_again_before_what_follows_it() -> None:
-    waiting = Waiting(most=1)
-    waiting.put([item("a", n, "same") for n in range(2)] + [item("a", 2)])
-    first = await waiting.get()
-    waiting.set_aside(first)
-    waiting.read(first)
-    await waiting.aside()
-    other = await waiting.get()
-    assert other.n == 2
-    waiting.read(other)
-    waiting.done(other)
-    waiting.resume()
-    assert (await waiting.get()).n == 0
-    waiting.read(first)
-    waiting.done(first)
-    assert (await waiting.get()).n == 1
 
 
 async def test_a_full_buffer_of_one_tenant_has_room_for_another_and_a_writer() -> None:

@@ -2,17 +2,26 @@
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import URL, select
 from steps import calls
 
 from bulkhead.auth import KeyRing, Principal, Role, key_digest, new_key
-from bulkhead.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
-from retriever.keys import OPERATOR, PROBER, Keys, NewKey
+from bulkhead.errors import (
+    Conflict,
+    Forbidden,
+    InvalidValue,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from retriever.database import Database
+from retriever.keys import OPERATOR, PROBER, TRUSTED_SECONDS, Keys, NewKey
 from retriever.limits import Limits
+from retriever.state import schema
 
 OPERATOR_KEY = "bh_the-key-in-the-file"
 LIMITS = Limits(requests_per_minute=100, tokens_per_minute=200, documents_per_minute=300)
@@ -21,14 +30,21 @@ MORE = LIMITS.model_copy(update={"documents_per_minute": 301})
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[Keys]:
-    store = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS)
-    yield store
-    store.close()
+async def database(state_url: URL) -> AsyncIterator[Database]:
+    async with Database.open(state_url) as database:
+        yield database
 
 
-def everything_in(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir())
+async def another(database: Database) -> Keys:
+    """The keys of another process, or of one after a restart."""
+    keys = Keys(database, OPERATOR_KEY, LIMITS)
+    await keys.refresh()
+    return keys
+
+
+@pytest.fixture
+async def keys(database: Database) -> Keys:
+    return await another(database)
 
 
 async def admin_of(keys: Keys, tenant: str) -> Principal:
@@ -43,40 +59,97 @@ async def test_a_key_works_at_once_and_stands_for_what_was_asked(keys: Keys) -> 
     assert len(key) == 46 and key.startswith("bh_")
 
 
-def test_the_probers_key_in_a_file_stands_for_a_reader(tmp_path: Path) -> None:
-    store = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS, "bh_the-probers-key")
+async def test_the_probers_key_in_a_file_stands_for_a_reader(database: Database) -> None:
+    store = Keys(database, OPERATOR_KEY, LIMITS, "bh_the-probers-key")
     assert store.principal("bh_the-probers-key") == PROBER
     assert store.principal(OPERATOR_KEY) == OPERATOR
     assert (PROBER.tenant, PROBER.role) == (OPERATOR.tenant, Role.READER)
-    store.close()
 
 
-async def test_nothing_in_the_file_gives_a_key_away(keys: Keys, tmp_path: Path) -> None:
+async def test_nothing_that_is_kept_gives_a_key_away(keys: Keys, database: Database) -> None:
     _, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
-    held = everything_in(tmp_path)
-    assert key_digest(key).encode() in held
-    assert key.encode() not in held and key[3:].encode() not in held
-    assert OPERATOR_KEY.encode() not in held
+    held = repr(await database.rows(select(schema.keys)))
+    assert key_digest(key) in held
+    assert key not in held and key[3:] not in held
+    assert OPERATOR_KEY not in held
 
 
-def test_only_the_owner_may_read_the_file(keys: Keys, tmp_path: Path) -> None:
-    assert (tmp_path / "keys.sqlite3").stat().st_mode & 0o077 == 0
-
-
-async def test_keys_outlive_a_restart_and_so_does_a_revocation(keys: Keys, tmp_path: Path) -> None:
+async def test_keys_outlive_a_restart_and_so_does_a_revocation(
+    keys: Keys, database: Database
+) -> None:
     _, kept = await keys.create(OPERATOR, NewKey("acme", ("a",), Role.READER, limits=FEWER))
     gone, revoked = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
     turned, old = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
     await keys.revoke(OPERATOR, gone.id)
     _, new = await keys.rotate(OPERATOR, turned.id)
-    keys.close()
-    again = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS)
+    again = await another(database)
     assert again.limits(again.principal(kept)) == FEWER
     assert again.principal(new).key_id == turned.id
     for dead in (revoked, old):
         with pytest.raises(Unauthenticated):
             again.principal(dead)
-    again.close()
+
+
+async def test_what_one_process_changes_another_knows_with_its_next_look(
+    keys: Keys, database: Database
+) -> None:
+    other = await another(database)
+    made, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER, limits=FEWER))
+    with pytest.raises(Unauthenticated):
+        other.principal(key)
+    assert (await other.admit(key)).key_id == made.id  # one that it does not know it looks for
+    assert other.limits(other.principal(key)) == FEWER
+    _, new = await keys.rotate(OPERATOR, made.id)
+    await other.refresh()
+    with pytest.raises(Unauthenticated):
+        await other.admit(key)
+    assert other.principal(new).key_id == made.id
+    await keys.revoke(OPERATOR, made.id)
+    await other.refresh()
+    with pytest.raises(Unauthenticated):
+        await other.admit(new)
+
+
+async def test_a_process_that_is_told_nothing_looks_by_itself(
+    keys: Keys, database: Database
+) -> None:
+    other = await another(database)
+    made, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
+    await other.admit(key)
+    watching = asyncio.create_task(other.watch())
+    await keys.revoke(OPERATOR, made.id)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                other.principal(key)
+            except Unauthenticated:
+                break
+            await asyncio.sleep(0.05)
+    watching.cancel()
+
+
+async def test_keys_are_trusted_for_a_while_without_the_database_and_no_longer(
+    keys: Keys, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, key = await keys.create(OPERATOR, NewKey("acme", (), Role.READER))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + TRUSTED_SECONDS - 1)
+    assert keys.principal(key).key_id == made.id
+    monkeypatch.setattr(time, "monotonic", lambda: now + TRUSTED_SECONDS + 1)
+    with pytest.raises(Unavailable):
+        keys.principal(key)
+    assert keys.principal(OPERATOR_KEY) == OPERATOR
+    monkeypatch.undo()
+    await keys.refresh()
+    assert keys.principal(key).key_id == made.id
+
+
+async def test_before_its_first_look_a_process_says_that_it_does_not_know(
+    database: Database,
+) -> None:
+    early = Keys(database, OPERATOR_KEY, LIMITS)
+    with pytest.raises(Unavailable):
+        await early.admit("bh_a-key-that-may-be-known")
 
 
 async def test_a_rotated_key_keeps_its_principal_and_the_old_one_ends(keys: Keys) -> None:
@@ -104,7 +177,7 @@ async def test_a_revoked_key_ends_and_cannot_come_back(keys: Keys) -> None:
 @pytest.mark.parametrize("before", [0, 1, 2])
 @pytest.mark.parametrize("after", [0, 1])
 async def test_a_key_revoked_beside_rotations_is_dead_whoever_comes_first(
-    keys: Keys, tmp_path: Path, before: int, after: int
+    keys: Keys, database: Database, before: int, after: int
 ) -> None:
     known = []
     for _ in range(20):
@@ -116,13 +189,10 @@ async def test_a_key_revoked_beside_rotations_is_dead_whoever_comes_first(
             return_exceptions=True,
         )
         known += [first, *(one[1] for one in ended if isinstance(one, tuple))]
-    keys.close()
-    again = Keys(tmp_path / "keys.sqlite3", OPERATOR_KEY, LIMITS)
-    for store in (keys, again):
+    for store in (keys, await another(database)):
         for key in known:
             with pytest.raises(Unauthenticated):
                 store.principal(key)
-    again.close()
 
 
 async def test_of_two_rotations_at_once_the_later_key_lives_and_keeps_its_limits(
@@ -194,20 +264,6 @@ async def test_pages_follow_their_cursor(keys: Keys) -> None:
     assert seen == made
     with pytest.raises(InvalidValue):
         await keys.page(OPERATOR, 2, "nonsense")
-
-
-@pytest.mark.parametrize("content", [b"not a database" * 100, None])
-def test_a_file_that_is_no_key_store_is_refused_in_words(
-    tmp_path: Path, content: bytes | None
-) -> None:
-    path = tmp_path / "keys.sqlite3"
-    if content is None:
-        with sqlite3.connect(path) as newer:
-            newer.execute("PRAGMA user_version = 99")
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"keys\.sqlite3"):
-        Keys(path, OPERATOR_KEY, LIMITS)
 
 
 def test_a_look_up_among_ten_thousand_keys_does_what_one_among_one_does() -> None:

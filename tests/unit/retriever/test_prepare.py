@@ -16,7 +16,8 @@ from parser.parse import VERSION
 from retriever.clients import parser as client
 from retriever.clients.parser import ParserClient, Unreadable
 from retriever.ingest.chunking import ChunkerPool
-from retriever.ingest.prepare import EXTRACTED, Prepared, Preparer
+from retriever.ingest.items import EXTRACTED
+from retriever.ingest.prepare import Prepared, Preparer
 
 WORDS = "# Cranes\n\nThe crane lifts forty tonnes.\n"
 
@@ -39,12 +40,16 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
 async def take(preparer: Preparer, path: Path, name: str, kind: str | None = None) -> Prepared:
-    return await preparer.prepare(path, name, kind, digest(path))
+    return await preparer.prepare(path.name, content(path), name, kind, digest(path))
 
 
 @pytest.fixture
@@ -79,8 +84,8 @@ async def test_a_document_that_cannot_be_read_says_why_and_a_damaged_upload_too(
 ) -> None:
     with parsing(tmp_path / "p", max_document_bytes=100):
         async with preparing(tmp_path / "p", chunkers) as preparer:
-            with pytest.raises(Unreadable, match="damaged on our disk"):
-                await preparer.prepare(upload, "a.md", None, "0" * 64)
+            with pytest.raises(Unreadable, match="damaged where it was kept"):
+                await preparer.prepare("u", content(upload), "a.md", None, "0" * 64)
             write(upload, b"%PDF-1.7\n")
             with pytest.raises(Unreadable, match="not a readable PDF"):
                 await take(preparer, upload, "a.pdf")
@@ -199,3 +204,14 @@ def test_a_tokenizer_or_limits_that_cannot_work_are_refused_at_once() -> None:
         ChunkerPool("{}", max_tokens=50)
     with pytest.raises(ValueError, match="max_tokens"):
         ChunkerPool(tokenizer_json(), max_tokens=0)
+
+
+async def test_a_nul_stays_in_a_text_and_not_in_a_title(
+    tmp_path: Path, chunkers: ChunkerPool
+) -> None:
+    path = tmp_path / "upload"
+    write(path, b"Crane\0 lifts.")
+    async with preparing(tmp_path / "nobody", chunkers) as preparer:
+        prepared = await take(preparer, path, "a\0b", EXTRACTED)
+    assert prepared.parsed.text == "Crane\0 lifts."
+    assert "\0" not in prepared.parsed.title

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from walled import Json, container
@@ -68,6 +69,8 @@ def test_a_network_with_a_third_service_on_it_is_an_open_wall() -> None:
     assert not network.crowded(one, [one, container("a"), other, third]).opened
     third.places["front-a"] = Place("172.20.0.4", "")
     assert network.crowded(one, [one, other, third]).opened == ["front-a has a, b, c on it"]
+    same = replace(third, image=other.image)  # two of one program are one end
+    assert not network.crowded(one, [one, other, same]).opened
 
 
 def test_a_socket_has_two_ends() -> None:

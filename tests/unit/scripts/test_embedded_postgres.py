@@ -17,7 +17,7 @@ from database import SampleDatabase
 from serving import free_port
 from state_folder import state_folder
 
-from embedded import postgres_home
+from embedded import postgres_home, state_database
 from embedded.errors import PortTaken, StackError
 from embedded.parts import ROOT
 from embedded.postgres import ADMIN, running
@@ -57,6 +57,34 @@ async def test_a_statement_that_fails_is_in_no_log(
     conf = (ROOT / "mcp_tools/database/postgres/postgresql.conf").read_text(encoding="utf-8")
     for setting in ("log_min_messages = log", "log_min_error_statement = panic"):
         assert f"\n{setting}" in conf
+
+
+async def test_the_retrievers_role_and_the_samples_do_not_reach_each_other(
+    database: SampleDatabase,
+) -> None:
+    for _ in range(2):  # at the second start both are there
+        await state_database.ensure(database.port, database.admin_password, "s3cret'word")
+
+    async def connect(user: str, password: str, to: str) -> None:
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=database.port, user=user, password=password, database=to
+        )
+        try:
+            assert await connection.fetchval("SELECT current_database()") == to
+        finally:
+            await connection.close()
+
+    await connect("retriever", "s3cret'word", "retriever")
+    reader = (database.folder / "passwords" / "harbour_reader").read_text(encoding="ascii")
+    await connect("harbour_reader", reader, "harbour")
+    for user, password, to in (
+        ("retriever", "s3cret'word", "harbour"),
+        ("retriever", "s3cret'word", "postgres"),
+        ("harbour_reader", reader, "retriever"),
+        ("harbour_reader", reader, "postgres"),
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connect(user, password, to)
 
 
 def test_a_port_that_is_taken_is_named(folder: Path) -> None:

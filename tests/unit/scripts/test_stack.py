@@ -395,7 +395,17 @@ def test_the_tool_servers_are_started_with_their_database_and_told_to_the_retrie
         "database": "http://127.0.0.1:9091/mcp",
     }
     elsewhere = parts(State(tmp_path), {"RETRIEVER_TOOL_SERVERS_FILE": "/dev/null"})
-    assert [part.name for part in elsewhere] == ["llm", "embedding", "parser", "retriever"]
+    assert [part.name for part in elsewhere] == [
+        "llm", "postgres", "embedding", "parser", "retriever",
+    ]  # fmt: skip
+    own = {
+        "RETRIEVER_TOOL_SERVERS_FILE": "/dev/null",
+        "RETRIEVER_DATABASE_URL": "postgresql://u@db/name",
+    }
+    (*_, retriever) = others = parts(State(tmp_path), own)
+    assert [part.name for part in others] == ["llm", "embedding", "parser", "retriever"]
+    assert retriever.environment["RETRIEVER_DATABASE_URL"] == "postgresql://u@db/name"
+    assert "RETRIEVER_DATABASE_PASSWORD_FILE" not in retriever.environment
 
 
 def test_a_state_folder_too_deep_for_the_parsers_socket_is_told(tmp_path: Path) -> None:

@@ -171,10 +171,10 @@ INGEST_STAGE_DURATION = _meter.create_histogram(  # rag.stage: parse, chunk, emb
     description="Time to parse or chunk a document, and to embed or index those that go together.",
     explicit_bucket_boundaries_advisory=_STAGE_SECONDS,
 )
-DOCUMENTS_WAITING = _meter.create_up_down_counter(
+DOCUMENTS_WAITING = _meter.create_gauge(
     "rag.ingest.waiting",
     unit="{document}",
-    description="Documents that wait to be taken in.",
+    description="Documents that wait to be taken in, of all jobs, as this worker last saw it.",
 )
 
 INDEX_REFUSES = _meter.create_gauge(

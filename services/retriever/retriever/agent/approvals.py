@@ -1,18 +1,19 @@
-"""Approvals of write calls: for exactly these arguments, once, and not for long.
+"""Approvals of write calls: for exactly these arguments, once, and not for long."""
 
-They are kept in memory: after a restart nothing is approved.
-"""
-
-import time
 import uuid
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from bulkhead.auth import Principal
 from bulkhead.errors import Conflict, NotFound
+from retriever.database import Database
+from retriever.state import locks
+from retriever.state.schema import approvals, clock
 
 MOST_OF_A_TENANT = 200
 """Approvals that are kept of a tenant. Beyond it the oldest goes of the key that has the most, and
@@ -45,78 +46,132 @@ class Approval:
 
 
 class Approvals:
-    """The approvals of this process."""
+    """The approvals, of all processes."""
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, seconds: float) -> None:
+        self._database = database
         self._seconds = seconds
-        self._clock = clock
-        self._approvals: dict[str, Approval] = {}
 
-    def request(
+    async def request(
         self, principal: Principal, tool: str, arguments: dict[str, Any], arguments_sha256: str
     ) -> Approval:
         """The approval that waits for this very call; a new one if none does."""
-        self._forget_old()
-        for known in self._approvals.values():
-            if known.state is State.PENDING and _is_for(known, principal, tool, arguments_sha256):
-                return known
-        approval = Approval(
-            id=f"approval_{uuid.uuid4().hex}",
-            tenant=principal.tenant,
-            key_id=principal.key_id,
-            tool=tool,
-            arguments=arguments,
-            arguments_sha256=arguments_sha256,
-            state=State.PENDING,
-            expires_at=self._clock() + self._seconds,
+        async with self._database.transaction() as connection:
+            # One request of a tenant at a time, so that none is made twice.
+            lock = locks.of_source(principal.tenant, "approvals")
+            await connection.execute(select(func.pg_advisory_xact_lock(lock)))
+            await connection.execute(
+                delete(approvals).where(
+                    approvals.c.tenant == principal.tenant, approvals.c.expires_at <= clock()
+                )
+            )
+            known = (
+                await connection.execute(
+                    select(approvals)
+                    .where(_is_for(principal, tool, arguments_sha256))
+                    .where(approvals.c.state == State.PENDING)
+                )
+            ).first()
+            if known is not None:
+                return _approval(known)
+            made = await connection.execute(
+                insert(approvals)
+                .values(
+                    id=f"approval_{uuid.uuid4().hex}",
+                    tenant=principal.tenant,
+                    key_id=principal.key_id,
+                    tool=tool,
+                    arguments=arguments,
+                    arguments_sha256=arguments_sha256,
+                    state=State.PENDING,
+                    expires_at=clock() + timedelta(seconds=self._seconds),
+                )
+                .returning(approvals)
+            )
+            approval = _approval(made.one())
+            await _bound(connection, principal.tenant)
+            return approval
+
+    async def use(self, principal: Principal, tool: str, arguments_sha256: str) -> bool:
+        """Whether this very call is approved for `principal`; it is then used up, everywhere."""
+        ours = (
+            select(approvals.c.id)
+            .where(_is_for(principal, tool, arguments_sha256))
+            .where(approvals.c.state == State.APPROVED, _IN_TIME)
+            .order_by(approvals.c.position)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
         )
-        self._approvals[approval.id] = approval
-        self._bound(principal.tenant)
-        return approval
+        used = await self._database.write(
+            update(approvals)
+            .where(approvals.c.id == ours, approvals.c.state == State.APPROVED)
+            .values(state=State.USED)
+            .returning(approvals.c.id)
+        )
+        return bool(used)
 
-    def use(self, principal: Principal, tool: str, arguments_sha256: str) -> bool:
-        """Whether this very call is approved for `principal`; it is then used up."""
-        self._forget_old()
-        for known in self._approvals.values():
-            if known.state is State.APPROVED and _is_for(known, principal, tool, arguments_sha256):
-                self._approvals[known.id] = replace(known, state=State.USED)
-                return True
-        return False
-
-    def get(self, principal: Principal, approval_id: str) -> Approval:
+    async def get(self, principal: Principal, approval_id: str) -> Approval:
         """The approval. Raises `NotFound` when there is none for this tenant, or it expired."""
-        self._forget_old()
-        known = self._approvals.get(approval_id)
-        if known is None or known.tenant != principal.tenant:
+        row = await self._database.row(select(approvals).where(_named(principal, approval_id)))
+        if row is None:
             raise NotFound("there is no approval with this id, or it has expired")
-        return known
+        return _approval(row)
 
-    def decide(self, principal: Principal, approval_id: str, approve: bool) -> Approval:
+    async def decide(self, principal: Principal, approval_id: str, approve: bool) -> Approval:
         """Approve or deny, once. Raises `NotFound` or `Conflict` when it was decided before."""
-        known = self.get(principal, approval_id)
-        if known.state is not State.PENDING:
-            raise Conflict(f"this approval is already {known.state}")
-        decided = replace(known, state=State.APPROVED if approve else State.DENIED)
-        self._approvals[approval_id] = decided
-        return decided
-
-    def _bound(self, tenant: str) -> None:
-        kept = [known for known in self._approvals.values() if known.tenant == tenant]
-        if len(kept) > MOST_OF_A_TENANT:
-            ((busiest, _),) = Counter(known.key_id for known in kept).most_common(1)
-            del self._approvals[next(known.id for known in kept if known.key_id == busiest)]
-
-    def _forget_old(self) -> None:
-        now = self._clock()
-        expired = [known.id for known in self._approvals.values() if known.expires_at <= now]
-        for approval_id in expired:
-            del self._approvals[approval_id]
+        decided = await self._database.write(
+            update(approvals)
+            .where(_named(principal, approval_id), approvals.c.state == State.PENDING)
+            .values(state=State.APPROVED if approve else State.DENIED)
+            .returning(approvals)
+        )
+        if decided:
+            return _approval(decided[0])
+        known = await self.get(principal, approval_id)
+        raise Conflict(f"this approval is already {known.state}")
 
 
-def _is_for(known: Approval, principal: Principal, tool: str, arguments_sha256: str) -> bool:
-    return (known.tenant, known.key_id, known.tool, known.arguments_sha256) == (
-        principal.tenant,
-        principal.key_id,
-        tool,
-        arguments_sha256,
+_IN_TIME = approvals.c.expires_at > clock()
+
+
+def _named(principal: Principal, approval_id: str) -> ColumnElement[bool]:
+    return and_(approvals.c.id == approval_id, approvals.c.tenant == principal.tenant, _IN_TIME)
+
+
+def _is_for(principal: Principal, tool: str, arguments_sha256: str) -> ColumnElement[bool]:
+    return and_(
+        approvals.c.tenant == principal.tenant,
+        approvals.c.key_id == principal.key_id,
+        approvals.c.tool == tool,
+        approvals.c.arguments_sha256 == arguments_sha256,
+    )
+
+
+async def _bound(connection: AsyncConnection, tenant: str) -> None:
+    """Beyond what is kept of a tenant the oldest goes of the key that has the most."""
+    kept = (
+        await connection.execute(
+            select(approvals.c.key_id, func.count().label("kept"))
+            .where(approvals.c.tenant == tenant)
+            .group_by(approvals.c.key_id)
+            .order_by(func.count().desc(), func.min(approvals.c.position))
+        )
+    ).all()
+    if sum(row.kept for row in kept) > MOST_OF_A_TENANT:
+        theirs = approvals.c.tenant == tenant, approvals.c.key_id == kept[0].key_id
+        oldest = select(func.min(approvals.c.position)).where(*theirs).scalar_subquery()
+        await connection.execute(delete(approvals).where(approvals.c.position == oldest))
+
+
+def _approval(row: Row[Any]) -> Approval:
+    return Approval(
+        id=row.id,
+        tenant=row.tenant,
+        key_id=row.key_id,
+        tool=row.tool,
+        arguments=row.arguments,
+        arguments_sha256=row.arguments_sha256,
+        state=State(row.state),
+        expires_at=row.expires_at.timestamp(),
     )

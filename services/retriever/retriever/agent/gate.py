@@ -139,7 +139,7 @@ class Gate:
         arguments = self._arguments(tool, raw, run)
         assert tool is not None
         self._within_budgets(tool, run)
-        self._may_write(tool, arguments, run)
+        await self._may_write(tool, arguments, run)
         server = self._servers[tool.policy.server]
         seconds = min(tool.policy.seconds, max(self._deadline - time.monotonic(), 0.01))
         try:
@@ -219,7 +219,7 @@ class Gate:
             raise _Stop(Outcome.REFUSED, "the very same call was made before: use its result")
         self._seen.add(call)
 
-    def _may_write(self, tool: AllowedTool, arguments: dict[str, Any], run: "_Run") -> None:
+    async def _may_write(self, tool: AllowedTool, arguments: dict[str, Any], run: "_Run") -> None:
         """A tool that writes needs a conversation that nobody else wrote in, and an approval."""
         if tool.policy.risk is Risk.READ:
             return
@@ -227,9 +227,11 @@ class Gate:
             detail = "only tools that read may run once documents or results have been read"
             raise _Stop(Outcome.REFUSED, detail)
         approvals = self._guards.approvals
-        if approvals.use(self._principal, tool.name, run.arguments_sha256):
+        if await approvals.use(self._principal, tool.name, run.arguments_sha256):
             return
-        waiting = approvals.request(self._principal, tool.name, arguments, run.arguments_sha256)
+        waiting = await approvals.request(
+            self._principal, tool.name, arguments, run.arguments_sha256
+        )
         raise _Stop(
             Outcome.APPROVAL_REQUIRED,
             "a person must approve this very call first",

@@ -30,10 +30,11 @@ class Toolbox:
         known_secrets: Sequence[str],
         fail: Callable[[str], None],
         audit: Audit,
+        approvals: Approvals,
     ) -> None:
         """Raises `PolicyError` when the policy allows no tool of a server that is configured."""
         self.policy = policy
-        self.approvals = Approvals(policy.approval_seconds)
+        self.approvals = approvals
         self._remote: dict[str, ToolServer] = {one.name: Remote(one) for one in servers}
         for name in self._remote:
             if not policy.of(name):

@@ -164,7 +164,7 @@ class _Audited:
         logins = self._stack.logins
         as_key = "api-key" in self._request.headers
         if logins is None or as_key or not looks_like_token(self._key):
-            return self._stack.keys.principal(self._key)
+            return await self._stack.keys.admit(self._key)
         self._login = await logins.login(self._key)
         return self._login.principal
 
@@ -173,7 +173,7 @@ class _Audited:
             return self._login.holds()
         try:
             self._stack.keys.principal(self._key)
-        except Unauthenticated:
+        except (Unauthenticated, Unavailable):
             return False
         return True
 

@@ -39,7 +39,7 @@ async def approval(
     approval_id: str, principal: Writer, stack: StackDep, event: EventDep
 ) -> ApprovalBody:
     """The call that waits for approval; 404 once it has expired."""
-    return _body(stack.toolbox.approvals.get(principal, approval_id), event)
+    return _body(await stack.toolbox.approvals.get(principal, approval_id), event)
 
 
 @router.post(
@@ -50,7 +50,7 @@ async def decide(
 ) -> ApprovalBody:
     """Decide, once; 409 when it was decided before. The key needs the role `writer`."""
     approve = body.decision == "approve"
-    return _body(stack.toolbox.approvals.decide(principal, approval_id, approve), event)
+    return _body(await stack.toolbox.approvals.decide(principal, approval_id, approve), event)
 
 
 def _body(approval: Approval, event: Event) -> ApprovalBody:

@@ -3,20 +3,14 @@
 import asyncio
 import json
 import unicodedata
+from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
     ValidationError,
-    WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import PlainTextResponse
 
@@ -32,179 +26,26 @@ from bulkhead.errors import (
 )
 from retriever.api.body import parsed, refuse_charset
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
-from retriever.api.jobs import Job, Warned, shown
+from retriever.api.document_schemas import (
+    BODIES,
+    MOST_DOCUMENTS,
+    MOST_GROUPS,
+    MOST_VALUES,
+    Document,
+    DocumentPage,
+    Sharing,
+    TextDocument,
+    TextDocuments,
+)
+from retriever.api.jobs import Job, shown
 from retriever.api.names import filename, named
 from retriever.api.upload import form_of
-from retriever.index.filters import fits, read, whole
+from retriever.index.filters import read
 from retriever.index.model import Deletion
-from retriever.ingest.jobs import NewItem
-from retriever.ingest.prepare import EXTRACTED
+from retriever.ingest.items import EXTRACTED, NewItem
 from retriever.stack import Stack
 
 router = APIRouter(tags=["documents"])
-
-MOST_DOCUMENTS = 1000
-"""Documents that one request may bring."""
-_MOST_GROUPS = 64
-_MOST_VALUES = 200_000
-"""Values in a body of texts: of each document its groups, its metadata and the rest."""
-_LONGEST_VALUE = 1000
-_MOST_METADATA = 16 * 2**10
-"""Bytes of a document's metadata as JSON; each of its chunks has a copy."""
-
-Group = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-
-
-def _value(value: object) -> object:
-    if isinstance(value, list):
-        if any(one is None or isinstance(one, list | dict) for one in value):
-            raise _unfit("a list holds texts, numbers, true and false")
-        return [_value(one) for one in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        if len(value) > _LONGEST_VALUE:
-            raise _unfit(f"a text has at most {_LONGEST_VALUE} characters, here are {len(value)}")
-        return value
-    if not isinstance(value, int | float):
-        raise _unfit("a value is text, a number, true, false, null or a list of such")
-    if not fits(value):
-        raise _unfit("a number has at most 64 bits; send it as text")
-    return whole(value)
-
-
-def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    size = len(orjson.dumps(metadata))
-    if size > _MOST_METADATA:
-        raise _unfit(f"it has at most {_MOST_METADATA} bytes as JSON, here are {size}")
-    return metadata
-
-
-def _unfit(reason: str) -> PydanticCustomError:
-    return PydanticCustomError("unfit", "{reason}", {"reason": reason})
-
-
-_Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-_SCALARS = [{"type": kind} for kind in ("string", "number", "boolean")]
-_Value = Annotated[
-    Any,
-    AfterValidator(_value),
-    WithJsonSchema(
-        {"anyOf": [*_SCALARS, {"type": "null"}, {"type": "array", "items": {"anyOf": _SCALARS}}]}
-    ),
-]
-_Line = Annotated[
-    str | None,
-    Field(max_length=1000),
-    AfterValidator(lambda line: line if line and line.strip() else None),
-]
-"""A text of one line, or none where it is empty."""
-
-
-class Sharing(BaseModel):
-    """Who may see a document, and what is noted of it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    groups: list[Group] = Field(
-        [], max_length=_MOST_GROUPS, description="Who may see it; none: the whole tenant."
-    )
-    metadata: Annotated[dict[_Key, _Value], AfterValidator(_metadata)] = Field(
-        {},
-        max_length=64,
-        description="Your own fields; searches can filter by them. A value is text, a number, "
-        "true, false, null or a list; a date is text, as 2024-05-01T09:30:00+02:00. A text has "
-        "at most 1,000 characters, a number 64 bits, all together 16 KiB as JSON.",
-    )
-
-
-class TextDocument(Sharing):
-    """A document as text. It is kept as it is: every offset points into exactly this text."""
-
-    text: str = Field(min_length=1, examples=["# Ports\n\nThe retriever listens on port 8080."])
-    title: _Line = Field(None, examples=["Ports"])
-    source: _Line = Field(
-        None,
-        description="Where it is from. A changed document with the same source replaces the old "
-        "one. Left out, the title stands for it.",
-        examples=["wiki/ports"],
-    )
-
-
-class TextDocuments(BaseModel):
-    """Documents as text."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    documents: list[TextDocument] = Field(min_length=1, max_length=MOST_DOCUMENTS)
-
-
-class Document(BaseModel):
-    """A document that is indexed."""
-
-    id: str
-    object: Literal["document"] = "document"
-    source: str
-    title: str
-    media_type: str
-    pages: int | None = Field(description="Pages, for kinds that have them.")
-    chunks: int
-    characters: int = Field(description="Length of the extracted text, in code points.")
-    groups: list[str]
-    metadata: dict[str, Any]
-    file_metadata: dict[str, Any] = Field(
-        description="What the file says of itself, such as its author or a text's front matter, "
-        "and which pages were read by OCR; searches can filter by `file_metadata.NAME`."
-    )
-    warnings: list[Warned] = Field(description="What was lost or guessed in reading it.")
-    sha256: str | None = Field(
-        description="Of the bytes that were handed in; null when an older release took it in."
-    )
-    parser: str | None = Field(
-        description="Version of the parser that read it; null for a text, and when an older "
-        "release took it in."
-    )
-    created_at: str
-
-
-class DocumentPage(BaseModel):
-    """A page of documents, oldest first."""
-
-    object: Literal["list"] = "list"
-    data: list[Document]
-    next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
-
-
-def _text_documents_schema() -> dict[str, Any]:
-    """The JSON body's schema in one piece: OpenAPI resolves no `$defs` inside a request body."""
-    schema = TextDocuments.model_json_schema()
-    schema["properties"]["documents"]["items"] = schema.pop("$defs")["TextDocument"]
-    return schema
-
-
-_FILES_SCHEMA = {
-    "type": "object",
-    "required": ["files"],
-    "properties": {
-        "files": {
-            "type": "array",
-            "items": {"type": "string", "format": "binary"},
-            "description": "PDF, Office, HTML, Markdown, text, CSV, mail, notebooks, books or "
-            "pictures. A file's name is its document's `source`.",
-        },
-        "groups": {"type": "array", "items": {"type": "string"}},
-        "metadata": {"type": "string", "description": "A JSON object."},
-    },
-}
-_BODIES = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _FILES_SCHEMA},
-            "application/json": {"schema": _text_documents_schema()},
-        },
-    }
-}
 
 
 @router.post(
@@ -212,7 +53,7 @@ _BODIES = {
     status_code=202,
     name="document.add",
     summary="Hand documents in",
-    openapi_extra=_BODIES,
+    openapi_extra=BODIES,
 )
 async def add_documents(
     request: Request,
@@ -244,12 +85,11 @@ async def add_documents(
         await stack.limits.documents(principal, len(items))
         job, new = await stack.jobs.create(principal, items, idempotency_key)
     except BaseException:
-        stack.spool.remove(item.spool for item in items)
+        with suppress(Unavailable):  # left, and swept later
+            await asyncio.shield(stack.uploads.remove(item.upload for item in items))
         raise
-    if new:
-        await stack.job_accepted(job.id)
-    else:
-        stack.spool.remove(item.spool for item in items)
+    if not new:
+        await stack.uploads.remove(item.upload for item in items)
     event.target = job.id
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return await shown(job, principal, stack)
@@ -334,7 +174,7 @@ async def delete_document(document_id: str, principal: Writer, stack: StackDep) 
 
 
 def _texts(body: bytes) -> list[TextDocument]:
-    return TextDocuments.model_validate(parsed(body, _MOST_VALUES)).documents
+    return TextDocuments.model_validate(parsed(body, MOST_VALUES)).documents
 
 
 async def _take_texts(
@@ -349,7 +189,7 @@ async def _take_texts(
     for document in documents:
         _may_share(principal, document)
         _is_no_tools(document.source or document.title or "", "documents")
-    kept = await stack.spool.write_texts([document.text for document in documents])
+    kept = await stack.uploads.write_texts([document.text for document in documents])
     for document, (name, digest) in zip(documents, kept, strict=True):
         items.append(
             NewItem(
@@ -358,7 +198,7 @@ async def _take_texts(
                 media_type=EXTRACTED,
                 groups=tuple(sorted(set(document.groups))),
                 metadata=document.metadata,
-                spool=name,
+                upload=name,
                 digest=digest,
             )
         )
@@ -368,7 +208,7 @@ async def _take_files(
     request: Request, principal: Principal, stack: Stack, items: list[NewItem]
 ) -> None:
     try:
-        fields = _MOST_GROUPS + 1
+        fields = MOST_GROUPS + 1
         async with form_of(request, max_files=MOST_DOCUMENTS, max_fields=fields) as form:
             files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
             if not files:
@@ -388,14 +228,14 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
     if not source or len(source) > 1000 or "\x00" in source:
         raise InvalidValue("files: each needs a name of 1 to 1,000 characters, without NUL")
     _is_no_tools(source, "files")
-    name, digest = await stack.spool.write_upload(file)
+    name, digest = await stack.uploads.write_upload(file)
     return NewItem(
         source=source,
         title=None,
         media_type=file.content_type,
         groups=tuple(sorted(set(sharing.groups))),
         metadata=sharing.metadata,
-        spool=name,
+        upload=name,
         digest=digest,
     )
 
@@ -404,7 +244,7 @@ def _refuse_conflicts(items: list[NewItem]) -> None:
     """Raises `Conflict` where different documents have one source: one would replace the other."""
     first: dict[str, NewItem] = {}
     for item in items:
-        if replace(first.setdefault(item.source, item), spool=item.spool) != item:
+        if replace(first.setdefault(item.source, item), upload=item.upload) != item:
             raise Conflict(
                 f"two different documents of this request are called {item.source!r}, and the later"
                 " would replace the earlier: give each a name of its own, such as with its folder"

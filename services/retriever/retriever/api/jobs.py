@@ -13,7 +13,7 @@ from bulkhead.errors import InvalidValue, NotFound
 from retriever import parsed
 from retriever.api.deps import Reader, StackDep, Writer
 from retriever.index import model
-from retriever.ingest import jobs, progress
+from retriever.ingest import items, jobs, progress
 from retriever.stack import Stack
 
 router = APIRouter(tags=["jobs"])
@@ -148,7 +148,7 @@ class ResultPage(BaseModel):
 async def shown(found: progress.Job, principal: Principal, stack: Stack) -> Job:
     """The job as callers see it, its errors, warnings and replacements included."""
 
-    async def first(only: jobs.Only) -> list[progress.Result]:
+    async def first(only: jobs.Only) -> list[items.Result]:
         if not found.counts[only]:
             return []
         page = await stack.jobs.results(principal, found.id, only, jobs.MOST_SHOWN)
@@ -176,7 +176,7 @@ async def shown(found: progress.Job, principal: Principal, stack: Stack) -> Job:
     )
 
 
-def _error(result: progress.Result) -> DocumentError:
+def _error(result: items.Result) -> DocumentError:
     return DocumentError(source=result.source, message=result.message or "")
 
 

@@ -1,4 +1,4 @@
-"""Who may see what: the one place where a principal becomes a filter, for Qdrant and for SQLite.
+"""Who may see what: the one place where a principal becomes a filter, for Qdrant and for SQL.
 
 A document belongs to a tenant. Without groups it is open to the whole tenant; with groups, to
 whoever is in one of them. An admin sees all of the tenant.
@@ -7,10 +7,15 @@ whoever is in one of them. An admin sees all of the tenant.
 from collections.abc import Sequence
 
 from qdrant_client import models
+from sqlalchemy import ColumnElement, Text, and_, literal, literal_column, or_
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from bulkhead.auth import Principal, Role
 from retriever.index.filter_points import conditions
 from retriever.index.filters import Filters
+from retriever.state.schema import documents, jobs
+
+LIVE: ColumnElement[str] = literal_column("'live'")
 
 EVERYONE = "*"
 """Stands in a point's groups when its document has none: open to the whole tenant."""
@@ -38,20 +43,19 @@ def visible_points(
     return models.Filter(must=must, must_not=must_not or None)
 
 
-def visible_documents(principal: Principal) -> tuple[str, list[str]]:
-    """The SQL condition on `documents` for what `principal` may see, and its parameters."""
-    condition = "state = 'live' AND tenant = ?"
-    parameters = [principal.tenant]
+def visible_documents(principal: Principal) -> ColumnElement[bool]:
+    """The condition on `documents` for what `principal` may see."""
+    condition = and_(documents.c.state == LIVE, documents.c.tenant == principal.tenant)
     if principal.role is not Role.ADMIN:
-        marks = ", ".join("?" * len(principal.groups))
-        shared = f"SELECT 1 FROM json_each(documents.groups) WHERE value IN ({marks})"  # noqa: S608
-        condition += f" AND (groups = '[]' OR EXISTS ({shared}))"
-        parameters += sorted(principal.groups)
-    return condition, parameters
+        theirs = literal(sorted(principal.groups), ARRAY(Text))
+        open_to_all = documents.c.groups == literal_column("'{}'")
+        condition = and_(condition, or_(open_to_all, documents.c.groups.overlap(theirs)))
+    return condition
 
 
-def visible_jobs(principal: Principal) -> tuple[str, list[str]]:
-    """The SQL condition on `jobs` for what `principal` may see: its own, an admin the tenant's."""
-    if principal.role is Role.ADMIN:
-        return "tenant = ?", [principal.tenant]
-    return "tenant = ? AND key_id = ?", [principal.tenant, principal.key_id]
+def visible_jobs(principal: Principal) -> ColumnElement[bool]:
+    """The condition on `jobs` for what `principal` may see: its own, an admin the tenant's."""
+    condition = jobs.c.tenant == principal.tenant
+    if principal.role is not Role.ADMIN:
+        condition = and_(condition, jobs.c.key_id == principal.key_id)
+    return condition

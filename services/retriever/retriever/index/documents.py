@@ -1,25 +1,39 @@
-"""The documents in SQLite: their text, whose they are, and whether they are live.
+"""The documents in PostgreSQL: their text, whose they are, and whether they are live."""
 
-The SQL that is put together here holds nothing but conditions of `access` and question marks.
-"""
-
-import json
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-import aiosqlite
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    and_,
+    any_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bulkhead.auth import Principal
-from bulkhead.errors import InvalidValue
-from retriever.database import Database
-from retriever.index.access import visible_documents
+from bulkhead.errors import Unavailable
+from retriever.database import PART, Database
+from retriever.index.access import LIVE, visible_documents
 from retriever.index.filters import FILE_METADATA, Filters, matches
 from retriever.index.model import Addition, Change, Document, Former, Outcome
 from retriever.parsed import Warned
+from retriever.state import locks
+from retriever.state.schema import documents
+from retriever.state.values import beyond, cursor_of, moment
 
-Confirm = Callable[[aiosqlite.Connection, Mapping[str, Change]], Awaitable[Collection[str]]]
+Confirm = Callable[[AsyncConnection, Mapping[str, Change]], Awaitable[Collection[str]]]
 """Told of changes, by the document's id, before they are committed, to note them in the same
 transaction; gives the ids of those that are to be made, and calls the others off."""
 
@@ -27,10 +41,8 @@ _LOOK, _MOST_LOOKS = 1000, 10
 """Documents that are looked at in one go for those that meet a filter, and how often in a page."""
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: no JSON can be made of it."""
-_COLUMNS = (
-    "id, source, title, media_type, groups, metadata, pages, chunks, characters, created_at,"
-    " digest, parser, file_metadata, warnings"
-)
+_COLUMNS = [one for one in documents.c if one.name not in ("text", "tenant", "state", "writer")]
+_UNFINISHED = documents.c.state != LIVE
 
 
 class Documents:
@@ -45,30 +57,27 @@ class Documents:
 
     async def get(self, principal: Principal, document_id: str) -> Document | None:
         """The document, or none when it is not there for this principal."""
-        condition, parameters = visible_documents(principal)
-        row = await self._database.row(
-            f"SELECT {_COLUMNS} FROM documents WHERE {condition} AND id = ?",  # noqa: S608
-            [*parameters, document_id],
-        )
+        row = await self._database.row(_seen(principal).where(documents.c.id == document_id))
         return _document(row) if row else None
 
     async def is_alone(self, principal: Principal, document: Document) -> bool:
         """Whether the principal sees no other document with this one's source."""
-        condition, parameters = visible_documents(principal)
         row = await self._database.row(
-            f"SELECT 1 FROM documents WHERE {condition} AND source = ? AND id != ?",  # noqa: S608
-            [*parameters, document.source, document.id],
+            select(documents.c.id)
+            .where(visible_documents(principal))
+            .where(documents.c.source == document.source, documents.c.id != document.id)
+            .limit(1)
         )
         return row is None
 
     async def text(self, principal: Principal, document_id: str) -> str | None:
         """The extracted text, or none when it is not there for this principal."""
-        condition, parameters = visible_documents(principal)
         row = await self._database.row(
-            f"SELECT text FROM documents WHERE {condition} AND id = ?",  # noqa: S608
-            [*parameters, document_id],
+            select(documents.c.text)
+            .where(visible_documents(principal))
+            .where(documents.c.id == document_id)
         )
-        return str(row["text"]) if row else None
+        return str(row.text) if row else None
 
     async def page(
         self,
@@ -102,150 +111,195 @@ class Documents:
     async def _slice(
         self, principal: Principal, limit: int, cursor: str | None, sources: Sequence[str]
     ) -> tuple[list[Document], str | None]:
-        condition, parameters = visible_documents(principal)
+        statement = _seen(principal)
         if sources:
-            condition += f" AND source IN ({', '.join('?' * len(sources))})"
-            parameters += sources
+            statement = statement.where(documents.c.source.in_(sources))
         if cursor:
-            created_at, _, document_id = cursor.rpartition("~")
-            if not created_at:
-                raise InvalidValue("cursor: use next_cursor of the page before, unchanged")
-            condition += " AND (created_at, id) > (?, ?)"
-            parameters += [created_at, document_id]
-        rows = await self._database.rows(
-            f"SELECT {_COLUMNS} FROM documents WHERE {condition}"  # noqa: S608
-            " ORDER BY created_at, id LIMIT ?",
-            [*parameters, limit + 1],
-        )
-        documents = [_document(row) for row in rows[:limit]]
-        return documents, _cursor(documents[-1]) if len(rows) > limit else None
+            statement = statement.where(beyond(documents, cursor))
+        statement = statement.order_by(documents.c.created_at, documents.c.id).limit(limit + 1)
+        rows = await self._database.rows(statement)
+        looked = [_document(row) for row in rows[:limit]]
+        return looked, _cursor(looked[-1]) if len(rows) > limit else None
 
     async def live(self, principal: Principal, document_ids: Sequence[str]) -> set[str]:
         """Which of these ids are live documents that the principal may see."""
-        condition, parameters = visible_documents(principal)
-        marks = ", ".join("?" * len(document_ids))
         rows = await self._database.rows(
-            f"SELECT id FROM documents WHERE {condition} AND id IN ({marks})",  # noqa: S608
-            [*parameters, *document_ids],
+            select(documents.c.id)
+            .where(visible_documents(principal))
+            .where(documents.c.id == any_(literal(list(document_ids), ARRAY(Text))))
         )
         return _ids(rows)
 
     async def chunks(self, principal: Principal) -> int:
         """How many chunks the live documents have that the principal may see."""
-        condition, parameters = visible_documents(principal)
         row = await self._database.row(
-            f"SELECT sum(chunks) AS chunks FROM documents WHERE {condition}",  # noqa: S608
-            parameters,
+            select(func.sum(documents.c.chunks)).where(visible_documents(principal))
         )
-        return int(row["chunks"] or 0) if row else 0
+        return int(row[0] or 0) if row else 0
 
     async def known(self, additions: Sequence[Addition]) -> set[str]:
         """Which of these are live as they are; whoever may share such a document may see it."""
-        return _ids(await self._database.rows(*_live(additions)))
+        return _ids(await self._database.rows(_live(additions)))
 
-    async def begin(self, additions: Sequence[Addition]) -> None:
+    def locked(
+        self, sources: Sequence[tuple[str, str]]
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction in which no other, of any process, changes documents of these sources."""
+        return self._database.locked([locks.of_source(*one) for one in sources])
+
+    def still(self) -> AbstractAsyncContextManager[object]:
+        """While this is open no document becomes live or hidden, whoever changes them."""
+        return self._database.locked([locks.CHANGES], seconds=10)
+
+    @asynccontextmanager
+    async def left(self, source: tuple[str, str]) -> AsyncIterator[list[str]]:
+        """Ids of what a change left `pending` or `deleting` that broke off, its source locked.
+
+        None while somebody changes documents of the source.
+        """
+        async with self._database.if_free(locks.of_source(*source)) as held:
+            yield await self.unfinished([source]) if held is not None else []
+
+    async def begin(self, additions: Sequence[Addition], writer: str) -> None:
         """Note the documents as `pending`, before any of their points is written."""
+        statement = insert(documents)
+        statement = statement.on_conflict_do_update(
+            index_elements=[documents.c.id],
+            set_={
+                **{
+                    one.name: statement.excluded[one.name]
+                    for one in documents.c
+                    if one.name not in ("id", "created_at")
+                },
+                "created_at": func.clock_timestamp(),
+            },
+            where=_UNFINISHED,
+        )
         async with self._database.transaction() as connection:
-            await connection.executemany(
-                "INSERT OR REPLACE INTO documents (id, tenant, source, state, title, media_type,"
-                " groups, metadata, pages, chunks, characters, text, created_at,"
-                " digest, parser, file_metadata, warnings)"
-                " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_pending(addition) for addition in additions],
-            )
+            await connection.execute(statement, [_pending(one, writer) for one in additions])
 
     async def publish(
-        self, additions: Sequence[Addition], confirm: Confirm
+        self,
+        held: AsyncConnection,
+        additions: Sequence[Addition],
+        writer: str,
+        confirm: Confirm,
     ) -> tuple[list[Outcome | None], list[str]]:
         """Make each live in place of those with its source that its principal may see.
 
         Gives each one's outcome, none where `confirm` called it off; and the ids whose points must
-        go. All of it, and what `confirm` writes, shows at one commit.
+        go. All of it, and what `confirm` writes, shows when `held` commits, the transaction that
+        has locked the sources: who lost them can publish nothing.
         """
-        async with self._database.transaction() as connection:
-            replaced = await _replaced(connection, additions)
-            live = _ids(await connection.execute_fetchall(*_live(additions)))
-            changes = {
-                addition.document.id: _change(addition.document.id, replaced, live)
-                for addition in additions
-            }
-            confirmed = await confirm(connection, changes)
-            gone = [one.id for document_id in confirmed for one in changes[document_id].replaced]
-            await connection.executemany(
-                "UPDATE documents SET state = ? WHERE id = ?",
-                [("deleting", one) for one in gone] + [("live", one) for one in confirmed],
+        await held.execute(select(func.pg_advisory_xact_lock_shared(locks.CHANGES)))
+        replaced = await _replaced(held, additions)
+        live = _ids((await held.execute(_live(additions))).all())
+        changes = {
+            addition.document.id: _change(addition.document.id, replaced, live)
+            for addition in additions
+        }
+        confirmed = await confirm(held, changes)
+        gone = [one.id for document_id in confirmed for one in changes[document_id].replaced]
+        if gone:
+            await held.execute(
+                update(documents).where(documents.c.id.in_(gone)).values(state="deleting")
             )
+        if new := set(confirmed) - live:
+            made = await held.execute(
+                update(documents)
+                .where(documents.c.id.in_(new), documents.c.writer == writer, _UNFINISHED)
+                .values(state="live")
+            )
+            if made.rowcount != len(new):
+                raise Unavailable(PART, "another process has taken the documents over")
         called_off = changes.keys() - set(confirmed)
         gone += called_off - live
         return [
             None if one in called_off else change.outcome for one, change in changes.items()
         ], gone
 
-    async def hide(self, principal: Principal, document_id: str) -> bool:
+    async def hide(self, held: AsyncConnection, principal: Principal, document_id: str) -> bool:
         """Take a live document out of every read; false when it is not there."""
-        condition, parameters = visible_documents(principal)
-        async with self._database.transaction() as connection:
-            rows = list(
-                await connection.execute_fetchall(
-                    f"UPDATE documents SET state = 'deleting' WHERE {condition}"  # noqa: S608
-                    " AND id = ? RETURNING id",
-                    [*parameters, document_id],
-                )
-            )
-        return bool(rows)
+        await held.execute(select(func.pg_advisory_xact_lock_shared(locks.CHANGES)))
+        hidden = await held.execute(
+            update(documents)
+            .where(visible_documents(principal), documents.c.id == document_id)
+            .values(state="deleting")
+        )
+        return bool(hidden.rowcount)
 
     async def unfinished(self, sources: Sequence[tuple[str, str]] | None = None) -> list[str]:
         """Ids of all that is `pending` or `deleting`, or of that with these (tenant, source).
 
-        Of a source whose changes are locked, and of all at start, it was left by what broke off.
+        Of a source whose changes are locked it was left by what broke off.
         """
-        sql = "SELECT id, tenant, source FROM documents WHERE state != 'live'"
-        rows = await self._database.rows(sql)
-        wanted = None if sources is None else set(sources)
-        return [
-            row["id"] for row in rows if wanted is None or (row["tenant"], row["source"]) in wanted
-        ]
+        statement = select(documents.c.id).where(_UNFINISHED)
+        if sources is not None:
+            statement = statement.where(_of(sources))
+        return [row.id for row in await self._database.rows(statement)]
 
     async def unfinished_sources(self) -> set[tuple[str, str]]:
         """Tenant and source of all that is `pending` or `deleting`."""
+        statement = select(documents.c.tenant, documents.c.source).where(_UNFINISHED).distinct()
+        return {(row.tenant, row.source) for row in await self._database.rows(statement)}
+
+    async def gone(self, document_ids: Sequence[str]) -> list[str]:
+        """Which of these ids are no live documents."""
         rows = await self._database.rows(
-            "SELECT DISTINCT tenant, source FROM documents WHERE state != 'live'"
+            select(documents.c.id).where(
+                documents.c.id.in_(document_ids), documents.c.state == LIVE
+            )
         )
-        return {(row["tenant"], row["source"]) for row in rows}
+        return sorted(set(document_ids) - _ids(rows))
 
     async def forget(self, document_ids: Sequence[str]) -> None:
         """Remove the rows of documents whose points are gone."""
-        async with self._database.transaction() as connection:
-            await connection.executemany(
-                "DELETE FROM documents WHERE id = ? AND state != 'live'",
-                [(document_id,) for document_id in document_ids],
-            )
+        await self._database.write(
+            delete(documents).where(documents.c.id.in_(document_ids), _UNFINISHED)
+        )
 
 
-def _pending(addition: Addition) -> tuple[Any, ...]:
-    document = addition.document
-    return (
-        document.id,
-        addition.principal.tenant,
-        document.source,
-        document.title,
-        document.media_type,
-        json.dumps(document.groups),
-        json.dumps(document.metadata),
-        json.dumps(document.pages),
-        len(document.chunks),
-        len(document.text),
-        document.text,
-        datetime.now(UTC).isoformat(timespec="microseconds"),
-        document.digest,
-        document.parser,
-        json.dumps(document.file_metadata),
-        json.dumps(document.warnings),
+def _seen(principal: Principal) -> Select[Any]:
+    return select(*_COLUMNS).where(visible_documents(principal))
+
+
+def _of(sources: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    by_tenant: dict[str, list[str]] = {}
+    for tenant, source in sources:
+        by_tenant.setdefault(tenant, []).append(source)
+    return or_(
+        *(
+            and_(documents.c.tenant == tenant, documents.c.source.in_(theirs))
+            for tenant, theirs in by_tenant.items()
+        )
     )
 
 
+def _pending(addition: Addition, writer: str) -> dict[str, Any]:
+    document = addition.document
+    return {
+        "id": document.id,
+        "tenant": addition.principal.tenant,
+        "source": document.source,
+        "state": "pending",
+        "writer": writer,
+        "title": document.title,
+        "media_type": document.media_type,
+        "groups": list(document.groups),
+        "metadata": document.metadata,
+        "pages": list(document.pages),
+        "chunks": len(document.chunks),
+        "characters": len(document.text),
+        "text": document.text,
+        "digest": document.digest,
+        "parser": document.parser,
+        "file_metadata": dict(document.file_metadata),
+        "warnings": list(document.warnings),
+    }
+
+
 async def _replaced(
-    connection: aiosqlite.Connection, additions: Sequence[Addition]
+    connection: AsyncConnection, additions: Sequence[Addition]
 ) -> dict[str, list[Former]]:
     """By the id of each, the live documents with its source that its principal may see.
 
@@ -258,31 +312,27 @@ async def _replaced(
         document = addition.document
         by_principal.setdefault(addition.principal, {})[document.source] = document.id
     for principal, ids in by_principal.items():
-        condition, parameters = visible_documents(principal)
-        marks = ", ".join("?" * len(ids))
-        rows = await connection.execute_fetchall(
-            "SELECT id, source, title, created_at FROM documents"  # noqa: S608
-            f" WHERE {condition} AND source IN ({marks})",
-            [*parameters, *ids],
+        rows = await connection.execute(
+            select(documents.c.id, documents.c.source, documents.c.title, documents.c.created_at)
+            .where(visible_documents(principal))
+            .where(documents.c.source.in_(list(ids)))
+            .order_by(documents.c.created_at, documents.c.id)
         )
         for row in rows:
-            if row["id"] != ids[row["source"]]:
-                former = Former(row["id"], row["title"], row["created_at"])
-                replaced[ids[row["source"]]].append(former)
+            if row.id != ids[row.source]:
+                former = Former(row.id, row.title, moment(row.created_at))
+                replaced[ids[row.source]].append(former)
     return replaced
 
 
-def _live(additions: Sequence[Addition]) -> tuple[str, list[str]]:
-    """The SQL that finds which of these are live, and its parameters."""
-    marks = ", ".join("?" * len(additions))
-    return (
-        f"SELECT id FROM documents WHERE state = 'live' AND id IN ({marks})",  # noqa: S608
-        [addition.document.id for addition in additions],
-    )
+def _live(additions: Sequence[Addition]) -> Select[Any]:
+    """Which of these are live."""
+    these = [addition.document.id for addition in additions]
+    return select(documents.c.id).where(documents.c.state == LIVE, documents.c.id.in_(these))
 
 
-def _ids(rows: Iterable[aiosqlite.Row]) -> set[str]:
-    return {row["id"] for row in rows}
+def _ids(rows: Sequence[Row[Any]]) -> set[str]:
+    return {row.id for row in rows}
 
 
 def _change(document_id: str, replaced: Mapping[str, list[Former]], live: set[str]) -> Change:
@@ -291,41 +341,40 @@ def _change(document_id: str, replaced: Mapping[str, list[Former]], live: set[st
     return Change(Outcome.UNCHANGED if document_id in live else Outcome.ADDED)
 
 
-def warned(kept: str) -> tuple[Warned, ...]:
+def warned(kept: list[Any]) -> tuple[Warned, ...]:
     """Warnings as they are kept, in JSON."""
-    return tuple(Warned(code, message, tuple(pages)) for code, message, pages in json.loads(kept))
+    return tuple(Warned(code, message, tuple(pages)) for code, message, pages in kept)
 
 
-def _metadata(kept: str) -> dict[str, Any]:
+def _metadata(values: dict[str, Any]) -> dict[str, Any]:
     """Metadata that can be sent: what came in before it was checked may not be."""
-    values: dict[str, Any] = json.loads(kept, parse_constant=str)  # NaN becomes its name
     return {
         key: _HALF.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
         for key, value in values.items()
     }
 
 
-def _document(row: Any) -> Document:
+def _document(row: Row[Any]) -> Document:
     return Document(
-        id=row["id"],
-        source=row["source"],
-        title=row["title"],
-        media_type=row["media_type"],
-        groups=tuple(json.loads(row["groups"])),
-        metadata=_metadata(row["metadata"]),
-        pages=len(json.loads(row["pages"])) or None,
-        chunks=row["chunks"],
-        characters=row["characters"],
-        created_at=row["created_at"],
-        sha256=row["digest"] or None,
-        parser=row["parser"],
-        file_metadata=json.loads(row["file_metadata"]),
-        warnings=warned(row["warnings"]),
+        id=row.id,
+        source=row.source,
+        title=row.title,
+        media_type=row.media_type,
+        groups=tuple(row.groups),
+        metadata=_metadata(row.metadata),
+        pages=len(row.pages) or None,
+        chunks=row.chunks,
+        characters=row.characters,
+        created_at=moment(row.created_at),
+        sha256=row.digest or None,
+        parser=row.parser,
+        file_metadata=row.file_metadata,
+        warnings=warned(row.warnings),
     )
 
 
 def _cursor(document: Document) -> str:
-    return f"{document.created_at}~{document.id}"
+    return cursor_of(document.created_at, document.id)
 
 
 def _fields(document: Document) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from weakref import WeakValueDictionary
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
@@ -28,21 +28,21 @@ async def _all(_: object, changes: Mapping[str, Change]) -> Collection[str]:
 
 
 class Index:
-    """SQLite says which documents are live and whose; Qdrant finds their chunks."""
+    """PostgreSQL says which documents are live and whose; Qdrant finds their chunks.
+
+    Any number of processes may have one, over the same database and the same Qdrant server.
+    """
 
     def __init__(self, documents: Documents, vectors: Vectors) -> None:
         self._documents = documents
         self._vectors = vectors
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        self._change = asyncio.Lock()
-        """Held while documents become live or hidden, and by a search that must see none of it."""
         self._made = False
         self._sizes: dict[tuple[str, Role, frozenset[str]], tuple[float, int]] = {}
 
     async def open(self, stamp: Stamp) -> None:
         """Make or check the collection, and clear what a process that died left half done."""
         await self._vectors.ensure(stamp)
-        await self._purge(await self._documents.unfinished())
+        await self._clear_left()
 
     async def search(
         self, principal: Principal, legs: Legs, limit: int, filters: Filters = ()
@@ -60,7 +60,8 @@ class Index:
             if len(hits) == len(live) and not late:
                 return live
             hidden = await self._documents.unfinished()
-        async with self._change:  # documents change faster than they are searched: hold them still
+        # Documents change faster than they are searched: hold them still, in every process.
+        async with self._documents.still():
             hidden = await self._documents.unfinished()
             _, live = await self._search(principal, legs, limit, filters, hidden)
             return live
@@ -101,24 +102,27 @@ class Index:
         additions may have the same source. Raises `Unavailable`, and nothing has changed then.
         """
         sources = sorted({addition.source for addition in additions})
-        async with self._locked(sources):
-            await self._purge(await self._documents.unfinished(sources))
-            known = await self._documents.known(additions)
-            new = [addition for addition in additions if addition.document.id not in known]
-            try:
+        writer = uuid.uuid4().hex
+        new: list[Addition] = []
+        try:
+            async with self._documents.locked(sources) as held:
+                await self._purge(await self._documents.unfinished(sources))
+                known = await self._documents.known(additions)
+                new = [addition for addition in additions if addition.document.id not in known]
                 if new:
-                    await self._documents.begin(new)
+                    await self._documents.begin(new, writer)
                     await self._vectors.upsert(new)
-                async with self._change:
-                    outcomes, gone = await self._documents.publish(additions, confirm)
-            except BaseException:
-                # What cannot be cleared now is hidden, and swept later.
+                outcomes, gone = await self._documents.publish(held, additions, writer, confirm)
+        except BaseException:
+            # What cannot be cleared now is hidden, and swept later.
+            if new:
                 with suppress(Unavailable):
-                    await asyncio.shield(self._purge([one.document.id for one in new]))
-                raise
+                    await asyncio.shield(self._clear(sources, [one.document.id for one in new]))
+            raise
+        if gone:
             with suppress(Unavailable):  # hidden already, and swept later
-                await self._purge(gone)
-            return outcomes
+                await self._clear(sources)
+        return outcomes
 
     async def unchanged(self, principal: Principal, document_id: str) -> Document | None:
         """The live document of this id, if it is the only one with its source for the principal.
@@ -160,46 +164,44 @@ class Index:
         document = await self._documents.get(principal, document_id)
         if document is None:
             return None
-        async with self._locked([(principal.tenant, document.source)]):
-            async with self._change:
-                hidden = await self._documents.hide(principal, document_id)
-            if not hidden:
-                return None
-            try:
-                await self._purge([document_id])
-            except Unavailable:
-                return Deletion.ACCEPTED
-            return Deletion.DONE
+        source = principal.tenant, document.source
+        async with self._documents.locked([source]) as held:
+            hidden = await self._documents.hide(held, principal, document_id)
+        if not hidden:
+            return None
+        try:
+            await self._clear([source])
+        except Unavailable:
+            return Deletion.ACCEPTED
+        return Deletion.DONE
 
     async def sweep(self) -> None:
         """Clear what changes left that broke off, and find out whether writes are taken again.
 
-        Leaves alone what is being changed now. Raises `Unavailable` while the store takes none.
+        Leaves alone what is being changed now, here or by another process. Raises `Unavailable`
+        while the store takes none.
         """
-        left = await self._documents.unfinished_sources()
-        free = sorted(one for one in left if not self._is_locked(one))
-        async with self._locked(free):
-            await self._purge(await self._documents.unfinished(free))
+        await self._clear_left()
         if self._vectors.refusal:
             await self._vectors.delete([_NOWHERE])
 
-    def _is_locked(self, source: tuple[str, str]) -> bool:
-        lock = self._locks.get(source)
-        return lock is not None and lock.locked()
+    async def _clear_left(self) -> None:
+        for source in sorted(await self._documents.unfinished_sources()):
+            async with self._documents.left(source) as document_ids:
+                await self._purge(document_ids)
+
+    async def _clear(self, sources: Sequence[tuple[str, str]], written: Sequence[str] = ()) -> None:
+        """Remove what is not live of these sources, and the points `written` for what is not.
+
+        Another process may have cleared those already, and we have written on.
+        """
+        async with self._documents.locked(sources):
+            left = set(await self._documents.unfinished(sources))
+            if written:
+                left.update(await self._documents.gone(written))
+            await self._purge(sorted(left))
 
     async def _purge(self, document_ids: Sequence[str]) -> None:
         if document_ids:
             await self._vectors.delete(document_ids)
             await self._documents.forget(document_ids)
-
-    @asynccontextmanager
-    async def _locked(self, sources: Sequence[tuple[str, str]]) -> AsyncIterator[None]:
-        """One change of a source at a time; sorted, so that no two wait for each other.
-
-        A lock lives as long as somebody holds it.
-        """
-        async with AsyncExitStack() as exits:
-            for source in sources:
-                lock = self._locks.setdefault(source, asyncio.Lock())
-                await exits.enter_async_context(lock)
-            yield

@@ -14,19 +14,13 @@ from bulkhead.telemetry.instruments import (
 )
 
 
-def accepted(documents: int) -> None:
-    """So many documents more wait; at start, those that the process before left."""
-    DOCUMENTS_WAITING.add(documents)
-
-
-def called_off(documents: int) -> None:
-    """So many documents wait no more, for their job was cancelled."""
-    DOCUMENTS_WAITING.add(-documents)
+def waiting(documents: int) -> None:
+    """So many documents wait, of all jobs."""
+    DOCUMENTS_WAITING.set(documents)
 
 
 def settled(outcome: str, chunks: int = 0) -> None:
     """A document has its outcome, which is kept, and so many chunks of it were written."""
-    DOCUMENTS_WAITING.add(-1)
     DOCUMENTS.add(1, {names.OUTCOME: outcome})
     CHUNKS.add(chunks)
 

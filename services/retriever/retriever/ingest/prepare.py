@@ -1,22 +1,19 @@
-"""From an upload to chunks: read it, have it parsed, cut its text."""
+"""From an upload to chunks: have it parsed, cut its text."""
 
 import asyncio
 import hashlib
 import time
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from bulkhead.workers import Crashed, OutOfMemory, OutOfTime
 from retriever.clients.parser import Lost, ParserClient, Unreadable
 from retriever.ingest.chunk import Chunk
 from retriever.ingest.chunkers import BadChunks
 from retriever.ingest.chunking import ChunkerPool
-from retriever.ingest.spool import Part
+from retriever.ingest.items import EXTRACTED
 from retriever.parsed import Parsed
-
-EXTRACTED = "text/plain; extracted"
-"""Media type of what was handed in as text: taken as it is, no parser sees it."""
 
 _MOST_LOSSES = 3
 """Parsers that a document may take down with it before it is given up."""
@@ -50,26 +47,21 @@ class Preparer:
         await self._parser.check()
 
     async def prepare(
-        self,
-        path: Path,
-        filename: str,
-        media_type: str | None,
-        digest: str,
-        part: Part | None = None,
+        self, upload: str, data: bytes, filename: str, media_type: str | None, digest: str
     ) -> Prepared:
-        """Parse and chunk a file, or a part of it.
+        """Parse and chunk the bytes of an upload.
 
-        `digest`, the SHA-256 of its bytes in hex, is checked: uploads are not forced onto the disk
-        one by one, so a power failure can cut one short. Raises `Unreadable`, and `Unavailable`
-        while no parser answers.
+        `digest`, their SHA-256 in hex, is checked. Raises `Unreadable`, and `Unavailable` while no
+        parser answers.
         """
-        data, found = await asyncio.to_thread(_read, path, part)
-        if found != digest:
-            raise Unreadable("The upload was damaged on our disk; send it again.")
+        if await asyncio.to_thread(_digest, data) != digest:
+            raise Unreadable("The upload was damaged where it was kept; send it again.")
         if media_type == EXTRACTED:
             parsed = _as_it_is(data, filename)
         else:
-            parsed = await self._parse(data, filename, media_type, path.name)
+            parsed = await self._parse(data, filename, media_type, upload)
+        # PostgreSQL keeps no NUL in a title.
+        parsed = replace(parsed, title=parsed.title.replace("\0", "\N{REPLACEMENT CHARACTER}"))
         started = time.perf_counter()
         try:
             chunks = await self._chunkers.split(parsed.text, parsed.headings, parsed.markdown)
@@ -105,13 +97,5 @@ def _as_it_is(data: bytes, name: str) -> Parsed:
     return Parsed(text, title[:_MOST_TITLE] or "Untitled", "text/plain")
 
 
-def _read(path: Path, part: Part | None) -> tuple[bytes, str]:
-    """The bytes, and their digest."""
-    if part is None:
-        data = path.read_bytes()
-    else:
-        start, size = part
-        with path.open("rb") as file:
-            file.seek(start)
-            data = file.read(size)
-    return data, hashlib.sha256(data).hexdigest()
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-import aiosqlite
+from sqlalchemy import Row, func, select
 
 from retriever.database import Database
-from retriever.index.model import Former
-from retriever.parsed import Warned
+from retriever.ingest.news import waited_for
+from retriever.state.schema import clock, job_items
+from retriever.state.values import moment
 
 _WINDOW = timedelta(seconds=60)
 """How far back a running job's rate looks."""
@@ -30,21 +32,6 @@ FINAL = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a document of a job."""
-
-    source: str
-    outcome: str
-    document_id: str | None
-    message: str | None
-    """Why it did not go in."""
-    warnings: tuple[Warned, ...]
-    """What was lost or guessed in reading it."""
-    replaced: tuple[Former, ...]
-    """The documents that it took the place of."""
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """A job as a caller sees it. `revision` grows with every change."""
 
@@ -60,63 +47,65 @@ class Job:
     """What its documents wait for before they can go on, if they do."""
 
 
-def now() -> str:
-    """The time as the store keeps it: UTC, sortable as text."""
-    return _text(datetime.now(UTC))
-
-
-async def described(database: Database, rows: Sequence[aiosqlite.Row]) -> list[Job]:
+async def described(database: Database, rows: Sequence[Row[Any]]) -> list[Job]:
     """The jobs of these rows of `jobs`, with what their documents have come to."""
     if not rows:
         return []
-    at = datetime.now(UTC)
-    marks = ", ".join("?" * len(rows))
     outcomes = await database.rows(
-        "SELECT job_id, outcome, count(*) AS documents, sum(chunks) AS chunks,"  # noqa: S608
-        " sum(warnings != '[]') AS warned,"
-        f" sum(finished_at > ?) AS lately FROM job_items WHERE job_id IN ({marks})"
-        " GROUP BY job_id, outcome",
-        [_text(at - _WINDOW), *(row["id"] for row in rows)],
+        select(
+            job_items.c.job_id,
+            job_items.c.outcome,
+            func.count().label("documents"),
+            func.sum(job_items.c.chunks).label("chunks"),
+            func.sum(job_items.c.warned).label("warned"),
+            func.count().filter(job_items.c.finished_at > clock() - _WINDOW).label("lately"),
+            clock().label("at"),
+        )
+        .where(job_items.c.job_id.in_([row.id for row in rows]))
+        .group_by(job_items.c.job_id, job_items.c.outcome)
     )
-    by_job: dict[str, list[aiosqlite.Row]] = {row["id"]: [] for row in rows}
+    by_job: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
     for outcome in outcomes:
-        by_job[outcome["job_id"]].append(outcome)
-    return [_job(row, by_job[row["id"]], at) for row in rows]
+        by_job[outcome.job_id].append(outcome)
+    unfinished = any(row.state not in FINAL for row in rows)
+    waiting = await waited_for(database) if unfinished else None
+    return [_job(row, by_job[row.id], waiting) for row in rows]
 
 
-def _job(row: aiosqlite.Row, outcomes: Sequence[aiosqlite.Row], at: datetime) -> Job:
-    by_outcome = {one["outcome"] or "pending": one["documents"] for one in outcomes}
+def _job(row: Row[Any], outcomes: Sequence[Row[Any]], waiting: str | None) -> Job:
+    by_outcome = {one.outcome or "pending": one.documents for one in outcomes}
     counts = {"total": sum(by_outcome.values())}
     for outcome in ("added", "replaced", "unchanged", "failed", "cancelled", "pending"):
         counts[outcome] = by_outcome.get(outcome, 0)
-    counts["warned"] = sum(one["warned"] for one in outcomes)
-    counts["chunks"] = sum(one["chunks"] for one in outcomes)
-    state = JobState(row["state"])
+    counts["warned"] = sum(one.warned for one in outcomes)
+    counts["chunks"] = sum(one.chunks for one in outcomes)
+    state = JobState(row.state)
     if state in FINAL:
         taken = counts["total"] - counts["cancelled"]
-        rate = _rate(taken, row["started_at"], datetime.fromisoformat(row["updated_at"]))
+        rate = _rate(taken, row.started_at, row.updated_at)
     else:
-        lately = sum(one["lately"] or 0 for one in outcomes)
-        rate = _rate(lately, row["started_at"], at, _WINDOW)
+        lately = sum(one.lately for one in outcomes)
+        rate = _rate(lately, row.started_at, max(one.at for one in outcomes), _WINDOW)
     return Job(
-        id=row["id"],
+        id=row.id,
         state=state,
-        revision=row["revision"],
+        revision=row.revision,
         counts=counts,
         rate=round(rate, 2) if rate is not None else None,
         eta_seconds=_eta(state, counts["pending"], rate),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
+        created_at=moment(row.created_at),
+        updated_at=moment(row.updated_at),
+        waiting=None if state in FINAL else waiting,
     )
 
 
 def _rate(
-    documents: int, started_at: str | None, until: datetime, window: timedelta = timedelta.max
+    documents: int, started_at: datetime | None, until: datetime, window: timedelta = timedelta.max
 ) -> float | None:
     """Documents a second since the start, or within the window before `until`."""
     if started_at is None or not documents:
         return None
-    seconds = min(until - datetime.fromisoformat(started_at), window).total_seconds()
+    seconds = min(until - started_at, window).total_seconds()
     return documents / seconds if seconds > 0 else None
 
 
@@ -124,7 +113,3 @@ def _eta(state: JobState, pending: int, rate: float | None) -> float | None:
     if state in FINAL:
         return 0.0
     return round(pending / rate, 1) if rate else None
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")

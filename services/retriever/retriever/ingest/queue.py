@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from qdrant_client.models import SparseVector
 
 from retriever.index.model import NewDocument
-from retriever.ingest.jobs import Item
+from retriever.ingest.items import Item
 
 T = TypeVar("T")
 
@@ -57,34 +57,21 @@ class Turns(Generic[T]):
 
 
 class Waiting:
-    """A queue of documents in which those of one source come one after another.
-
-    The next one is given out when the one before it is `done`, so that the later always wins.
-    """
+    """The documents that this worker has and has not read yet."""
 
     def __init__(self, most: int) -> None:
         """`most`: documents of one tenant that are read at a time."""
         self._turns: Turns[Item] = Turns(most)
         self._changed = asyncio.Event()
-        self._behind: dict[tuple[str, str], deque[Item]] = {}
-        self._known: set[tuple[str, int]] = set()
-        self._aside: list[Item] = []
-        self._some_aside = asyncio.Event()
 
     def put(self, items: Iterable[Item]) -> None:
-        """Queue the items that are not in the queue or in work."""
+        """Queue the items."""
         for item in items:
-            if (item.job_id, item.n) in self._known:
-                continue
-            self._known.add((item.job_id, item.n))
-            if item.key in self._behind:
-                self._behind[item.key].append(item)
-            else:
-                self._behind[item.key] = deque()
-                self._queue(item)
+            self._turns.put(item.principal.tenant, item)
+        self._changed.set()
 
     async def get(self) -> Item:
-        """The next item; to be given back with `read` and then `done`."""
+        """The next item; to be given back with `read`."""
         while (tenant := self._turns.next()) is None:
             self._changed.clear()
             await self._changed.wait()
@@ -94,35 +81,6 @@ class Waiting:
     def read(self, item: Item) -> None:
         """The item was read: its tenant may have another one read."""
         self._turns.end(item.principal.tenant)
-        self._changed.set()
-
-    def set_aside(self, item: Item) -> None:
-        """The item cannot be read now: it waits for `resume`, and holds up no other meanwhile."""
-        self._aside.append(item)
-        self._some_aside.set()
-
-    async def aside(self) -> None:
-        """Wait until an item is set aside."""
-        await self._some_aside.wait()
-
-    def resume(self) -> None:
-        """Queue again what was set aside."""
-        items, self._aside = self._aside, []
-        self._some_aside.clear()
-        for item in items:
-            self._queue(item)
-
-    def done(self, item: Item) -> None:
-        """The item has its outcome: the next of its source may go."""
-        self._known.discard((item.job_id, item.n))
-        behind = self._behind[item.key]
-        if behind:
-            self._queue(behind.popleft())
-        else:
-            del self._behind[item.key]
-
-    def _queue(self, item: Item) -> None:
-        self._turns.put(item.principal.tenant, item)
         self._changed.set()
 
 

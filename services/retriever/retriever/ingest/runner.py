@@ -7,31 +7,34 @@ one write to Qdrant and one commit.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
 from typing import TypeVar
 
-import aiosqlite
 from langchain_core.embeddings import Embeddings
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bulkhead.errors import ApiError, Unavailable
 from retriever.clients.embedding import Refused
 from retriever.clients.parser import PART as PARSER
+from retriever.clients.parser import Lost, Unreadable
 from retriever.index.index import Index
-from retriever.index.model import Addition, Change, ChunkSpan, NewDocument, Outcome, document_id
+from retriever.index.model import Addition, Change, Outcome
 from retriever.index.sparse import BM25
 from retriever.ingest import measures
-from retriever.ingest.jobs import FAILED, End, Item, Jobs
-from retriever.ingest.prepare import Prepared, Preparer
+from retriever.ingest.items import FAILED, End, Item
+from retriever.ingest.prepare import Preparer
 from retriever.ingest.queue import Buffer, Ready, Waiting
-from retriever.ingest.spool import Spool
-from retriever.parsed import page_at
+from retriever.ingest.shapes import document_of, end, identity, searchable_texts
+from retriever.ingest.uploads import Uploads
+from retriever.ingest.work import SUSPECT, Work
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-_CONTEXT_CHARACTERS = 150
 _RETRY_SECONDS = (1, 2, 4, 8)
 """Pauses between tries; the last holds for all that follow."""
 _GROUP_CHUNKS = 64
@@ -40,15 +43,21 @@ _WRITERS = 3
 """Groups in work: two keep the embedding service busy while the third is indexed. One tenant has
 two of them at most."""
 _BUFFER_CHARACTERS = 2_000_000
+_HELD_A_READER = 16
+"""Documents at hand for each that is read at a time: small ones fill a group."""
+_POLL_SECONDS = 1.0
+"""How often documents are looked for where no news of them comes."""
+_RENEW_SECONDS = 5.0
+_LEAVE_SECONDS = 3.0
 
 
 class Runner:
-    """Works the queue of documents off until it is cancelled."""
+    """Takes documents that wait, and works them off until it is cancelled."""
 
     def __init__(
         self,
-        jobs: Jobs,
-        spool: Spool,
+        work: Work,
+        uploads: Uploads,
         preparer: Preparer,
         embeddings: Embeddings,
         bm25: BM25,
@@ -56,47 +65,118 @@ class Runner:
         readers: int,
     ) -> None:
         """`readers`: documents that are read at a time, of one tenant half of them."""
-        self._jobs = jobs
-        self._spool = spool
+        self._work = work
+        self._uploads = uploads
         self._preparer = preparer
         self._embeddings = embeddings
         self._bm25 = bm25
         self._index = index
         self._readers = readers
+        self._most = readers * _HELD_A_READER
         self._waiting = Waiting(max(1, readers // 2))
         self._ready = Buffer(_BUFFER_CHARACTERS, _WRITERS - 1)
-        self._begun: dict[str, bool] = {}
+        self._items: dict[tuple[str, int], Item] = {}
+        """What this worker has. What is no more among them was lost or cancelled: it goes no
+        further."""
+        self._holds: dict[object, str] = {}
+        self._news = asyncio.Event()
+        self._parser_away = asyncio.Event()
 
-    async def wake(self, job_id: str | None = None) -> None:
-        """Look for documents that wait: all at start, a job's when it was noted."""
-        self._waiting.put(await self._jobs.waiting(job_id))
-
-    def drop(self, job_id: str) -> None:
-        """A job was cancelled: read no more of it. What is further on is not published."""
-        self._begun[job_id] = False
+    def wake(self) -> None:
+        """Something changed: look for documents that wait."""
+        self._news.set()
 
     async def run(self) -> None:
-        """Work until cancelled. What was not finished then waits for the next start."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._readers):
-                group.create_task(self._read())
-            for _ in range(_WRITERS):
-                group.create_task(self._write())
-            group.create_task(self._await_parser())
+        """Work until cancelled. What was not finished then is given back, for others to take."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._readers):
+                    group.create_task(self._read())
+                for _ in range(_WRITERS):
+                    group.create_task(self._write())
+                group.create_task(self._take())
+                group.create_task(self._renew())
+                group.create_task(self._await_parser())
+        finally:
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await self._work.leave()
+
+    async def _take(self) -> None:
+        """Keep some documents at hand: few, so that other workers find some too."""
+        while True:
+            self._news.clear()
+            taken: list[Item] = []
+            try:
+                if len(self._items) <= self._most // 2:
+                    taken = await self._some()
+            except Unavailable as error:
+                logger.warning("no documents can be taken", extra={"reason": error.message})
+            for item in taken:
+                self._items[item.place] = item
+            self._waiting.put(taken)
+            if not taken:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._news.wait()
+
+    async def _some(self) -> list[Item]:
+        held = Counter(item.principal.tenant for item in self._items.values())
+        parser = not self._parser_away.is_set()
+        wanted, of_a_tenant = self._most - len(self._items), max(1, self._most // 2)
+        taken = await self._work.take(wanted, of_a_tenant, held, parser=parser)
+        if not taken and not any(item.attempt > SUSPECT for item in self._items.values()):
+            # One at a time, so that none is taken for what another did.
+            taken = await self._work.take(1, of_a_tenant, held, parser=parser, suspect=True)
+        return taken
+
+    async def _renew(self) -> None:
+        """Keep the leases, and learn which documents are no longer this worker's."""
+        while True:
+            try:
+                before = list(self._items.values())
+                kept = await self._work.renew(self._held())
+                for item in before:
+                    if (*item.place, item.attempt) not in kept:
+                        self._items.pop(item.place, None)
+                await self._work.give_up()
+                measures.waiting(await self._work.waiting())
+            except Unavailable as error:
+                logger.warning("leases cannot be renewed", extra={"reason": error.message})
+            await asyncio.sleep(_RENEW_SECONDS)
+
+    def _has(self, item: Item) -> bool:
+        return self._items.get(item.place) is item
+
+    def _held(self) -> str | None:
+        return next(iter(self._holds.values()), None)
+
+    async def _hold(self, who: object, reason: str | None) -> None:
+        """Note what `who` waits for, or that it goes on; jobs tell of it."""
+        before = self._held()
+        if reason is None:
+            self._holds.pop(who, None)
+        else:
+            self._holds[who] = reason
+        if self._held() != before:
+            with suppress(Unavailable):  # it is told with the next renewal
+                await self._work.hold(self._held())
 
     async def _read(self) -> None:
         while True:
             item = await self._waiting.get()
             try:
-                if not await self._patiently(partial(self._may_begin, item.job_id)):
-                    self._done(item)
+                if not self._has(item):
+                    continue
+                if item.parsed and self._parser_away.is_set():
+                    await self._give_back(item)
                 elif ready := await self._prepare(item):
                     await self._ready.put(ready)
                 else:
-                    self._done(item)
+                    await self._done([item])
             except Unavailable as error:
                 if error.part == PARSER:
-                    await self._set_aside(item, error)
+                    await self._await_a_parser(item, error)
                 else:
                     await self._fail(item, error)
             except Exception as error:
@@ -104,46 +184,52 @@ class Runner:
             finally:
                 self._waiting.read(item)
 
-    async def _set_aside(self, item: Item, error: Unavailable) -> None:
-        logger.warning("a document waits for the parser", extra={"reason": error.message})
-        self._waiting.set_aside(item)
-        await self._jobs.hold(PARSER, error.message)
+    async def _await_a_parser(self, item: Item, error: Unavailable) -> None:
+        logger.warning("documents wait for the parser", extra={"reason": error.message})
+        self._parser_away.set()
+        await self._hold(PARSER, error.message)
+        # One that its parser did not outlive is tried so often, by whichever worker.
+        await self._give_back(item, counted=isinstance(error, Lost))
+
+    async def _give_back(self, item: Item, *, counted: bool = False) -> None:
+        await self._patiently(partial(self._work.release, item, counted=counted))
+        self._items.pop(item.place, None)
 
     async def _await_parser(self) -> None:
-        """Queue the documents again that found no parser, as soon as there is one."""
+        """Take documents that need a parser again as soon as there is one."""
         while True:
-            await self._waiting.aside()
+            await self._parser_away.wait()
             for delay in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
                 await asyncio.sleep(delay)
                 try:
                     await self._preparer.check()
                     break
                 except Unavailable as error:
-                    await self._jobs.hold(PARSER, error.message)
-            await self._jobs.hold(PARSER, None)
-            self._waiting.resume()
-
-    async def _may_begin(self, job_id: str) -> bool:
-        if job_id not in self._begun:
-            self._begun[job_id] = await self._jobs.begin(job_id)
-        return self._begun[job_id]
+                    await self._hold(PARSER, error.message)
+            self._parser_away.clear()
+            await self._hold(PARSER, None)
+            self.wake()
 
     async def _prepare(self, item: Item) -> Ready | None:
         """The document, read; none when it is there already, which is noted."""
         new, principal = item.new, item.principal
-        new_id = _identity(item, await self._preparer.version(new.media_type))
+        new_id = identity(item, await self._preparer.version(new.media_type))
         if known := await self._index.unchanged(principal, new_id):
             end = End(Outcome.UNCHANGED, known.id, warnings=known.warnings)
-            await self._patiently(partial(self._jobs.finish, item, end))
+            await self._patiently(partial(self._work.finish, item, end))
             return None
-        path, part = self._spool.place(new.spool)
-        prepared = await self._preparer.prepare(path, new.source, new.media_type, new.digest, part)
+        data = await self._patiently(partial(self._uploads.read, new.upload))
+        if data is None:
+            raise Unreadable("The upload is gone; send it again.")
+        prepared = await self._preparer.prepare(
+            new.upload, data, new.source, new.media_type, new.digest
+        )
         measures.took("parse", prepared.parsed.seconds)
         measures.took("chunk", prepared.chunk_seconds)
-        document = _document(item, prepared)
-        texts = searchable_texts(document)
+        new_document = document_of(item, prepared)
+        texts = searchable_texts(new_document)
         sparse = await asyncio.to_thread(self._bm25.documents, texts)
-        return Ready(item, document, texts, sparse)
+        return Ready(item, new_document, texts, sparse)
 
     async def _write(self) -> None:
         while True:
@@ -152,10 +238,8 @@ class Runner:
                 await self._patiently(partial(self._index_group, group))
             except Exception as error:
                 await self._fail_apart(group, error)
-            for ready in group:
-                self._done(ready.item)
+            await self._done([ready.item for ready in group])
             await self._ready.done(group)
-            await self._jobs.notify()
 
     async def _fail_apart(self, group: list[Ready], error: Exception) -> None:
         """A group failed: each document of it once more, alone, for it may be the fault of one."""
@@ -181,22 +265,22 @@ class Runner:
             try:
                 done = await step()
             except Refused:
-                await self._jobs.hold(me, None)
+                await self._hold(me, None)
                 raise
             except Unavailable as error:
                 logger.warning("documents will be tried again", extra={"reason": error.message})
-                await self._jobs.hold(me, error.message)
+                await self._hold(me, error.message)
             except BaseException:
-                await self._jobs.hold(me, None)
+                await self._hold(me, None)
                 raise
             else:
-                await self._jobs.hold(me, None)
+                await self._hold(me, None)
                 return done
             await asyncio.sleep(delay)
         raise AssertionError("the pauses have no end")
 
     async def _index_group(self, group: list[Ready]) -> None:
-        group = [ready for ready in group if self._begun.get(ready.item.job_id)]  # not cancelled
+        group = [ready for ready in group if self._has(ready.item)]
         if not group:
             return
         texts = [text for ready in group for text in ready.texts]
@@ -209,24 +293,22 @@ class Runner:
             additions.append(Addition(ready.item.principal, ready.document, vectors, ready.sparse))
         taken = [(ready.item, ready.document) for ready in group]
 
-        async def confirm(
-            connection: aiosqlite.Connection, changes: Mapping[str, Change]
-        ) -> list[str]:
-            ends = [(item, _end(document, changes[document.id])) for item, document in taken]
-            noted = await self._jobs.record(connection, ends)
+        async def confirm(connection: AsyncConnection, changes: Mapping[str, Change]) -> list[str]:
+            ends = [(item, end(document, changes[document.id])) for item, document in taken]
+            noted = await self._work.record(connection, ends)
             return [document.id for (_, document), was in zip(taken, noted, strict=True) if was]
 
         with measures.stage("index"):
             outcomes = await self._index.add(additions, confirm)
         for addition, outcome in zip(additions, outcomes, strict=True):
-            if outcome is not None:  # else its job was cancelled
+            if outcome is not None:  # else it was cancelled, or is another worker's
                 written = 0 if outcome is Outcome.UNCHANGED else len(addition.document.chunks)
                 measures.settled(outcome, written)
                 measures.warned({warning.code for warning in addition.document.warnings})
 
     async def _fail(self, item: Item, error: Exception) -> None:
         await self._note(item, error)
-        self._done(item)
+        await self._done([item])
 
     async def _note(self, item: Item, error: Exception) -> None:
         """Note why a document failed. Its owner is told what can be told, the log the rest."""
@@ -237,81 +319,13 @@ class Runner:
                 "a document could not be taken in", exc_info=error, extra={"job": item.job_id}
             )
             message = "something broke on our side"
-        await self._patiently(partial(self._jobs.finish, item, End(FAILED, message=message)))
+        await self._patiently(partial(self._work.finish, item, End(FAILED, message=message)))
 
-    def _done(self, item: Item) -> None:
-        self._spool.remove([item.new.spool])
-        self._waiting.done(item)
-
-
-def searchable_texts(document: NewDocument) -> list[str]:
-    """What is embedded and indexed of each chunk: title, headings and a table's header around it.
-
-    They are cut short, as a model that reads 256 tokens would drop the chunk's end for them.
-    """
-    return [
-        "\n".join(
-            part
-            for part in (
-                document.title[:_CONTEXT_CHARACTERS],
-                chunk.heading[-_CONTEXT_CHARACTERS:] if chunk.heading != document.title else "",
-                chunk.table_header,
-                document.text[chunk.start : chunk.end],
-            )
-            if part
-        )
-        for chunk in document.chunks
-    ]
-
-
-def _end(document: NewDocument, change: Change) -> End:
-    return End(
-        change.outcome,
-        document.id,
-        len(document.chunks),
-        warnings=document.warnings,
-        replaced=change.replaced,
-    )
-
-
-def _identity(item: Item, parser: str | None) -> str:
-    new = item.new
-    return document_id(
-        item.principal.tenant,
-        new.source,
-        new.title,
-        new.media_type,
-        new.groups,
-        new.metadata,
-        new.digest,
-        parser,
-    )
-
-
-def _document(item: Item, prepared: Prepared) -> NewDocument:
-    parsed = prepared.parsed
-    return NewDocument(
-        id=_identity(item, parsed.parser),
-        source=item.new.source,
-        title=item.new.title or parsed.title,
-        media_type=parsed.media_type,
-        groups=item.new.groups,
-        metadata=item.new.metadata,
-        text=parsed.text,
-        pages=parsed.pages,
-        digest=item.new.digest,
-        parser=parsed.parser,
-        file_metadata=parsed.file_metadata,
-        warnings=parsed.warnings,
-        chunks=[
-            ChunkSpan(
-                chunk.start,
-                chunk.end,
-                page_at(parsed.pages, chunk.start),
-                chunk.heading,
-                tuple(start for start in parsed.pages if chunk.start < start < chunk.end),
-                chunk.table_header,
-            )
-            for chunk in prepared.chunks
-        ],
-    )
+    async def _done(self, items: list[Item]) -> None:
+        """These go no further here: they have their outcome, or are another's."""
+        for item in items:
+            if self._has(item):
+                del self._items[item.place]
+        self.wake()
+        with suppress(Unavailable):  # left, and swept later
+            await self._uploads.remove([item.new.upload for item in items])

@@ -1,0 +1,1 @@
+"""What outlives a process, in PostgreSQL: tables, their migrations, locks, news of changes."""
