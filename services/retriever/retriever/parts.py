@@ -168,17 +168,12 @@ class Parts:
         `ValueError` where the database's documents are in another collection.
         """
         settings = self.settings
-        sparse = (
-            f"bm25 {settings.language} k1={settings.bm25_k1} b={settings.bm25_b}"
-            f" average={settings.bm25_average_terms}"
-        )
         while True:
             try:
-                model = await self.embedding.model()
+                written = await stamp(settings, self.embedding)
                 tokenizer = await self.embedding.tokenizer()
                 await self.database.claim(settings.collection)
-                revision = self.embedding.revision()
-                await self.index.open(Stamp(model.id, revision, model.dimension, sparse))
+                await self.index.open(written)
                 if settings.qdrant_url is None:  # whoever had the embedded index before is gone
                     await self.work.take_over()
                 return tokenizer
@@ -204,21 +199,10 @@ async def open_parts(
     takes_in: bool,
 ) -> AsyncIterator[Parts]:
     """The parts, not yet running; what they were given is closed with them."""
-    embedding = EmbeddingClient(
-        embedder(http, settings, embedding_key),
-        reranker(http, settings, reranker_key),
-        Manner(
-            settings.embedding_timeout,
-            settings.query_embedding_timeout,
-            settings.embedding_batch,
-            settings.embedding_query_prefix,
-            settings.embedding_passage_prefix,
-        ),
-        QueryCache(settings.query_cache_entries),
-    )
+    embedding = embedding_client(settings, http, embedding_key, reranker_key)
     where = str(settings.parser_url) if settings.parser_url else settings.parser_sockets
     parser = ParserClient(where, settings.parser_timeout)
-    vectors = Vectors(qdrant, settings.collection, settings.metadata_indexes, _storage(settings))
+    vectors = chunks(settings, qdrant)
     parts = Parts(
         settings=settings,
         database=database,
@@ -240,6 +224,42 @@ async def open_parts(
         await parser.close()
         await database.close()
         await qdrant.close()
+
+
+def embedding_client(
+    settings: RetrieverSettings,
+    http: aiohttp.ClientSession,
+    embedding_key: str = "",
+    reranker_key: str = "",
+) -> EmbeddingClient:
+    """The embedding service, and what reranks, as the settings say."""
+    return EmbeddingClient(
+        embedder(http, settings, embedding_key),
+        reranker(http, settings, reranker_key),
+        Manner(
+            settings.embedding_timeout,
+            settings.query_embedding_timeout,
+            settings.embedding_batch,
+            settings.embedding_query_prefix,
+            settings.embedding_passage_prefix,
+        ),
+        QueryCache(settings.query_cache_entries),
+    )
+
+
+def chunks(settings: RetrieverSettings, qdrant: Connection) -> Vectors:
+    """The collection, as the settings say."""
+    return Vectors(qdrant, settings.collection, settings.metadata_indexes, _storage(settings))
+
+
+async def stamp(settings: RetrieverSettings, embedding: EmbeddingClient) -> Stamp:
+    """What chunks are written with now, by the service and the settings. Raises `Unavailable`."""
+    model = await embedding.model()
+    sparse = (
+        f"bm25 {settings.language} k1={settings.bm25_k1} b={settings.bm25_b}"
+        f" average={settings.bm25_average_terms}"
+    )
+    return Stamp(model.id, embedding.revision(), model.dimension, sparse)
 
 
 def _storage(settings: RetrieverSettings) -> Storage | None:

@@ -30,6 +30,7 @@ from retriever.index.filters import FILE_METADATA, Filters, matches
 from retriever.index.model import Addition, Change, Document, Former, Outcome
 from retriever.parsed import Warned
 from retriever.state import locks
+from retriever.state.holds import held
 from retriever.state.schema import documents
 from retriever.state.values import beyond, cursor_of, moment
 
@@ -242,6 +243,10 @@ class Documents:
         """Tenant and source of all that is `pending` or `deleting`."""
         statement = select(documents.c.tenant, documents.c.source).where(_UNFINISHED).distinct()
         return {(row.tenant, row.source) for row in await self._database.rows(statement)}
+
+    async def held(self) -> bool:
+        """Whether the points of documents that are hidden have to stay for now."""
+        return await held(self._database)
 
     async def gone(self, document_ids: Sequence[str]) -> list[str]:
         """Which of these ids are no live documents."""

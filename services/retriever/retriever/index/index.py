@@ -14,6 +14,7 @@ from retriever.index.documents import Confirm, Documents
 from retriever.index.filters import Filters
 from retriever.index.model import Addition, Change, Deletion, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.state.holds import Held
 
 _ATTEMPTS = 2
 """How often a search is made beside changes; found what is not live, it makes one that is alone."""
@@ -106,7 +107,7 @@ class Index:
         new: list[Addition] = []
         try:
             async with self._documents.locked(sources) as held:
-                await self._purge(await self._documents.unfinished(sources))
+                await self._make_way(additions, await self._documents.unfinished(sources))
                 known = await self._documents.known(additions)
                 new = [addition for addition in additions if addition.document.id not in known]
                 if new:
@@ -188,7 +189,8 @@ class Index:
     async def _clear_left(self) -> None:
         for source in sorted(await self._documents.unfinished_sources()):
             async with self._documents.left(source) as document_ids:
-                await self._purge(document_ids)
+                with suppress(Held):  # cleared with a later sweep
+                    await self._purge(document_ids)
 
     async def _clear(self, sources: Sequence[tuple[str, str]], written: Sequence[str] = ()) -> None:
         """Remove what is not live of these sources, and the points `written` for what is not.
@@ -201,7 +203,21 @@ class Index:
                 left.update(await self._documents.gone(written))
             await self._purge(sorted(left))
 
+    async def _make_way(self, additions: Sequence[Addition], left: Sequence[str]) -> None:
+        """Remove what broke off before. What is held may stay, but not where it comes anew.
+
+        Raises `Unavailable`.
+        """
+        try:
+            await self._purge(left)
+        except Held:
+            if not {addition.document.id for addition in additions}.isdisjoint(left):
+                raise
+
     async def _purge(self, document_ids: Sequence[str]) -> None:
+        """Remove points, then rows. Raises `Unavailable`, as `Held` while somebody holds points."""
         if document_ids:
+            if await self._documents.held():
+                raise Held
             await self._vectors.delete(document_ids)
             await self._documents.forget(document_ids)

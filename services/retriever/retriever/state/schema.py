@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.sql.elements import ColumnElement
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that these tables are of."""
 
 metadata = MetaData()
@@ -262,6 +262,14 @@ approvals = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 Index("approvals_of_a_tenant", approvals.c.tenant, approvals.c.key_id, approvals.c.position)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+)
+"""While one has not ended, no points of documents go: see `state.holds`."""
 
 
 def clock() -> ColumnElement[object]:
