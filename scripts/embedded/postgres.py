@@ -39,11 +39,13 @@ _OPTIONS = {
 
 
 @contextmanager
-def running(folder: Path, port: int, admin_password: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    folder: Path, port: int, admin_password: str, output: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     """PostgreSQL with its data in `folder`, from when it takes connections to the block's end.
 
     `folder` is made where it is missing, by root as a link; `admin_password` is that of the
-    superuser `postgres` from then on.
+    superuser `postgres` from then on. Its log goes to `output`, ours if left out.
     Raises `StackError`: the port is taken, another process serves the folder, or it will not run.
     """
     home = find(folder)
@@ -57,8 +59,9 @@ def running(folder: Path, port: int, admin_password: str) -> Iterator["subproces
         options = [word for pair in _OPTIONS.items() for word in ("-c", "=".join(pair))]
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, cwd=data, preexec_fn=_bound_memory, **home.user
-        )
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            cwd=data, preexec_fn=_bound_memory, **home.user,
+        )  # fmt: skip
         try:
             _wait_until_ready(process, binaries, port)
             yield process

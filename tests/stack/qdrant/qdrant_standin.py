@@ -204,6 +204,14 @@ class _Collections(qdrant.CollectionsServicer):
         made = self._standin.answer(context, lambda _: self._standin.create(request), write=True)
         return qdrant.CollectionOperationResponse(result=made)
 
+    def Delete(
+        self, request: qdrant.DeleteCollection, context: grpc.ServicerContext
+    ) -> qdrant.CollectionOperationResponse:
+        gone = self._standin.answer(
+            context, lambda client: client.delete_collection(request.collection_name), write=True
+        )
+        return qdrant.CollectionOperationResponse(result=gone)
+
 
 class _Points(qdrant.PointsServicer):
     def __init__(self, standin: Standin) -> None:
@@ -241,6 +249,26 @@ class _Points(qdrant.PointsServicer):
             context, lambda client: client.delete(request.collection_name, selector), write=True
         )
         return _done()
+
+    def Scroll(
+        self, request: qdrant.ScrollPoints, context: grpc.ServicerContext
+    ) -> qdrant.ScrollResponse:
+        offset = request.offset if request.HasField("offset") else None
+        found, following = self._standin.answer(
+            context,
+            lambda client: client.scroll(
+                request.collection_name,
+                limit=request.limit,
+                offset=offset and GrpcToRest.convert_point_id(offset),
+                with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
+                with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+            ),
+            write=False,
+        )
+        return qdrant.ScrollResponse(
+            result=[RestToGrpc.convert_record(one) for one in found],
+            next_page_offset=following and RestToGrpc.convert_extended_point_id(following),
+        )
 
     def Query(
         self, request: qdrant.QueryPoints, context: grpc.ServicerContext

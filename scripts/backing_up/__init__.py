@@ -1,0 +1,1 @@
+"""Backups: rows of PostgreSQL and points of Qdrant in a folder of encrypted files, and back."""

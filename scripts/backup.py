@@ -1,0 +1,185 @@
+"""Make, try and restore backups: documents, index, keys, jobs and all else the retriever keeps.
+
+By default of the stack of `make serve`; of another with the settings that its retriever has, as
+RETRIEVER_DATABASE_URL and RETRIEVER_QDRANT_URL.
+"""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import psycopg
+import typer
+from pydantic import ValidationError
+from rich.text import Text
+from sqlalchemy import URL
+
+from backing_up import rows
+from backing_up.archive import Backup, BackupError, Lock
+from backing_up.create import create as make
+from backing_up.restore import restore as bring_back
+from backing_up.scratch import scratch
+from backing_up.verify import Verified, fitting
+from backing_up.verify import verify as try_out
+from bulkhead.errors import ApiError, Unavailable
+from client.screen import terminal
+from embedded.errors import StackError
+from embedded.parts import Part, parts, state
+from retriever.database import database_url
+from retriever.index.connect import connect
+from retriever.index.vectors import IndexMismatchError
+from retriever.neighbours import key_in, qdrant_server
+from retriever.parts import chunks, embedding_client, http_session, stamp
+from retriever.settings import RetrieverSettings
+
+app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="The backup.")]
+KeyFile = Annotated[
+    Path,
+    typer.Option(
+        help="File with a passphrase, or with a recipient (age1…) of age to make backups, and its"
+        " identity (AGE-SECRET-KEY-1…) to open them."
+    ),
+]
+_START_SECONDS = 60.0
+
+
+@app.command()
+def create(
+    folder: Annotated[Path, typer.Argument(help="Where it is put; nothing may be there.")],
+    key_file: KeyFile,
+) -> None:
+    """Make a backup, while all goes on."""
+    with _told():
+        settings, _ = _stack()
+        manifest = asyncio.run(make(folder, Lock.read(key_file), settings))
+    documents = sum(one["documents"] for one in manifest["tenants"].values())
+    size = sum(one["bytes"] for one in manifest["files"].values())
+    _say(
+        f"{folder}: {documents} documents, {manifest['points']} chunks, {size / 2**20:.1f} MiB;"
+        f" deletions waited {manifest['held_seconds']} s"
+    )
+
+
+@app.command()
+def verify(folder: Folder, key_file: KeyFile) -> None:
+    """Restore it into an empty place that is removed again, and ask there for what was in it."""
+    with _told():
+        settings, _ = _stack()
+        backup = Backup(folder, Lock.read(key_file))
+        with scratch() as (url, place):
+            done = asyncio.run(_verify(settings, backup, url, place))
+    legs = "words and meaning" if done.by_meaning else "words (no embedding service of its model)"
+    _say(
+        f"{folder}: {done.documents} documents and {done.points} chunks come back;"
+        f" {done.quotes} quotes are the same byte for byte, {done.canaries} chunks are found by"
+        f" {legs}, {done.revoked} revoked keys stay so"
+    )
+
+
+@app.command()
+def restore(folder: Folder, key_file: KeyFile) -> None:
+    """Bring it into an empty database and an empty Qdrant, while no retriever runs on them."""
+    with _told():
+        settings, postgres = _stack()
+        backup = Backup(folder, Lock.read(key_file))
+        with _serving(postgres, settings):
+            written = asyncio.run(_restore(settings, backup))
+    _say(f"{folder}: restored, {written} chunks; start the stack")
+
+
+async def _verify(settings: RetrieverSettings, backup: Backup, url: URL, place: Path) -> Verified:
+    async with http_session(settings) as http:
+        embedding = embedding_client(settings, http, key_in(settings.embedding_api_key_file))
+        there = await fitting(embedding, backup.stamp)
+        return await try_out(backup, url, place, embedding if there else None)
+
+
+async def _restore(settings: RetrieverSettings, backup: Backup) -> int:
+    url = database_url(settings.database_url, settings.database_password_file)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    client = connect(qdrant_server(settings), settings.data_dir / "qdrant")
+    try:
+        async with http_session(settings) as http:
+            embedding = embedding_client(settings, http, key_in(settings.embedding_api_key_file))
+            try:
+                expected = await stamp(settings, embedding)
+            except Unavailable:
+                expected = None  # the retriever looks at its start
+            vectors = chunks(settings, client)
+            return await bring_back(backup, url, client, vectors, settings.collection, expected)
+    finally:
+        await client.close()
+
+
+def _stack() -> tuple[RetrieverSettings, Part | None]:
+    """The settings of the retriever that is meant, and the PostgreSQL that belongs to them."""
+    found = {part.name: part for part in parts(state())}
+    os.environ.update(found["retriever"].environment)
+    return RetrieverSettings(), found.get("postgres")
+
+
+@contextmanager
+def _serving(part: Part | None, settings: RetrieverSettings) -> Iterator[None]:
+    """The stack's own PostgreSQL, started if nobody has."""
+    if part is None or _answers(settings):
+        yield
+        return
+    process = subprocess.Popen(part.command, env=dict(part.environment), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(settings):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise BackupError("PostgreSQL could not be started")
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(settings: RetrieverSettings) -> bool:
+    try:
+        url = database_url(settings.database_url, settings.database_password_file)
+        with rows.connected(url):
+            return True
+    except (BackupError, ValueError):  # before its first start there is no password either
+        return False
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong, in one line."""
+    try:
+        yield
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "".join(f"RETRIEVER_{step}: ".upper() for step in problem["loc"][:1])
+        _fail(f"{where}{problem['msg']}")
+    except ApiError as error:
+        _fail(error.message)
+    except (BackupError, StackError, IndexMismatchError, ValueError, RuntimeError) as error:
+        _fail(str(error))
+    except psycopg.Error as error:
+        _fail(f"PostgreSQL: {str(error).strip().splitlines()[0]}")
+    except OSError as error:
+        _fail(f"{error.filename or 'backup'}: {error.strerror}")
+
+
+def _fail(reason: str) -> NoReturn:
+    typer.echo(f"backup: {reason}", err=True)
+    raise typer.Exit(1)
+
+
+def _say(words: str) -> None:
+    terminal().print(Text(f"  {words}"), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()
