@@ -1,5 +1,6 @@
-"""Sign each image of a release, attest its SBOMs, and verify the work as users will."""
+"""Sign each image of a release and its chart, attest what is in them, and verify as users will."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 from rich.text import Text
 
 from client.screen import one_line, terminal
+from release.chart import contents
 from release.manifest import ManifestError, Release
 from release.signer import Key, SignatureError, Signer, Workflow, sign, verify
 from supply.tools import ToolMissing
@@ -33,6 +35,11 @@ def main(
             sign(reference, signer, [*told[part], *boms.glob("models.cdx.json")])
             named = verify(reference, checker)
             console.print(Text(f"  ✓ {part}: {named} components, {reference}"))
+        if read.chart:
+            with tempfile.TemporaryDirectory() as folder:
+                sign(read.chart, signer, [contents(read, Path(folder))])
+            named = verify(read.chart, checker)
+            console.print(Text(f"  ✓ chart: {named} images, {read.chart}"))
     except (ManifestError, ToolMissing) as error:
         console.print(Text(one_line(str(error), 300)))
         raise typer.Exit(2) from error

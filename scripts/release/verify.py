@@ -37,7 +37,8 @@ def main(
     try:
         read = Release.load(release)
         signer: Signer = Key(key) if key else Workflow.load()
-        for part, reference in read.images.items():
+        chart = {"chart": read.chart} if read.chart else {}
+        for part, reference in (read.images | chart).items():
             try:
                 console.print(Text(f"  ✓ {part}: {verify(reference, signer)} components"))
             except SignatureError as error:
@@ -50,6 +51,8 @@ def main(
         raise typer.Exit(1)
     write(read, OVERRIDE)
     console.print(f"  docker compose -f compose.yaml -f {OVERRIDE.name} up")
+    if read.chart:
+        console.print(Text(f"  helm install bulkhead oci://{read.chart}"))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from chart_objects import helm, needed
 from registry import PROGRAM, push, registry
 
 from release.build import bake
+from release.chart import contents, package
+from release.chart import push as push_chart
+from release.chart import write as write_values
 from release.manifest import ManifestError, Release
 from release.override import built, write
 from release.signer import Key, SignatureError, Workflow, sign, verify
@@ -184,3 +189,40 @@ def test_every_image_is_built_once_for_each_platform_with_sbom_and_provenance() 
     for part, service in parts.items():
         assert f"--set={service}.tags=ghcr.io/a/b/{part}:1.2" in command
         assert f"--set={service}.platform=linux/arm64" in command
+
+
+@real
+@pytest.mark.timeout(600)
+def test_the_chart_is_packed_with_the_releases_images_pushed_signed_and_verified(
+    shelf: str, tmp_path: Path
+) -> None:
+    needed("helm3", "helm4")
+    private, public = pair(tmp_path / "ours")
+    images = {part: f"{shelf}/release/{part}@{DIGEST}" for part in PARTS}
+    release = Release("1.2.3", "f" * 40, images)
+    archive = package(release, tmp_path)
+    pushed = push_chart(archive, f"{shelf}/charts", plain=True)
+    assert pushed.startswith(f"{shelf}/charts/bulkhead@sha256:")
+    with pytest.raises(SignatureError):
+        verify(pushed, public)
+    sign(pushed, private, [contents(release, tmp_path)])
+    theirs = {"qdrant", "postgresql", "vllm", "valkey", "collector"}
+    assert verify(pushed, public) == len(PARTS) + len(theirs)
+
+    # What is installed with nothing set is the release, under either Helm, its links being files.
+    for program in ("helm3", "helm4"):
+        done = helm("template", "bulkhead", str(archive), program=program)
+        assert done.returncode == 0, done.stderr
+        assert f"{shelf}/release/retriever@{DIGEST}" in done.stdout
+        assert 'app.kubernetes.io/version: "1.2.3"' in done.stdout
+        assert "start.sh: |" in done.stdout
+    other = package(replace(release, version="1.2.4"), tmp_path)
+    altered = push_chart(other, f"{shelf}/charts", plain=True)
+    with pytest.raises(SignatureError):
+        verify(altered, public)
+
+
+def test_a_release_of_two_registries_is_no_chart(tmp_path: Path) -> None:
+    images = {"retriever": f"ghcr.io/a/retriever@{DIGEST}", "parser": f"ghcr.io/b/parser@{DIGEST}"}
+    with pytest.raises(ManifestError, match="not in one registry"):
+        write_values(Release("1", "c", images), tmp_path / "values-images.yaml")
