@@ -9,7 +9,8 @@ if [[ ! -d $cluster ]]; then
   rm -rf "$cluster.new"
   initdb --pgdata="$cluster.new" --username=postgres --pwfile=/run/secrets/postgres \
     --auth=scram-sha-256 --encoding=UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C
-  echo 'host all all samenet scram-sha-256' >>"$cluster.new/pg_hba.conf"
+  # A pod's network is itself alone: there a policy says who comes, and this asks for the password.
+  echo "host all all ${CLIENTS:-samenet} scram-sha-256" >>"$cluster.new/pg_hba.conf"
   mv "$cluster.new" "$cluster"
 fi
 exec postgres -D "$cluster" -c config_file=/etc/bulkhead/postgres/postgresql.conf \

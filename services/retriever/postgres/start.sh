@@ -15,7 +15,8 @@ if [[ ! -d $cluster ]]; then
   rm -rf "$cluster.new"
   initdb --pgdata="$cluster.new" --username=postgres --pwfile=<(head -c 32 /dev/urandom | base64) \
     --auth=scram-sha-256 --encoding=UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C
-  echo 'host retriever retriever samenet scram-sha-256' >>"$cluster.new/pg_hba.conf"
+  # A pod's network is itself alone: there a policy says who comes, and this asks for the password.
+  echo "host retriever retriever ${CLIENTS:-samenet} scram-sha-256" >>"$cluster.new/pg_hba.conf"
   alone "$cluster.new" <<'SQL'
 CREATE ROLE retriever LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
 CREATE DATABASE retriever OWNER retriever ENCODING 'UTF8' TEMPLATE template0

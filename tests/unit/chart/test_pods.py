@@ -148,8 +148,6 @@ def test_each_pod_sees_the_keys_of_its_own_secret_that_the_plan_has() -> None:
         for one in secret.copies:
             plan.setdefault(one.service, set()).add(one.file)
     shares = {"migrate": "ingest"}  # the same image, and one password less to rotate
-    if "ingest" not in plan:
-        pytest.skip("the plan has no workers yet")
     for files, options in EVERY:
         for component, pod in pods(files, *options).items():
             for volume in pod["spec"]["volumes"]:
@@ -191,6 +189,14 @@ def test_what_is_built_here_comes_from_the_one_registry_and_the_rest_can() -> No
     for pod in mirrored.values():
         for one in containers(pod):
             assert one["image"].startswith("registry.example/bulkhead/"), one["image"]
+
+
+def test_a_database_lets_in_whom_the_policies_let_through() -> None:
+    """A pod's own network has one address on many clusters: `samenet` would shut everyone out."""
+    for component in ("state", "postgres"):
+        assert environment(pods()[component])["CLIENTS"] == "all"
+        start = of_kind("ConfigMap")[component]["data"]["start.sh"]
+        assert "${CLIENTS:-samenet} scram-sha-256" in start
 
 
 def test_only_who_has_a_neighbour_elsewhere_asks_a_name_server() -> None:
@@ -250,7 +256,7 @@ def test_a_runtime_stands_before_the_node_where_one_is_named_and_is_left_out_whe
 def test_the_files_are_those_of_the_stack() -> None:
     """Links, so that no copy grows old; a packaged chart has the files themselves."""
     links = {one.name for one in (CHART / "files").iterdir() if one.is_symlink()}
-    assert links >= {"rules", "dashboards", "otel-collector", "postgres", "vllm"}
+    assert links >= {"rules", "dashboards", "otel-collector", "postgres", "state", "vllm"}
     for one in (CHART / "files").iterdir():
         assert one.resolve().is_dir()
     assert values()

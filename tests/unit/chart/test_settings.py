@@ -51,8 +51,6 @@ def test_every_variable_that_the_chart_sets_is_a_setting() -> None:
         if name.startswith(PREFIXES) and name not in KNOWN
     }
     unknown -= {("sample-database", "MCP_DATABASE_ADMIN_PASSWORD_FILE")}  # has no settings class
-    if "ingest" not in services(rendered()):
-        unknown = {one for one in unknown if not one[1].startswith("RETRIEVER_DATABASE_")}
     assert unknown == set()
 
 
@@ -67,8 +65,6 @@ def test_what_compose_tells_a_service_the_chart_tells_it_too() -> None:
         told = {name for name in compose_environment(service) if name.startswith(PREFIXES)}
         lacking = told - set(environment(pod)) - NOT_HERE - OPTIONAL
         lacking = {name for name in lacking if not name.startswith("RETRIEVER_OIDC_")}
-        if "ingest" not in config and component == "retriever":
-            lacking -= {"RETRIEVER_QDRANT_SHARDS"}
         assert lacking == set(), component
     told_somewhere = {
         name
