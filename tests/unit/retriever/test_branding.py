@@ -77,6 +77,11 @@ def test_a_new_language_is_one_more_file(tmp_path: Path) -> None:
     assert list(Branding.load(folder(tmp_path, files)).languages) == ["la", "en"]
 
 
+def test_a_folder_without_folders_as_a_config_map_is_holds_languages_too(tmp_path: Path) -> None:
+    own = folder(tmp_path, {"..data/de.json": "x", "languages.de.json": '{"nav.ask": "Frag"}'})
+    assert Branding.load(own).languages["de"]["nav.ask"] == "Frag"
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -113,6 +118,11 @@ def test_a_new_language_is_one_more_file(tmp_path: Path) -> None:
         ({"languages/de.json": "[]"}, "no JSON object"),
         ({"languages/de.json": "{"}, "no JSON"),
         ({"languages/deutsch.txt": "{}"}, "a file is named as en.json"),
+        ({"languages.deutsch": "{}"}, "a file is named as en.json"),
+        (
+            {"languages.de.json": "{}", "languages/de.json": "{}"},
+            "languages/de.json is there twice",
+        ),
         ({"languages/la.json": ENGLISH.read_bytes()}, "la has a file and is not named"),
         ({"languages/fr.json": "{}", "page.toml": 'languages = ["fr"]'}, "it lacks "),
     ],

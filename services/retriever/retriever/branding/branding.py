@@ -17,6 +17,8 @@ from retriever.branding.logo import MOST_BYTES, Logo, read_logo
 
 PACKAGED = Path(__file__).parent / "files"
 _KNOWN = frozenset({"answers.toml", "page.toml", "languages", "README.md"})
+_LOGOS = (".svg", ".png")
+_FLAT = "languages."  # as in a ConfigMap, whose keys have no folders
 _MOST_FILE = 256 * 2**10
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Model = TypeVar("Model", bound=BaseModel)
@@ -78,7 +80,7 @@ def _look_over(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"branding: {folder.name} is no folder that can be read")
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _KNOWN or path.suffix in (".svg", ".png"):
+        if path.name in _KNOWN or path.name.startswith((".", _FLAT)) or path.suffix in _LOGOS:
             continue
         raise ValueError(f"branding: {path.name} is none of {', '.join(sorted(_KNOWN))}, or a logo")
 
@@ -161,14 +163,17 @@ def _languages(looks: Looks, folder: Path | None) -> dict[str, Words]:
 
 
 def _own_languages(folder: Path | None) -> dict[str, Path]:
-    if folder is None or not (folder / "languages").is_dir():
+    """The files of `languages/`, and in a folder that can hold none `languages.de.json`."""
+    if folder is None:
         return {}
     found = {}
-    for path in sorted((folder / "languages").iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.suffix != ".json" or not NAME.fullmatch(path.stem):
+    for path in sorted([*folder.glob("languages/[!.]*"), *folder.glob(f"{_FLAT}*")]):
+        name = path.name.removeprefix(_FLAT)
+        code = name.removesuffix(".json")
+        if code == name or not NAME.fullmatch(code):
             told = "a file is named as en.json or pt-BR.json"
             raise ValueError(f"branding: languages/{path.name}: {told}")
-        found[path.stem] = path
+        if code in found:
+            raise ValueError(f"branding: languages/{name} is there twice")
+        found[code] = path
     return found
