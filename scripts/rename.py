@@ -57,16 +57,22 @@ def rename(root: Path, name: str) -> int:
     changed = 0
     for line in _git(root, "ls-files", "-z").split("\0"):
         path = root / line
-        if not line or line.startswith(KEPT) or path.is_symlink():
+        if not line or line.startswith(KEPT):
             continue
-        content = path.read_bytes()
-        renamed = content if b"\0" in content else _FORMS.sub(new, content)
         target = root / _FORMS.sub(new, line.encode()).decode()
-        if renamed != content:
-            path.write_bytes(renamed)
-        if target != path:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            content = str(path.readlink()).encode()
+            renamed = _FORMS.sub(new, content)
+            path.unlink()
+            target.symlink_to(renamed.decode())
+        else:
+            content = path.read_bytes()
+            renamed = content if b"\0" in content else _FORMS.sub(new, content)
+            if renamed != content:
+                path.write_bytes(renamed)
+            if target != path:
+                path.rename(target)
         changed += renamed != content or target != path
     _clear(root)
     _sort(root)
