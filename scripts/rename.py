@@ -84,7 +84,8 @@ def _clear(root: Path) -> None:
     """Remove folders of the old name in which only compiled code is left."""
     for place in ("services/*", "mcp_tools/*", "deploy/*"):
         for folder in root.glob(f"{place}/{OLD}"):
-            if all("__pycache__" in path.parts for path in folder.rglob("*.*")):
+            left = [path for path in folder.rglob("*") if not path.is_dir()]
+            if all("__pycache__" in path.parts for path in left):
                 shutil.rmtree(folder)
 
 
