@@ -12,10 +12,11 @@ from certificates import self_signed
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from issuer import SETTINGS, Issuer, jwk, new_key
 from pydantic import ValidationError
-from serving import serving
+from serving import free_port, serving
 
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import ApiError, Forbidden, Unauthenticated, Unavailable
+from ingress.relay import Relay, Route
 from retriever.login.claims import login_id
 from retriever.login.keys import read_keys
 from retriever.login.provider import Provider
@@ -296,19 +297,26 @@ def test_keys_that_cannot_be_meant_are_passed_over() -> None:
     assert names(jwk("short", short, "RS256")) == set()
 
 
-def test_a_relay_is_dialled_and_the_certificate_is_the_issuers(tmp_path: Path) -> None:
+def test_the_relay_is_dialled_and_the_certificate_is_the_issuers(tmp_path: Path) -> None:
     """The issuer's own address leads nowhere; the relay's is no name in the certificate."""
 
     async def by_relay(issuer: Issuer, port: int) -> None:
         settings = told(
             oidc_issuer=issuer.url,
             oidc_ca_file=tmp_path / "certificate",
-            oidc_relay=f"localhost:{port}",
+            oidc_relay=f"localhost:{free_port()}",
         )
+        route = Route(int(settings.oidc_relay.rpartition(":")[2]), "127.0.0.1", port)
+        relay = Relay(route, 8)
+        listening = await relay.start("127.0.0.1")
         trust = settings.issuer_trust()
         watched = Provider.watched(issuer.url, ["ES256"], settings.oidc_relay, trust)
-        async with watched as provider:
-            await Logins(settings, provider).login(issuer.token())
+        try:
+            async with watched as provider:
+                await Logins(settings, provider).login(issuer.token())
+        finally:
+            listening.close()
+            await relay.close(0)
 
     for named, elsewhere, refusal in (
         ("127.0.0.1", "", ""),
