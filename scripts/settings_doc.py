@@ -14,6 +14,7 @@ from pydantic import HttpUrl
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from bulkhead.model_servers import ModelServers
 from bulkhead.telemetry.setup import TelemetrySettings
 from embedded.parts import ROOT
 from embedding.settings import EmbeddingSettings
@@ -108,6 +109,8 @@ def variables(owner: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:
 def kind(field: FieldInfo) -> str:
     """A setting's type and bounds in plain words."""
     annotation = _without_none(field.annotation)
+    if annotation == ModelServers:
+        return "address, or JSON list"
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is dict:
@@ -138,7 +141,8 @@ def default(name: str, field: FieldInfo) -> str:
 def _without_none(annotation: Any) -> Any:
     """The type inside `X | None`; the default says that it may be left out."""
     if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = (one for one in get_args(annotation) if one is not types.NoneType)
+        inside = [one for one in get_args(annotation) if one is not types.NoneType]
+        return inside[0] if len(inside) == 1 else annotation
     return annotation
 
 

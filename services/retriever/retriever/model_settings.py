@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
+from bulkhead.model_servers import ModelServer, ModelServers, in_order
 from bulkhead.settings import ServiceSettings
 from retriever.clients.embedders.tokenizers import HUB_NAME, check
 
@@ -94,8 +95,11 @@ class ModelSettings(ServiceSettings):
         "", description="The reranking model's name, for servers that have several."
     )
 
-    llm_url: HttpUrl = Field(
-        HttpUrl("http://127.0.0.1:8000/v1"), description="Address of an OpenAI-compatible server."
+    llm_url: ModelServers = Field(
+        HttpUrl("http://127.0.0.1:8000/v1"),
+        description="Address of an OpenAI-compatible server, or JSON, servers in order: "
+        '`[{"url": "…/v1", "api_key_file": "…", "model": "…"}]`. The next is asked where one does'
+        " not answer.",
     )
     llm_model: str = Field(
         "",
@@ -114,6 +118,10 @@ class ModelSettings(ServiceSettings):
         120.0, gt=0, description="Longest silence of the model server, in seconds."
     )
 
+    def model_servers(self) -> list[ModelServer]:
+        """Those that write, in the order in which they are asked."""
+        return in_order(self.llm_url, self.llm_api_key_file, self.llm_model)
+
     @field_validator("embedding_tokenizer")
     @classmethod
     def _a_tokenizer(cls, named: str) -> str:
@@ -123,6 +131,7 @@ class ModelSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _each_server_is_named(self) -> Self:
+        self.model_servers()
         if self.embedding_shape == "cohere" and not self.embedding_model:
             raise ValueError("RETRIEVER_EMBEDDING_SHAPE=cohere needs RETRIEVER_EMBEDDING_MODEL")
         if self.reranker_api_key_file and not self.reranker_url:

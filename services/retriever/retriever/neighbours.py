@@ -31,7 +31,8 @@ class Neighbours:
     prober_key: str
     audit: AuditLog
     database: Database
-    llm_key: str
+    llm_keys: tuple[str, ...]
+    """Of each model server, in order."""
     embedding_key: str
     """Empty where the server asks for none; and so the next."""
     reranker_key: str
@@ -56,7 +57,7 @@ class Neighbours:
             McpServer(entry, _MOST_MCP_BYTES)
             for entry in read_tool_servers(settings.tool_servers_file)
         )
-        llm_key = read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none"
+        llm_keys = tuple(key_in(one.api_key_file) or "none" for one in settings.model_servers())
         embedding_key = key_in(settings.embedding_api_key_file)
         reranker_key = (
             key_in(settings.reranker_api_key_file) if settings.reranker_url else embedding_key
@@ -68,7 +69,7 @@ class Neighbours:
         url = database_url(settings.database_url, settings.database_password_file)
         secrets = (
             key,
-            llm_key,
+            *llm_keys,
             embedding_key,
             reranker_key,
             prober_key,
@@ -88,7 +89,7 @@ class Neighbours:
             prober_key,
             audit,
             Database(url),
-            llm_key,
+            llm_keys,
             embedding_key,
             reranker_key,
             quality_token,

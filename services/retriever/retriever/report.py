@@ -22,6 +22,8 @@ class Report:
         """Milliseconds a stage, in the order in which the stages first ran."""
         self.first_word: float | None = None
         """Seconds from the making of this report to the first word of the answer."""
+        self.model = ""
+        """The model that answers, once it has said something."""
         self.top1_score: float | None = None
         """The best chunk's cosine."""
         self.degraded: list[str] = []

@@ -1,7 +1,7 @@
 """What answers requests, put together once per process, and how each part of it is doing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from retriever.answer.flow import Answerer
 from retriever.clients.embedding import EmbeddingClient
 from retriever.clients.llm import LLMClient
 from retriever.clients.mcp import McpServer
+from retriever.clients.model_servers import ModelServers
 from retriever.clients.quality import QualityClient
 from retriever.feedback import Feedback
 from retriever.index.index import Index
@@ -45,7 +46,7 @@ class Stack:
     keys: Keys
     limits: RateLimits
     audit: AuditLog
-    llm: LLMClient
+    llm: ModelServers
     searcher: Searcher
     answerer: Answerer
     jobs: Jobs
@@ -75,12 +76,14 @@ class Stack:
     async def ready(self) -> Readiness:
         """What can be done now: without database or Qdrant nothing, without another part less."""
         more: dict[str, Awaitable[object]] = {
-            "llm": self.llm.check(),
+            **{one.name: one.client.check() for one in self.llm.servers},
             **{f"mcp-{one.name}": one.check() for one in self.tool_servers},
         }
         if self.logins is not None:
             more["login"] = self.logins.provider.check()
         states = await self.parts.states(more)
+        if len(self.llm.servers) > 1:
+            states["llm"] = _any_of({one.name: states[one.name] for one in self.llm.servers})
         states["audit"] = (
             Part(state="down", detail=self.audit.failure)
             if self.audit.failure
@@ -182,13 +185,13 @@ def _assemble(
         jobs.changed()
 
     parts.heard[news.CHANNEL] = changed
-    llm = LLMClient(
-        http,
-        str(settings.llm_url),
-        neighbours.llm_key,
-        settings.llm_timeout,
-        settings.llm_model,
-        settings.llm_model_aliases,
+    llm = ModelServers(
+        [
+            LLMClient(
+                http, str(one.url), key, settings.llm_timeout, one.model, settings.llm_model_aliases
+            )
+            for one, key in zip(settings.model_servers(), neighbours.llm_keys, strict=True)
+        ]
     )
     toolbox = Toolbox(
         neighbours.policy,
@@ -216,9 +219,17 @@ def _assemble(
         audit=neighbours.audit,
         llm=llm,
         searcher=Searcher(parts.index, parts.embedding, parts.bm25, settings),
-        answerer=Answerer(settings, llm.count_tokens, neighbours.branding.answers),
+        answerer=Answerer(settings, neighbours.branding.answers),
         jobs=jobs,
         feedback=Feedback(database),
         toolbox=toolbox,
         tool_servers=neighbours.tool_servers,
     )
+
+
+def _any_of(servers: Mapping[str, Part]) -> Part:
+    """Several model servers as one: up with the first that is."""
+    answers = next((name for name, part in servers.items() if part.state == "up"), None)
+    if answers is None:
+        return Part(state="down", detail="none of the model servers answers")
+    return Part(state="up", detail=f"{answers} answers")

@@ -31,6 +31,7 @@ METRICS = {
     "LIMITS_ALONE": "rag.limits.alone",
     "MCP_CLIENT_DURATION": "mcp.client.operation.duration",
     "MCP_SERVER_DURATION": "mcp.server.operation.duration",
+    "MODEL_SERVER_CALLS": "rag.model.calls",
     "ANSWERS": "rag.answers",
     "ANSWER_DURATION": "rag.answer.duration",
     "BATCH_DURATION": "embedding.batch.duration",

@@ -303,9 +303,13 @@ async def test_a_tokenizer_is_read_from_its_file_and_a_bad_one_refused_at_start(
 
 
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    servers = [{"url": "http://a/v1"}, {"url": "http://b/v1"}]
     for told, words in (
         ({"embedding_shape": "cohere"}, "needs RETRIEVER_EMBEDDING_MODEL"),
         ({"reranker_api_key_file": tmp_path / "key"}, "needs RETRIEVER_RERANKER_URL"),
+        ({"llm_url": servers, "llm_api_key_file": tmp_path / "key"}, "each has its own"),
+        ({"llm_url": servers, "llm_model": "m"}, "each has its own"),
+        ({"llm_url": []}, "at least 1"),
     ):
         with pytest.raises(ValueError, match=words):
             RetrieverSettings.model_validate(told)

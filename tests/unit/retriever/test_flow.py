@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.retrievers import BaseRetriever
 
-from retriever.answer.flow import Answered, Answerer, Declined, Question
+from retriever.answer.flow import Answered, Answerer, Choice, Choices, Declined, Question
 from retriever.branding.branding import packaged
 from retriever.report import Report
 from retriever.settings import RetrieverSettings
@@ -44,10 +44,14 @@ async def answer(model: BaseChatModel, question: str) -> tuple[str, Answered, Re
         return len(text.split())
 
     report = Report()
-    answerer = Answerer(RetrieverSettings(), count, packaged().answers)
+
+    async def choices() -> Choices:
+        yield Choice(model, 2000, count)
+
     asked = Question(question, [], top_k=1)
     words, end = "", None
-    async for event in answerer.answer(asked, Shelf(), model, 2000, {}, report):
+    answerer = Answerer(RetrieverSettings(), packaged().answers)
+    async for event in answerer.answer(asked, Shelf(), choices(), report):
         if isinstance(event, str):
             words += event
         elif isinstance(event, Declined):
@@ -97,13 +101,13 @@ async def test_closing_the_flow_closes_the_model() -> None:
         return 1
 
     model = Endless()
-    flow = Answerer(RetrieverSettings(), count, packaged().answers).answer(
-        Question("Which port does the retriever listen on?", [], 1),
-        Shelf(),
-        model,
-        2000,
-        {},
-        Report(),
+
+    async def choices() -> Choices:
+        yield Choice(model, 2000, count)
+
+    question = Question("Which port does the retriever listen on?", [], 1)
+    flow = Answerer(RetrieverSettings(), packaged().answers).answer(
+        question, Shelf(), choices(), Report()
     )
     assert await anext(flow)
     await flow.aclose()

@@ -41,6 +41,11 @@ TOKEN_USAGE = _meter.create_histogram(  # and gen_ai.token.type
     description="Tokens of a call to a model, read and written.",
     explicit_bucket_boundaries_advisory=_TOKENS,
 )
+MODEL_SERVER_CALLS = _meter.create_counter(  # rag.model.server: llm, llm-1, …; rag.result
+    "rag.model.calls",
+    unit="{call}",
+    description="Model servers that were to answer: answered, or failed and left to the next.",
+)
 
 # A question: rag.traffic, and what stands beside each.
 ANSWERS = _meter.create_counter(  # rag.outcome: answered, abstained, error

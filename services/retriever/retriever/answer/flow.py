@@ -1,7 +1,7 @@
 """The way of a question: find, decide whether to ask, ask, cite and check while it streams."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 
+from bulkhead.errors import Unavailable
 from retriever.agent.gate import Gate
 from retriever.agent.loop import Agent, Model
 from retriever.agent.steps import Outcome, Step
@@ -74,30 +75,55 @@ Event = str | Step | Declined | Answered
 """What an answer is made of, as it comes."""
 
 
-class Answerer:
-    """Answers questions with a LangChain retriever and a LangChain chat model."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A LangChain chat model that may answer, and how it is asked."""
 
-    def __init__(
-        self, settings: RetrieverSettings, count_tokens: CountTokens, words: Answers
-    ) -> None:
+    model: BaseChatModel
+    prompt_tokens: int
+    """The most that the prompt may have."""
+    count_tokens: CountTokens
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """These go to the model as they are, with stops of our own added to theirs."""
+    answered: Callable[[], None] = lambda: None
+    """Called once it says something."""
+    failed: Callable[[Unavailable], None] = lambda _: None
+    """Called when it cannot be asked, or breaks off."""
+
+
+Choices = AsyncGenerator[Choice, None]
+"""Who is asked first, and who next where one fails before it says anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What a choice is asked."""
+
+    choice: Choice
+    messages: list[BaseMessage]
+    shown: int
+    """Sources that found their place in it."""
+
+
+class Answerer:
+    """Answers questions with a LangChain retriever and LangChain chat models."""
+
+    def __init__(self, settings: RetrieverSettings, words: Answers) -> None:
         self._settings = settings
         self._words = words
-        self._count_tokens = count_tokens
 
     async def answer(
         self,
         question: Question,
         retriever: BaseRetriever,
-        model: BaseChatModel,
-        prompt_tokens: int,
-        parameters: Mapping[str, Any],
+        choices: Choices,
         report: Report,
         gate: Gate | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The answer's words as they come, or one `Declined`, then one `Answered`.
 
-        `prompt_tokens` is the most the prompt may have; `parameters` go to the model as they are,
-        with stops of our own added to theirs. With a `gate` the model may call its tools, also
+        The first of `choices` answers; the next is asked, with a prompt that fits it, where one
+        fails before its first word or call. With a `gate` the model may call its tools, also
         when nothing was found; each call is a `Step`, as it happens and in the end.
         Raises `Unavailable` with the part that is down; closing the generator stops the model.
         """
@@ -124,27 +150,27 @@ class Answerer:
             yield Answered([], _ABSTAINED, shown, searched=searched)
             return
 
-        with report.stage("prompt"):
-            messages, kept = await fit(
-                question.text,
-                [found[place] for place in places] if worth else [],
-                question.history,
-                prompt_tokens,
-                self._count_tokens,
-                self._words,
-                new_mark() if gate else "",
-                question.rules,
-                question.before,
-            )
-        if gate is not None:
-            gate.tainted = bool(kept) or _others_spoke(question.history)
-        sampling = {**parameters, "stop": [*self._words.stop, *parameters.get("stop", [])]}
-        events = self._ask(model, messages, prompt_tokens, sampling, report, gate)
+        async def prompt(choice: Choice) -> _Prompt:
+            with report.stage("prompt"):
+                messages, kept = await fit(
+                    question.text,
+                    [found[place] for place in places] if worth else [],
+                    question.history,
+                    choice.prompt_tokens,
+                    choice.count_tokens,
+                    self._words,
+                    new_mark() if gate else "",
+                    question.rules,
+                    question.before,
+                )
+            if gate is not None:
+                gate.tainted = bool(kept) or _others_spoke(question.history)
+            return _Prompt(choice, messages, len(kept))
 
         heard = Heard()
         steps: list[Step] = []
-        async with aclosing(events):
-            async for event in events:
+        async with aclosing(self._first_to_answer(choices, prompt, report, gate)) as events:
+            async for asked_with, event in events:  # noqa: B007 - the last is told of below
                 if isinstance(event, Step):
                     steps.append(event)
                     if words := await asyncio.to_thread(checked.learn, event):
@@ -166,8 +192,8 @@ class Answerer:
         yield Answered(
             checked.citations,
             checked.grounding() if heard.words else _ABSTAINED,
-            once([*shown[: len(kept)], *read]),
-            await self._counted(messages, heard) if checked.repeats else heard.usage,
+            once([*shown[: asked_with.shown], *read]),
+            await _counted(asked_with, heard) if checked.repeats else heard.usage,
             finish_reason,
             steps,
             searched,
@@ -180,26 +206,56 @@ class Answerer:
         told = self._settings
         return worth_showing(hits, told.source_tokens, told.top_k, told.source_relevance)
 
-    async def _ask(
+    async def _first_to_answer(
         self,
-        model: BaseChatModel,
-        messages: list[BaseMessage],
-        prompt_tokens: int,
-        sampling: Mapping[str, Any],
+        choices: Choices,
+        prompt: Callable[[Choice], Awaitable[_Prompt]],
         report: Report,
         gate: Gate | None,
+    ) -> AsyncGenerator[tuple[_Prompt, AIMessageChunk | Step], None]:
+        """What the first choice that says something says, each with what it was asked."""
+        failure: Unavailable | None = None
+        async with aclosing(choices):
+            async for choice in choices:
+                began = False
+                try:
+                    asked = await prompt(choice)
+                    yield asked, AIMessageChunk(content="")  # for one that then says nothing
+                    async with aclosing(self._ask(asked, report, gate)) as events:
+                        async for event in events:
+                            if not began and _says_something(event):
+                                began = True
+                                report.model = _name(choice.model)
+                                choice.answered()
+                            yield asked, event
+                    return
+                except Unavailable as error:
+                    if error.part != "llm":
+                        raise
+                    choice.failed(error)
+                    if began:
+                        raise
+                    failure = error
+        assert failure is not None, "there was no choice"
+        raise failure
+
+    async def _ask(
+        self, asked: _Prompt, report: Report, gate: Gate | None
     ) -> AsyncGenerator[AIMessageChunk | Step, None]:
         """The model's chunks; with a `gate` over as many turns as it takes, and a step a call."""
-        named: str = getattr(model, "model_name", type(model).__name__)
+        choice = asked.choice
+        parameters = choice.parameters
+        sampling = {**parameters, "stop": [*self._words.stop, *parameters.get("stop", [])]}
+        named = _name(choice.model)
 
         def turn(model: Model, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
             return generate(model, named, messages, sampling, report)
 
         if gate is None:
-            events: AsyncGenerator[AIMessageChunk | Step, None] = turn(model, messages)
+            events: AsyncGenerator[AIMessageChunk | Step, None] = turn(choice.model, asked.messages)
         else:
-            agent = Agent(gate, self._count_tokens, prompt_tokens, self._words)
-            events = agent.run(messages, model, model.bind_tools, turn)
+            agent = Agent(gate, choice.count_tokens, choice.prompt_tokens, self._words)
+            events = agent.run(asked.messages, choice.model, choice.model.bind_tools, turn)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Step):
@@ -208,12 +264,21 @@ class Answerer:
                         report.degrade(f"mcp-{event.server}")
                 yield event
 
-    async def _counted(self, messages: Sequence[BaseMessage], heard: Heard) -> Usage:
-        """Tokens of an answer that was stopped: the server's own count comes with its end."""
-        prompt = "\n".join(str(message.content) for message in messages)
-        return Usage(
-            await self._count_tokens(prompt), await self._count_tokens("".join(heard.words))
-        )
+
+async def _counted(asked: _Prompt, heard: Heard) -> Usage:
+    """Tokens of an answer that was stopped: the server's own count comes with its end."""
+    prompt = "\n".join(str(message.content) for message in asked.messages)
+    count = asked.choice.count_tokens
+    return Usage(await count(prompt), await count("".join(heard.words)))
+
+
+def _name(model: BaseChatModel) -> str:
+    named: str = getattr(model, "model_name", type(model).__name__)
+    return named
+
+
+def _says_something(event: AIMessageChunk | Step) -> bool:
+    return isinstance(event, Step) or bool(event.text or event.tool_call_chunks)
 
 
 def _others_spoke(history: Sequence[BaseMessage]) -> bool:

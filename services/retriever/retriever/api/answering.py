@@ -12,7 +12,15 @@ from bulkhead.errors import ApiError
 from bulkhead.event import Event as Audited
 from bulkhead.telemetry.spans import trace_id
 from retriever.agent.servers import Search
-from retriever.answer.flow import BACKGROUND, Answered, Declined, Event, Question
+from retriever.answer.flow import (
+    BACKGROUND,
+    Answered,
+    Choice,
+    Choices,
+    Declined,
+    Event,
+    Question,
+)
 from retriever.answer.outcome import count, failures_counted
 from retriever.answer.retriever import HybridRetriever
 from retriever.api.chat_request import ChatRequest
@@ -27,10 +35,13 @@ from retriever.api.chat_schemas import (
 )
 from retriever.api.conversation import Conversation, conversation
 from retriever.api.search import usable_text
+from retriever.clients.llm import ServedModel
+from retriever.clients.model_servers import OneOfThem
 from retriever.report import Report
 from retriever.stack import Stack
 
 Events = AsyncGenerator[Event, None]
+Asked = AsyncGenerator[tuple[OneOfThem, ServedModel], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +79,15 @@ class Answering:
         self.id = f"{kind}{uuid.uuid4().hex}"
         audited.target = self.id
         self.created = int(time.time())
-        self.model = ""
+        self._first = ""
         self._asked = ""
         self._words: list[str] = []
         self._declined = False
+
+    @property
+    def model(self) -> str:
+        """The model that answers; before it does, the one that is asked first."""
+        return self._report.model or self._first
 
     async def begin(self) -> Events:
         """Check the request and start the flow; nothing is asked of the model yet."""
@@ -80,12 +96,11 @@ class Answering:
         options = body.rag.options(stack.settings)
         question = _question(body, conversation(body.messages, self._field), stack, self._field)
         self._asked = question.text
+        asked = stack.llm.choices(body.model)
         with failures_counted(self._report):
-            served = await stack.llm.served(body.model)
-        self.model = served.id
-        context_tokens = served.context_tokens or stack.settings.context_tokens
-        # An answer may take half of what the model holds: the other half is for what it rests on.
-        answer_tokens = body.answer_tokens(stack.settings.max_answer_tokens, context_tokens // 2)
+            first = await anext(asked)
+        self._first = first[1].id
+        choice = self._choice(*first)
         retriever = HybridRetriever(
             searcher=stack.searcher,
             principal=self._principal,
@@ -93,11 +108,6 @@ class Answering:
             options=options,
             report=self._report,
         )
-        parameters = {**body.sampling(served.extended), served.bound: answer_tokens}
-        if served.salted:
-            salt = stack.keys.cache_salt(self._principal.tenant)
-            more = parameters.get("extra_body", {})
-            parameters["extra_body"] = {**more, "cache_salt": salt}
         gate = None
         if body.rag.tools:
             search = Search(stack.searcher, options, self._report)
@@ -105,15 +115,37 @@ class Answering:
         # Beside the answer, not after it: a commit takes as long as all checks together.
         self._noted = asyncio.create_task(stack.feedback.note_answer(self._principal, self.id))
         events = stack.answerer.answer(
-            question,
-            retriever,
-            stack.llm.chat_model(served.id),
-            context_tokens - answer_tokens,
-            parameters,
-            self._report,
-            gate,
+            question, retriever, self._choices(choice, asked), self._report, gate
         )
-        return self._charged(self._heard(events), answer_tokens)
+        most: int = choice.parameters[first[1].bound]
+        return self._charged(self._heard(events), most)
+
+    async def _choices(self, first: Choice, others: Asked) -> Choices:
+        """The first, and the others once they are needed."""
+        async with aclosing(others):
+            yield first
+            async for server, served in others:
+                yield self._choice(server, served)
+
+    def _choice(self, server: OneOfThem, served: ServedModel) -> Choice:
+        """How this model is asked: what it holds and knows is its own."""
+        body, settings = self._body, self._stack.settings
+        context_tokens = served.context_tokens or settings.context_tokens
+        # An answer may take half of what the model holds: the other half is for what it rests on.
+        answer_tokens = body.answer_tokens(settings.max_answer_tokens, context_tokens // 2)
+        parameters = {**body.sampling(served.extended), served.bound: answer_tokens}
+        if served.salted:
+            salt = self._stack.keys.cache_salt(self._principal.tenant)
+            more = parameters.get("extra_body", {})
+            parameters["extra_body"] = {**more, "cache_salt": salt}
+        return Choice(
+            model=server.client.chat_model(served.id),
+            prompt_tokens=context_tokens - answer_tokens,
+            count_tokens=server.client.count_tokens,
+            parameters=parameters,
+            answered=server.answered,
+            failed=server.failed,
+        )
 
     async def _heard(self, events: Events) -> Events:
         """The events; a `Declined` is left only where words are no answer in JSON."""

@@ -16,6 +16,7 @@ from retriever.clients.chat_model import ServedChatModel
 
 PART = "llm"
 _QUICK = aiohttp.ClientTimeout(total=5.0)  # for what a server knows without thinking
+_CONNECT_SECONDS = 5.0
 
 _EXTENDED = ("vllm", "llamacpp")
 """What these servers call themselves in `owned_by`."""
@@ -40,6 +41,15 @@ class ServedModel:
     and others ignore the newer one, `max_completion_tokens`, and would write on and on."""
 
 
+class TurnedAway(Unavailable):
+    """The server has too much to do (429), or too little time (503)."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        """`seconds`: for how long it asks to be left alone."""
+        super().__init__(PART, message)
+        self.seconds = seconds
+
+
 class LLMClient:
     """Talks to an OpenAI-compatible server: vLLM, llama.cpp, or any other."""
 
@@ -60,7 +70,9 @@ class LLMClient:
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=min(timeout, _CONNECT_SECONDS), sock_read=timeout
+        )
         self._default = default
         self._aliases = dict(aliases or {})
         self._served: list[ServedModel] = []
@@ -163,6 +175,10 @@ class LLMClient:
                 if reply.status in (400, 422):  # what it says of the request's own parameters
                     words = _message(await reply.read())
                     raise InvalidValue(f"the model server refused the request: {words}")
+                if reply.status in (429, 503):
+                    told = reply.headers.get("retry-after", "")
+                    seconds = float(told) if told.isdecimal() else 0.0
+                    raise TurnedAway(f"the model server answered {reply.status}", seconds)
                 if reply.status >= 400:
                     raise Unavailable(PART, f"the model server answered {reply.status}")
                 async for read in reply.content.iter_any():
