@@ -49,16 +49,19 @@ class Judge:
         key: str,
         timeout: float,
         threshold: float | None = None,
+        wanted: str = "",
     ) -> None:
         """`base_url` ends in `/v1`; `timeout` bounds each call, in seconds.
 
-        Without a `threshold` only a model in `CALIBRATED` judges, by its own.
+        Without a `threshold` only a model in `CALIBRATED` judges, by its own. Of several on offer
+        it is the one `wanted`, else the first.
         """
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         self._timeout = timeout
         self._given = threshold
+        self._wanted = wanted
         self._load = Load(http, self._base_url.removesuffix("/v1"), self._headers)
         self._model = ""
         self._told = ""
@@ -84,7 +87,8 @@ class Judge:
         """See which model is served. One that was seen stays while the server is not reached."""
         try:
             listed = await self._call("GET", "/models")
-            seen = str(listed["data"][0]["id"])
+            names = [str(one["id"]) for one in listed["data"]]
+            seen = self._wanted if self._wanted in names else names[0]
         except (Unscored, KeyError, IndexError, TypeError):
             return
         if seen == self._model:

@@ -22,6 +22,7 @@ from quality.detector import DetectorEvaluator
 from quality.detectors import load
 from quality.evaluation import Evaluator
 from quality.judge import Judge
+from quality.judges import Judges
 from quality.line import Line
 from quality.prober import CANARY_HEADERS, Prober
 from quality.settings import QualitySettings
@@ -35,7 +36,8 @@ class _Inputs:
 
     token: str
     api_key: str
-    llm_key: str
+    llm_keys: tuple[str, ...]
+    """Of each model server, in order."""
     canaries: Canaries
     detector: Evaluator | None
 
@@ -53,7 +55,10 @@ class _Inputs:
         return cls(
             token=read_secret(settings.token_file),
             api_key=read_secret(settings.api_key_file),
-            llm_key=read_secret(settings.llm_api_key_file) if settings.llm_api_key_file else "none",
+            llm_keys=tuple(
+                read_secret(one.api_key_file) if one.api_key_file else "none"
+                for one in settings.model_servers()
+            ),
             canaries=read(settings.canaries),
             detector=detector,
         )
@@ -74,12 +79,12 @@ def create(settings: QualitySettings) -> FastAPI:
         )
         async with retriever, httpx2.AsyncClient(event_hooks=CARRYING) as llm:
             lines = []
-            judge: Judge | None = None
+            judge: Judges | None = None
             if inputs.detector is not None:
                 lines.append(Line(inputs.detector, settings.queue_answers))
             work = []
             if settings.judge_share > 0:
-                judge = _judge(settings, inputs, llm)
+                judge = _judges(settings, inputs, llm)
                 lines.append(
                     Line(judge, settings.queue_answers, settings.judge_share, together=True)
                 )
@@ -111,7 +116,7 @@ def create(settings: QualitySettings) -> FastAPI:
             part = Part(state="down", detail="no canary of the last round was answered")
         else:
             part = Part(state="up")
-        judge: Judge | None = app.state.judge
+        judge: Judges | None = app.state.judge
         judging = {}
         if judge is not None:
             state: Literal["up", "down"] = "down" if judge.trouble else "up"
@@ -137,13 +142,19 @@ def create(settings: QualitySettings) -> FastAPI:
     return app
 
 
-def _judge(settings: QualitySettings, inputs: _Inputs, llm: httpx2.AsyncClient) -> Judge:
-    return Judge(
-        llm,
-        str(settings.llm_url),
-        inputs.llm_key,
-        settings.judge_timeout,
-        settings.judge_threshold,
+def _judges(settings: QualitySettings, inputs: _Inputs, llm: httpx2.AsyncClient) -> Judges:
+    return Judges(
+        [
+            Judge(
+                llm,
+                str(one.url),
+                key,
+                settings.judge_timeout,
+                settings.judge_threshold,
+                one.model,
+            )
+            for one, key in zip(settings.model_servers(), inputs.llm_keys, strict=True)
+        ]
     )
 
 

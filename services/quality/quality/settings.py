@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, HttpUrl, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from bulkhead.model_servers import ModelServer, ModelServers, in_order
 from bulkhead.settings import ServiceSettings
 
 
@@ -73,13 +74,24 @@ class QualitySettings(ServiceSettings):
         description="The judge's score from which an answer is supported, for a model of yours; "
         "without it only a model that was found good enough judges, by its own.",
     )
-    llm_url: HttpUrl = Field(
-        HttpUrl("http://127.0.0.1:8000/v1"), description="Address of the model that judges."
+    llm_url: ModelServers = Field(
+        HttpUrl("http://127.0.0.1:8000/v1"),
+        description="Address of the model that judges, or JSON, servers in order, as in"
+        " `RETRIEVER_LLM_URL`.",
     )
     llm_api_key_file: Path | None = Field(
         None, description="File that holds the model server's key, if it asks for one."
     )
     judge_timeout: float = Field(60.0, gt=0, description="Longest wait for a judgement, seconds.")
+
+    def model_servers(self) -> list[ModelServer]:
+        """Those that judge, in the order in which they are asked."""
+        return in_order(self.llm_url, self.llm_api_key_file, "")
+
+    @model_validator(mode="after")
+    def _each_server_has_its_own_key(self) -> Self:
+        self.model_servers()
+        return self
 
     @model_validator(mode="after")
     def _a_detector_has_weights(self) -> Self:
