@@ -216,6 +216,10 @@ async def test_what_is_too_large_at_once_goes_in_halves_and_alone_is_refused() -
             server.faults["/v1/embeddings"] += [said({"error": {"message": "413 words"}}, 413)]
             with pytest.raises(Refused, match="413 words"):
                 await client.aembed_documents(["one"])
+            long = "input (901 tokens) is too large to process. increase the physical batch size"
+            server.faults["/v1/embeddings"] += [said({"error": {"message": long}}, 500)]
+            with pytest.raises(Refused, match="901 tokens"):  # as llama.cpp has it
+                await client.aembed_documents(["one"])
 
 
 async def test_a_dead_server_and_a_slow_one_are_told_apart_by_their_error() -> None:

@@ -18,6 +18,8 @@ _PAUSES = (1.0, 2.0, 4.0)
 """Between tries that a server turns away without saying when to come again; the last one stays."""
 _MOST_BYTES = 256 * 2**20
 _NOT_HERE = (404, 405, 501)
+_LLAMA_TOO_LARGE = "too large to process"
+"""In llama.cpp's 500 for a text that is longer than its physical batch."""
 
 
 class NotHere(Unavailable):
@@ -104,8 +106,9 @@ class Caller:
             return
         reason = _reason(content)
         said = f": {reason}" if reason else ""
-        if status in (400, 413, 422):
-            kind = TooLarge if status == 413 else Refused
+        large = status == 413 or (status == 500 and _LLAMA_TOO_LARGE in reason)
+        if large or status in (400, 422):
+            kind = TooLarge if large else Refused
             raise kind(self.part, reason or f"the {self.part} server refuses it ({status})")
         if status in _NOT_HERE:
             raise NotHere(
