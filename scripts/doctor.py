@@ -5,6 +5,7 @@ Standard library only. Exit codes: 0 the stack can come up, 1 something would st
 
 import argparse
 import sys
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def main() -> int:
     """Print every finding; the exit status."""
     seen = variables()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--profile", choices=PROFILES, default=seen["COMPOSE_PROFILES"])
+    parser.add_argument("--profile", choices=PROFILES, default=_model_server(seen))
     parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
     given = parser.parse_args()
     findings = chain(engine(project(seen)), clone(ROOT, seen), machine(given.profile, seen))
@@ -33,6 +34,12 @@ def main() -> int:
         stops += finding.level is Level.STOPS
     print("the stack can come up" if not stops else f"{stops} to mend first")
     return 1 if stops else 0
+
+
+def _model_server(seen: Mapping[str, str]) -> str:
+    """The profile of the model server among those chosen."""
+    chosen = [name.strip() for name in seen["COMPOSE_PROFILES"].split(",")]
+    return next((name for name in chosen if name in PROFILES), PROFILES[0])
 
 
 if __name__ == "__main__":

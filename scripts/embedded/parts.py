@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bulkhead.profiles import runs
 from bulkhead.proxies import spare
 from bulkhead.settings import read_secret
 from embedded.address import LOOPBACK, Address, address_of
@@ -138,7 +139,8 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
     Each inherits `environment`, so any setting of a service can be given to the command that
     starts the stack; only what ties the parts together is set here. A neighbour whose address is
     given, as RETRIEVER_LLM_URL, RETRIEVER_EMBEDDING_URL, RETRIEVER_PARSER_SOCKETS,
-    RETRIEVER_TOOL_SERVERS_FILE or RETRIEVER_DATABASE_URL, runs elsewhere and is not started.
+    RETRIEVER_TOOL_SERVERS_FILE or RETRIEVER_DATABASE_URL, runs elsewhere and is not started; nor
+    are the tool servers where BULKHEAD_PROFILES is set and has no `tools`.
     """
     llm = address_of(environment, "LLM", 8000)
     embedding = address_of(environment, "EMBEDDING", 8081)
@@ -190,10 +192,11 @@ def parts(kept: State, environment: Mapping[str, str] = os.environ) -> list[Part
         wanted.insert(0, part("parser", "parser", Address(LOOPBACK, 0), ""))
     if "RETRIEVER_EMBEDDING_URL" not in environment:
         wanted.insert(0, part("embedding", "embedding", embedding, "/readyz"))
-    if "RETRIEVER_TOOL_SERVERS_FILE" not in environment:
+    tools = "RETRIEVER_TOOL_SERVERS_FILE" not in environment and runs("tools", environment)
+    if tools:
         # Whether they can serve is what the retriever waits for.
         wanted[:0] = [part(one.part, one.module, one.address, "/healthz") for one in own]
-    if not {"RETRIEVER_TOOL_SERVERS_FILE", "RETRIEVER_DATABASE_URL"} <= environment.keys():
+    if tools or "RETRIEVER_DATABASE_URL" not in environment:
         module = "embedded.sample_database"
         command = (sys.executable, "-m", module, str(kept.postgres), "--port", str(postgres.port))
         wanted.insert(0, Part("postgres", command, postgres, "", told))

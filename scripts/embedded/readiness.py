@@ -52,6 +52,6 @@ def answer(http: httpx2.Client, part: Part) -> str:
     down = [
         f"{name}: {part.get('detail', '')}"
         for name, part in told.get("parts", {}).items()
-        if part.get("state") != "up"
+        if part.get("state") == "down"
     ]
     return ", ".join(down) or f"status {response.status_code}"

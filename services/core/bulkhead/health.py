@@ -17,7 +17,8 @@ READY_SECONDS = 1.0
 class Part(BaseModel):
     """One thing the service leans on."""
 
-    state: Literal["up", "down"]
+    state: Literal["up", "down", "absent"]
+    """`absent`: left out by choice."""
     detail: str = ""
 
 

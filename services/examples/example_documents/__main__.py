@@ -10,10 +10,13 @@ from example_documents.take_in import ExamplesError, missing, take_in
 
 _WHERE = """\
   ask first        When does the nightly backup start?
+{numbers}  in a browser     {page}
+  the key for it   docker compose exec retriever cat /run/secrets/api-key"""
+
+_NUMBERS = """\
   its numbers      {grafana} (user admin)
   its password     docker compose exec grafana cat /run/secrets/admin-password
-  in a browser     {page}
-  the key for it   docker compose exec retriever cat /run/secrets/api-key"""
+"""
 
 
 def say(line: str) -> None:
@@ -30,7 +33,8 @@ def run(settings: ExamplesSettings, api: httpx2.Client) -> None:
     down = missing(api, settings.patience)
     say(f"The stack is up, but for {'; '.join(down)}" if down else "The stack is up.")
     if settings.page_url:
-        say(_WHERE.format(page=settings.page_url, grafana=settings.grafana_url))
+        numbers = _NUMBERS.format(grafana=settings.grafana_url) if settings.observed() else ""
+        say(_WHERE.format(page=settings.page_url, numbers=numbers))
 
 
 def main() -> None:

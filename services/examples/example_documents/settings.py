@@ -25,6 +25,18 @@ class ExamplesSettings(BaseSettings):
     grafana_url: HttpUrl | None = Field(
         None, description="Address of Grafana, for a person's browser."
     )
+    profiles: str = Field(
+        "",
+        description="Profiles of the stack, with commas between: without `observability` there"
+        " is no Grafana to tell of. Empty: all.",
+    )
     patience: float = Field(
         900.0, gt=0, description="Longest wait for the documents, and for every part, in seconds."
     )
+
+    def observed(self) -> bool:
+        """Whether Grafana runs, and where is known."""
+        if self.grafana_url is None:
+            return False
+        told = {name.strip() for name in self.profiles.split(",") if name.strip()}
+        return not told or bool(told & {"observability", "*"})

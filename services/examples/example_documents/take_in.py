@@ -64,7 +64,7 @@ def missing(api: httpx2.Client, patience: float) -> list[str]:
             down = [
                 f"{name}: {one['detail']}"
                 for name, one in told["parts"].items()
-                if one["state"] != "up"
+                if one["state"] == "down"
             ]
         except (httpx2.HTTPError, ValueError, KeyError) as error:
             down = [f"retriever: {error!r}"]

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from bulkhead.profiles import runs
 from retriever.index.filters import Kind
 from retriever.index.sparse import stemmer
 from retriever.login.settings import LoginSettings, listed
@@ -379,6 +380,17 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     def _known(cls, language: str) -> str:
         stemmer(language)
         return language
+
+    @model_validator(mode="after")
+    def _without_what_is_left_out(self) -> Self:
+        """What does not run is not asked, wherever it would be."""
+        if not runs("tools"):
+            self.tool_servers_file = None
+        if not runs("quality"):
+            self.quality_url = None
+        if not runs("observability"):
+            self.grafana_url = None
+        return self
 
     @model_validator(mode="after")
     def _overlap_is_less_than_a_chunk(self) -> Self:

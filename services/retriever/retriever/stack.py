@@ -10,6 +10,7 @@ import aiohttp
 from bulkhead.audit import AuditLog
 from bulkhead.auth import Principal
 from bulkhead.health import Part, Readiness
+from bulkhead.profiles import left_out
 from retriever.agent.approvals import Approvals
 from retriever.agent.audit import audited
 from retriever.agent.toolbox import Toolbox
@@ -91,6 +92,8 @@ class Stack:
         )
         if not self.limits.windows.alone:
             states["limits"] = await _counting(self.limits.windows)
+        absent = "left out: BULKHEAD_PROFILES, as COMPOSE_PROFILES, does not name it"
+        states |= {name: Part(state="absent", detail=absent) for name in left_out()}
         return readiness(states)
 
     async def cancel_job(self, principal: Principal, job_id: str) -> bool:

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bulkhead.instance import instance_id
+from bulkhead.profiles import runs
 from bulkhead.telemetry import names
 
 # What a caller's traceparent says of sampling hides no request.
@@ -67,13 +68,14 @@ def configure(app: FastAPI, service: str, settings: TelemetrySettings) -> None:
             names.INSTANCE_ID: instance_id(),
         }
     )
-    exported = bool(settings.exporter_otlp_endpoint)
+    observed = runs("observability")  # else there is no collector at that address, by choice
+    exported = bool(settings.exporter_otlp_endpoint) and observed
     tracers = TracerProvider(resource=resource, sampler=EVERY_REQUEST if exported else ALWAYS_OFF)
     if exported:
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(tracers)
     readers: list[MetricReader] = []
-    if settings.metrics_exporter == "otlp":
+    if settings.metrics_exporter == "otlp" and observed:
         interval = _METRICS_SECONDS * 1000
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(), interval))
     elif settings.metrics_exporter == "prometheus":

@@ -20,7 +20,7 @@ export function watchState() {
   look();
 }
 
-export const down = () => Object.keys(known.parts).filter((name) => known.parts[name].state !== "up");
+export const down = () => Object.keys(known.parts).filter((name) => known.parts[name].state === "down");
 
 export async function look() {
   clearTimeout(timer);
@@ -40,7 +40,7 @@ function show() {
   byId("state").textContent = missing ? `${t(`state.${status}`)}: ${missing}` : t(`state.${status}`);
   const items = Object.entries(known.parts).map(([name, { state, detail }]) =>
     el(`li.${state}`, el("strong", named("part", name)), ` ${named("part.is", state)}`,
-      state !== "up" && el("p.muted", detail && `${t("part.why", { detail })} `, named("advice", name, ""))));
+      state === "down" && el("p.muted", detail && `${t("part.why", { detail })} `, named("advice", name, ""))));
   byId("parts").replaceChildren(
     el("h2", t("state.title")),
     known.status === "unreachable"
