@@ -13,7 +13,7 @@ import pytest
 import yaml
 from compose_disks import kept
 from compose_file import ROOT
-from compose_stack import PORT, Stack
+from compose_stack import PORT, SMALLEST_PORT, Stack
 from rig import Api
 
 _HERE = Path(__file__).parent
@@ -48,16 +48,46 @@ def prometheus_config(path: Path) -> None:
     path.chmod(0o644)  # its user in the container is nobody
 
 
+def standins() -> list[str]:
+    """The override that has the stand-ins, where they are."""
+    image = ["docker", "image", "inspect", "standin/python:3.11"]
+    there = subprocess.run(image, capture_output=True).returncode == 0
+    return _STANDIN if there else []
+
+
+@pytest.fixture(scope="module")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The core alone, in a project of its own beside the whole stack, and gone afterwards."""
+    config = tmp_path_factory.mktemp("prometheus") / "prometheus.yml"
+    prometheus_config(config)
+    with Api(base_url=f"http://127.0.0.1:{SMALLEST_PORT}", timeout=60) as api:
+        environment = {
+            "COMPOSE_PROJECT_NAME": "bulkhead-smallest",
+            "COMPOSE_PROFILES": "cpu",
+            "BULKHEAD_STANDIN_PROMETHEUS": str(config),
+            "BULKHEAD_EXAMPLES": "false",
+            "BULKHEAD_PORT": str(SMALLEST_PORT),
+            "GRAFANA_PORT": str(SMALLEST_PORT + 1),
+        }
+        running = Stack(["-f", "compose.yaml", *standins()], api, environment)
+        running.compose("build", seconds=_START_SECONDS)
+        try:
+            running.compose("up", "--detach", "--wait", seconds=_START_SECONDS)
+            key = running.compose("exec", "-T", "retriever", "cat", "/run/secrets/api-key").strip()
+            api.headers["Authorization"] = f"Bearer {key}"
+            yield running
+        finally:
+            running.compose("down", "--volumes")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     config = tmp_path_factory.mktemp("prometheus") / "prometheus.yml"
     prometheus_config(config)
-    image = ["docker", "image", "inspect", "standin/python:3.11"]
-    there = subprocess.run(image, capture_output=True).returncode == 0
     with Api(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as api:
         # Tests bring their own documents; test_examples.py takes the examples in and out again.
         environment = {"BULKHEAD_STANDIN_PROMETHEUS": str(config), "BULKHEAD_EXAMPLES": "false"}
-        running = Stack([*_FILES, *(_STANDIN if there else [])], api, environment)
+        running = Stack([*_FILES, *standins()], api, environment)
         running.compose("build", seconds=_START_SECONDS)
         running.compose("up", "--detach", "--wait", seconds=_START_SECONDS)
         key = running.compose("exec", "-T", "retriever", "cat", "/run/secrets/api-key").strip()

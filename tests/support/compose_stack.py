@@ -15,6 +15,7 @@ from compose_file import ROOT
 from rig import Api
 
 PORT, GRAFANA_PORT = 19700, 19701
+SMALLEST_PORT = 19710
 
 _ASK = """
 import base64, json, sys, urllib.error, urllib.request
