@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -68,11 +68,13 @@ def _drill(clone: Path, url: str, shape: str, model: str) -> None:
             "BULKHEAD_PROFILES": "cpu",
             "BULKHEAD_DATA": ".data",
         }
-        with _step("the stack is up"), _serving(clone, told) as api:
-            _until_ready(api)
-            with _step("a document is in and found"):
+        with ExitStack() as stack:
+            with _step("make serve"):
+                api = stack.enter_context(_serving(clone, told))
+                _until_ready(api)
+            with _step("a document is in and found by meaning"):
                 _found(api)
-        typer.echo(f"{time.monotonic() - began:8.1f} s  from the clone to an answer by it")
+        typer.echo(f"{time.monotonic() - began:8.1f} s  from the clone to what it found")
         with _step("another revision is refused"):
             _refused(clone, {**told, "RETRIEVER_EMBEDDING_REVISION": "another"})
 
