@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from compose_file import Json, environment, mounts, names, networks, published, services
 
 FETCHERS = {"models-cpu", "models-vllm-cpu", "models-gpu"}
-ONE_SHOTS = {"configuration", "secrets", "examples", "sample-database"} | FETCHERS
+ONE_SHOTS = {"configuration", "secrets", "examples", "settled", "sample-database"} | FETCHERS
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 # Compiles kernels at start.
@@ -17,7 +17,7 @@ EXEC_TMPFS = {("llm-vllm-cpu", "/home/vllm"), ("llm-gpu", "/home/vllm")}
 OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}, "login": {"login"}}
 FINDS_NAMES = FETCHERS | {"login"}  # of the world, as it connects there
 PUBLISHED = {"ingress"}
-NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser"}
+NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser", "settled"}
 GROUPS = {"retriever": ["10006"], "ingest": ["10010"]}  # whose sockets the two below are
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
 SOCKETS = {  # who listens, who calls
@@ -242,7 +242,8 @@ def _waits(config: Json) -> Iterator[str]:
             done = options.get("condition") == "service_completed_successfully"
             if (other in ONE_SHOTS) is not done:
                 yield f"{name}: waits for {other} under {options.get('condition')}"
-    for name in sorted(ONE_SHOTS & set(services(config)) - awaited):
+    run = {name for name, service in services(config).items() if service.get("scale") != 0}
+    for name in sorted(ONE_SHOTS & run - awaited):
         yield f"{name}: nobody waits for it, so `up --wait` would call its end a failure"
 
 

@@ -201,6 +201,7 @@ def test_the_default_needs_no_gpu_and_no_account() -> None:
         "retriever",
         "sample-database",
         "secrets",
+        "settled",
         "state",
         "tempo",
     ]

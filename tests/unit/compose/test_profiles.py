@@ -8,6 +8,7 @@ from itertools import chain, combinations
 
 import pytest
 from compose_file import ROOT, Json, environment, rendered, services
+from compose_rules import ONE_SHOTS
 
 from bulkhead.profiles import OPTIONAL, VARIABLE
 
@@ -28,11 +29,14 @@ def choices() -> Iterator[tuple[str, ...]]:
             yield (server, *chosen)
 
 
+ALL = services(rendered())
+
+
 def started(chosen: tuple[str, ...]) -> dict[str, Json]:
     """The services that a choice of profiles starts."""
     return {
         name: service
-        for name, service in services(rendered()).items()
+        for name, service in ALL.items()
         if not service.get("profiles") or set(chosen) & set(service["profiles"])
     }
 
@@ -54,6 +58,14 @@ def test_nothing_that_starts_waits_for_what_is_left_out() -> None:
                 if how.get("required", True)
             }
             assert needed <= there.keys(), (chosen, name, needed - there.keys())
+
+
+def test_every_one_shot_that_starts_is_waited_for_by_something_that_starts() -> None:
+    for chosen in choices():
+        there = started(chosen)
+        awaited = {other for service in there.values() for other in service.get("depends_on") or {}}
+        run = {name for name, service in there.items() if service.get("scale") != 0}
+        assert ONE_SHOTS & run <= awaited, (chosen, "`up --wait` would call its end a failure")
 
 
 def test_whoever_may_ask_what_is_left_out_is_told_the_profiles() -> None:
