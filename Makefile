@@ -47,6 +47,7 @@ fuzz: setup  ## Read damaged documents until one is neither read nor refused: ma
 
 test-stack: setup  ## Start compose.yaml on this machine's engine and test it from outside and inside
 	@$(RUN) -m pytest tests/stack
+	@$(RUN) -m pytest tests/stack/test_smallest.py
 
 lint: setup  ## ruff and mypy --strict
 	@$(RUN) -m ruff check .
