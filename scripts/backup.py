@@ -5,34 +5,24 @@ RETRIEVER_DATABASE_URL and RETRIEVER_QDRANT_URL.
 """
 
 import asyncio
-import os
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import psycopg
 import typer
-from pydantic import ValidationError
 from rich.text import Text
 from sqlalchemy import URL
 
-from backing_up import rows
-from backing_up.archive import Backup, BackupError, Lock
+from backing_up.archive import Backup, Lock
 from backing_up.create import create as make
 from backing_up.restore import restore as bring_back
 from backing_up.scratch import scratch
+from backing_up.stack import meant, serving, told
 from backing_up.verify import Verified, fitting
 from backing_up.verify import verify as try_out
-from bulkhead.errors import ApiError, Unavailable
+from bulkhead.errors import Unavailable
 from client.screen import terminal
-from embedded.errors import StackError
-from embedded.parts import Part, parts, state
 from retriever.database import database_url
 from retriever.index.connect import connect
-from retriever.index.vectors import IndexMismatchError
 from retriever.neighbours import key_in, qdrant_server
 from retriever.parts import chunks, embedding_client, http_session, stamp
 from retriever.settings import RetrieverSettings
@@ -47,7 +37,6 @@ KeyFile = Annotated[
         " identity (AGE-SECRET-KEY-1…) to open them."
     ),
 ]
-_START_SECONDS = 60.0
 
 
 @app.command()
@@ -56,8 +45,8 @@ def create(
     key_file: KeyFile,
 ) -> None:
     """Make a backup, while all goes on."""
-    with _told():
-        settings, _ = _stack()
+    with told("backup"):
+        settings, _ = meant()
         manifest = asyncio.run(make(folder, Lock.read(key_file), settings))
     documents = sum(one["documents"] for one in manifest["tenants"].values())
     size = sum(one["bytes"] for one in manifest["files"].values())
@@ -70,8 +59,8 @@ def create(
 @app.command()
 def verify(folder: Folder, key_file: KeyFile) -> None:
     """Restore it into an empty place that is removed again, and ask there for what was in it."""
-    with _told():
-        settings, _ = _stack()
+    with told("backup"):
+        settings, _ = meant()
         backup = Backup(folder, Lock.read(key_file))
         with scratch() as (url, place):
             done = asyncio.run(_verify(settings, backup, url, place))
@@ -86,10 +75,10 @@ def verify(folder: Folder, key_file: KeyFile) -> None:
 @app.command()
 def restore(folder: Folder, key_file: KeyFile) -> None:
     """Bring it into an empty database and an empty Qdrant, while no retriever runs on them."""
-    with _told():
-        settings, postgres = _stack()
+    with told("backup"):
+        settings, postgres = meant()
         backup = Backup(folder, Lock.read(key_file))
-        with _serving(postgres, settings):
+        with serving(postgres, settings):
             written = asyncio.run(_restore(settings, backup))
     _say(f"{folder}: restored, {written} chunks; start the stack")
 
@@ -116,65 +105,6 @@ async def _restore(settings: RetrieverSettings, backup: Backup) -> int:
             return await bring_back(backup, url, client, vectors, settings.collection, expected)
     finally:
         await client.close()
-
-
-def _stack() -> tuple[RetrieverSettings, Part | None]:
-    """The settings of the retriever that is meant, and the PostgreSQL that belongs to them."""
-    found = {part.name: part for part in parts(state())}
-    os.environ.update(found["retriever"].environment)
-    return RetrieverSettings(), found.get("postgres")
-
-
-@contextmanager
-def _serving(part: Part | None, settings: RetrieverSettings) -> Iterator[None]:
-    """The stack's own PostgreSQL, started if nobody has."""
-    if part is None or _answers(settings):
-        yield
-        return
-    process = subprocess.Popen(part.command, env=dict(part.environment), stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + _START_SECONDS
-        while not _answers(settings):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise BackupError("PostgreSQL could not be started")
-            time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(settings: RetrieverSettings) -> bool:
-    try:
-        url = database_url(settings.database_url, settings.database_password_file)
-        with rows.connected(url):
-            return True
-    except (BackupError, ValueError):  # before its first start there is no password either
-        return False
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong, in one line."""
-    try:
-        yield
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = "".join(f"RETRIEVER_{step}: ".upper() for step in problem["loc"][:1])
-        _fail(f"{where}{problem['msg']}")
-    except ApiError as error:
-        _fail(error.message)
-    except (BackupError, StackError, IndexMismatchError, ValueError, RuntimeError) as error:
-        _fail(str(error))
-    except psycopg.Error as error:
-        _fail(f"PostgreSQL: {str(error).strip().splitlines()[0]}")
-    except OSError as error:
-        _fail(f"{error.filename or 'backup'}: {error.strerror}")
-
-
-def _fail(reason: str) -> NoReturn:
-    typer.echo(f"backup: {reason}", err=True)
-    raise typer.Exit(1)
 
 
 def _say(words: str) -> None:

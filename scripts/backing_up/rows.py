@@ -68,7 +68,7 @@ def dump(url: URL, backup: Writing) -> Found:
 
 def found(connection: psycopg.Connection[Any]) -> Found:
     """What the rows say."""
-    name = connection.execute("SELECT name FROM collection").fetchone()
+    name = connection.execute("SELECT name FROM collection WHERE id = 1").fetchone()
     counts = connection.execute(
         "SELECT tenant, count(*), sum(chunks) FROM documents WHERE state = 'live' GROUP BY tenant"
         " ORDER BY tenant"
@@ -121,6 +121,7 @@ def load(connection: psycopg.Connection[Any], backup: Backup, collection: str) -
                         sql.Identifier(one.name),
                     )
                 )
+    connection.execute("DELETE FROM collection WHERE id <> 1")  # one that was being filled
     connection.execute("UPDATE collection SET name = %s", (collection,))
 
 

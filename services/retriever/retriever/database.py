@@ -4,6 +4,7 @@ Nothing of a session is used, no `SET`, no prepared statement, no lock beyond a 
 a pooler in transaction mode may stand between. Only who listens has a connection of its own.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index.reaching import disk_fault
 from retriever.state.migrate import migrate
-from retriever.state.schema import collection, key_changes
+from retriever.state.schema import CURRENT, collection, key_changes
 
 _POSTGRESQL = {names.DB_SYSTEM: "postgresql"}
 PART = "database"
@@ -157,18 +158,21 @@ class Database:
         """Raise `Unavailable` while nothing can be read, or the schema is not there yet."""
         await self.rows(select(key_changes.c.revision))
 
-    async def claim(self, name: str) -> None:
-        """Note the collection that the documents' chunks are in.
+    async def claim(self, name: str) -> str:
+        """Note the collection that the documents' chunks are in, and give it.
 
-        Raises `ValueError` where they are in another one: one would say what the other lacks.
+        It is `name`, or what `scripts/reindex.py` put in its place, with a number. Raises
+        `ValueError` where it is another one: one would say what the other lacks.
         """
-        await self.write(insert(collection).values(id=1, name=name).on_conflict_do_nothing())
-        kept = await self.row(select(collection.c.name))
-        if kept is not None and kept.name != name:
+        await self.write(insert(collection).values(id=CURRENT, name=name).on_conflict_do_nothing())
+        kept = await self.row(select(collection.c.name).where(collection.c.id == CURRENT))
+        assert kept is not None
+        if not re.fullmatch(rf"{re.escape(name)}(-r\d+)?", kept.name):
             raise ValueError(
                 f"the database's documents are in the collection {kept.name!r}: set"
                 " RETRIEVER_COLLECTION to that name, or RETRIEVER_DATABASE_URL to another database"
             )
+        return str(kept.name)
 
     async def probe(self) -> None:
         """Write what changes nothing; raises `Unavailable` where that cannot be done."""

@@ -62,6 +62,8 @@ class Parts:
     runner: Runner | None = None
     opened: bool = False
     """Whether database and index are known to be this release's, and the index this model's."""
+    written: Stamp | None = None
+    """What chunks are written with by this process, once the index is open."""
     mismatch: str = ""
     """Why the index cannot be used, once that is known; the process ends then."""
     heard: dict[str, Callable[[], None]] = field(default_factory=dict)
@@ -145,6 +147,20 @@ class Parts:
         finally:
             chunkers.close()
 
+    async def _follow(self) -> None:
+        """Go over to the collection that has taken this one's place, where it is of this model.
+
+        Where it is not, this process goes on reading the one it has, and writes no more.
+        """
+        current = await self.database.claim(self.settings.collection)
+        if current == self.vectors.collection or self.written is None:
+            return
+        if await self.vectors.is_of(current, self.written):
+            logger.info("chunks are in another collection now", extra={"reason": current})
+            self.vectors.use(current)
+        else:
+            logger.warning("the index is of another model now: start anew with that one")
+
     async def _sweep(self) -> None:
         """Clear now and then what broke off, and see whether stores that refused writes take them.
 
@@ -155,6 +171,7 @@ class Parts:
             await asyncio.sleep(_SWEEP_SECONDS)
             sweeps += 1
             with suppress(Unavailable):  # /readyz says so
+                await self._follow()
                 await self.index.sweep()
                 if self.takes_in and sweeps % _SWEEPS_AN_UPLOAD_SWEEP == 0:
                     await self.uploads.sweep()
@@ -170,10 +187,10 @@ class Parts:
         settings = self.settings
         while True:
             try:
-                written = await stamp(settings, self.embedding)
+                self.vectors.use(await self.database.claim(settings.collection))
+                self.written = await stamp(settings, self.embedding)
                 tokenizer = await self.embedding.tokenizer()
-                await self.database.claim(settings.collection)
-                await self.index.open(written)
+                await self.index.open(self.written)
                 if settings.qdrant_url is None:  # whoever had the embedded index before is gone
                     await self.work.take_over()
                 return tokenizer

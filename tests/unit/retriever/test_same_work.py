@@ -59,7 +59,7 @@ async def stores(state_url: URL) -> AsyncIterator[Stores]:
         )  # fmt: skip
         await documents.begin([Addition(OWNER, new, [], [])], "writer")
         async with documents.locked([("acme", "a.md")]) as held:
-            await documents.publish(held, [Addition(OWNER, new, [], [])], "writer", _all)
+            await documents.publish(held, [Addition(OWNER, new, [], [])], "writer", _all, "chunks")
         item = NewItem("a.md", None, None, ("red",), {}, "upload", "digest")
         job, _ = await jobs.create(OWNER, [item], "idempotent")
         await feedback.note_answer(OWNER, "a" * 32)

@@ -30,8 +30,8 @@ from retriever.index.filters import FILE_METADATA, Filters, matches
 from retriever.index.model import Addition, Change, Document, Former, Outcome
 from retriever.parsed import Warned
 from retriever.state import locks
-from retriever.state.holds import held
-from retriever.state.schema import documents
+from retriever.state.holds import Held, held
+from retriever.state.schema import CURRENT, collection, documents
 from retriever.state.values import beyond, cursor_of, moment
 
 Confirm = Callable[[AsyncConnection, Mapping[str, Change]], Awaitable[Collection[str]]]
@@ -44,6 +44,17 @@ _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: no JSON can be made of it."""
 _COLUMNS = [one for one in documents.c if one.name not in ("text", "tenant", "state", "writer")]
 _UNFINISHED = documents.c.state != LIVE
+
+
+class Moved(Unavailable):
+    """Another collection has taken the place of the one that this process writes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "qdrant",
+            "the documents' chunks are in another collection now, perhaps of another embedding"
+            " model: where this lasts, start the process anew with it",
+        )
 
 
 class Documents:
@@ -185,14 +196,19 @@ class Documents:
         additions: Sequence[Addition],
         writer: str,
         confirm: Confirm,
+        written_to: str,
     ) -> tuple[list[Outcome | None], list[str]]:
         """Make each live in place of those with its source that its principal may see.
 
         Gives each one's outcome, none where `confirm` called it off; and the ids whose points must
         go. All of it, and what `confirm` writes, shows when `held` commits, the transaction that
-        has locked the sources: who lost them can publish nothing.
+        has locked the sources: who lost them can publish nothing. Raises `Moved` where
+        chunks are no longer in the collection `written_to`.
         """
         await held.execute(select(func.pg_advisory_xact_lock_shared(locks.CHANGES)))
+        current = await held.scalar(select(collection.c.name).where(collection.c.id == CURRENT))
+        if current not in (None, written_to):
+            raise Moved
         replaced = await _replaced(held, additions)
         live = _ids((await held.execute(_live(additions))).all())
         changes = {
@@ -244,9 +260,13 @@ class Documents:
         statement = select(documents.c.tenant, documents.c.source).where(_UNFINISHED).distinct()
         return {(row.tenant, row.source) for row in await self._database.rows(statement)}
 
-    async def held(self) -> bool:
-        """Whether the points of documents that are hidden have to stay for now."""
-        return await held(self._database)
+    async def check_purge(self, written_to: str) -> None:
+        """Raise `Held` or `Moved` where points of hidden documents are not to go from there now."""
+        if await held(self._database):
+            raise Held
+        row = await self._database.row(select(collection.c.name).where(collection.c.id == CURRENT))
+        if row and row.name != written_to:
+            raise Moved
 
     async def gone(self, document_ids: Sequence[str]) -> list[str]:
         """Which of these ids are no live documents."""

@@ -10,7 +10,7 @@ from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
 from retriever.index.access import visible_points
 from retriever.index.corpus import corpus
-from retriever.index.documents import Confirm, Documents
+from retriever.index.documents import Confirm, Documents, Moved
 from retriever.index.filters import Filters
 from retriever.index.model import Addition, Change, Deletion, Document, Hit, Outcome
 from retriever.index.vectors import Legs, Stamp, Vectors
@@ -104,6 +104,7 @@ class Index:
         """
         sources = sorted({addition.source for addition in additions})
         writer = uuid.uuid4().hex
+        written_to = self._vectors.collection
         new: list[Addition] = []
         try:
             async with self._documents.locked(sources) as held:
@@ -113,7 +114,9 @@ class Index:
                 if new:
                     await self._documents.begin(new, writer)
                     await self._vectors.upsert(new)
-                outcomes, gone = await self._documents.publish(held, additions, writer, confirm)
+                outcomes, gone = await self._documents.publish(
+                    held, additions, writer, confirm, written_to
+                )
         except BaseException:
             # What cannot be cleared now is hidden, and swept later.
             if new:
@@ -189,7 +192,7 @@ class Index:
     async def _clear_left(self) -> None:
         for source in sorted(await self._documents.unfinished_sources()):
             async with self._documents.left(source) as document_ids:
-                with suppress(Held):  # cleared with a later sweep
+                with suppress(Held, Moved):  # cleared by a later sweep
                     await self._purge(document_ids)
 
     async def _clear(self, sources: Sequence[tuple[str, str]], written: Sequence[str] = ()) -> None:
@@ -215,9 +218,8 @@ class Index:
                 raise
 
     async def _purge(self, document_ids: Sequence[str]) -> None:
-        """Remove points, then rows. Raises `Unavailable`, as `Held` while somebody holds points."""
+        """Remove points, then rows. Raises `Unavailable`, as `Held` and `Moved` where they stay."""
         if document_ids:
-            if await self._documents.held():
-                raise Held
+            await self._documents.check_purge(self._vectors.collection)
             await self._vectors.delete(document_ids)
             await self._documents.forget(document_ids)

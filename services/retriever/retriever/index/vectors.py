@@ -162,6 +162,21 @@ class Vectors:
         self.differing = ""
         """How the collection is kept otherwise than the settings say, in words."""
 
+    @property
+    def collection(self) -> str:
+        """The collection that is read and written now."""
+        return self._collection
+
+    def use(self, collection: str) -> None:
+        """Go on with this collection."""
+        self._collection = collection
+
+    async def is_of(self, collection: str, stamp: Stamp) -> bool:
+        """Whether that collection was written as `stamp` says."""
+        with reaching():
+            info = await self._reads.get_collection(collection)
+        return (info.config.metadata or {}) == stamp.metadata()
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -413,6 +428,7 @@ def _points(addition: Addition) -> Iterator[models.PointStruct]:
                 **shared,
                 corpus.FIELD: corpus.marks(addition.principal.tenant, document.groups, chunk_id),
                 "page": chunk.page,
+                "heading": chunk.heading,
                 "page_breaks": chunk.page_breaks,
                 "table_header": chunk.table_header,
                 "start": chunk.start,

@@ -9,23 +9,30 @@ _CONTEXT_CHARACTERS = 150
 
 
 def searchable_texts(document: NewDocument) -> list[str]:
-    """What is embedded and indexed of each chunk: title, headings and a table's header around it.
-
-    They are cut short, as a model that reads 256 tokens would drop the chunk's end for them.
-    """
+    """What is embedded and indexed of each chunk."""
     return [
-        "\n".join(
-            part
-            for part in (
-                document.title[:_CONTEXT_CHARACTERS],
-                chunk.heading[-_CONTEXT_CHARACTERS:] if chunk.heading != document.title else "",
-                chunk.table_header,
-                document.text[chunk.start : chunk.end],
-            )
-            if part
+        searchable(
+            document.title,
+            chunk.heading,
+            chunk.table_header,
+            document.text[chunk.start : chunk.end],
         )
         for chunk in document.chunks
     ]
+
+
+def searchable(title: str, heading: str, table_header: str, text: str) -> str:
+    """A chunk's text, with title, headings and a table's header before it.
+
+    They are cut short, as a model that reads 256 tokens would drop the chunk's end for them.
+    """
+    around = (
+        title[:_CONTEXT_CHARACTERS],
+        heading[-_CONTEXT_CHARACTERS:] if heading != title else "",
+        table_header,
+        text,
+    )
+    return "\n".join(part for part in around if part)
 
 
 def end(document: NewDocument, change: Change) -> End:

@@ -69,7 +69,9 @@ collection = Table(
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
 )
-"""One row: the Qdrant collection that the documents' chunks are in."""
+CURRENT, NEXT = 1, 2
+"""The Qdrant collection that the documents' chunks are in, and one that is being filled to take its
+place, if any."""
 
 imports = Table("imports", metadata, Column("id", Text, primary_key=True), _at("made_at"))
 """The folders of the release with SQLite that were taken over, by a digest of their stores."""
