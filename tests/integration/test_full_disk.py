@@ -84,11 +84,15 @@ def test_documents_under_way_wait_for_room_and_are_taken_in_when_there_is_some(
         embedding_server.start()
 
         def full(one: Any) -> bool:
-            return "disk is full" in (one["waiting"] or "")
+            return "the index" in (one["waiting"] or "")
 
         waiting = until(api, full, f"/v1/jobs/{job['id']}")
         ready = until(api, lambda one: one["parts"]["writes"]["state"] == "down", "/readyz")
-        assert ready["parts"]["writes"]["detail"] == "the index's disk is full"
+        # The second where SQLite finds no room for its shared memory.
+        assert ready["parts"]["writes"]["detail"] in (
+            "the index's disk is full",
+            "the index cannot be written (disk I/O error)",
+        )
         assert waiting["counts"]["failed"] == 0 and waiting["counts"]["pending"] == 20
 
         disk.free()
