@@ -106,7 +106,7 @@ def main(
 ) -> None:
     """Measure and print. In a server it leaves the collection `bench-growth` behind."""
     key = read_secret(key_file) if key_file else None
-    server = Server(url, key, 60, 60) if url else None
+    server = Server((url,), key, 60, 60) if url else None
     rows = asyncio.run(grow([int(size) for size in sizes.split(",")], searches, server))
     table = Table(title=f"{url or 'embedded Qdrant'}: a hybrid search of 10, 200 candidates a leg")
     for column in (
