@@ -55,6 +55,7 @@ def fork(upstream: Path, tmp_path: Path) -> Path:
     return tmp_path / "fork"
 
 
+@pytest.mark.timeout(1800)  # it runs three folders of tests
 def test_all_of_it_has_the_new_name_and_still_works(fork: Path) -> None:
     done = renamed(fork, "acme")
     assert (done.returncode, done.stderr) == (0, "")
