@@ -3,10 +3,12 @@
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import httpx2
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -40,6 +42,17 @@ def serving(
         server.should_exit = True
         thread.join(60)
         listener.close()
+
+
+def until(true: Callable[[], bool], seconds: float = 240) -> None:
+    """Wait until `true()`; while nobody answers it is not."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(httpx2.TransportError):
+            if true():
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds:g} s")
 
 
 def free_port() -> int:

@@ -10,10 +10,17 @@ from bulkhead.health import Part, Readiness
 from bulkhead.mcp.app import create_tool_app
 from mcp_filesystem.beneath import best_opener
 from mcp_filesystem.folder import Folders
+from mcp_filesystem.landlock import python_folders, restrict
 from mcp_filesystem.settings import FilesystemSettings
 from mcp_filesystem.tools import FileTools
 
 NAME = "mcp-filesystem"
+
+
+def create_sealed(settings: FilesystemSettings) -> FastAPI:
+    """The app behind Landlock, where the kernel has it."""
+    roots = {settings.root} | ({settings.tenants_root} if settings.tenants_root else set())
+    return create(settings, seal=lambda: restrict(roots | python_folders()))
 
 
 def create(settings: FilesystemSettings, seal: Callable[[], bool] = lambda: False) -> FastAPI:

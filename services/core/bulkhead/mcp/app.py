@@ -1,10 +1,14 @@
 """The app of a tool server: health calls, and `/mcp` behind its door."""
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
+from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from pydantic import ValidationError
 from starlette.routing import Route
 
 from bulkhead.app import create_app, serve, unix_socket
@@ -43,6 +47,30 @@ def create_tool_app(
         call_seconds=settings.call_seconds,
         max_result_bytes=settings.max_result_bytes,
     )
+    return create_mcp_app(
+        server=server,
+        name=name,
+        title=title,
+        version=version,
+        instructions=instructions,
+        settings=settings,
+        ready=ready,
+        resources=resources,
+    )
+
+
+def create_mcp_app(
+    *,
+    server: Server[Any],
+    name: str,
+    title: str,
+    version: str,
+    instructions: str,
+    settings: ToolServerSettings,
+    ready: Callable[[], Awaitable[Readiness]],
+    resources: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> FastAPI:
+    """The app of `create_tool_app` around any server of the SDK's."""
     manager = StreamableHTTPSessionManager(
         server,
         json_response=True,
@@ -82,6 +110,28 @@ def create_tool_app(
     )
     app.router.routes.append(Route("/mcp", endpoint=door))
     return app
+
+
+S = TypeVar("S", bound=ToolServerSettings)
+
+
+def main(name: str, settings_type: type[S], create: Callable[[S], FastAPI]) -> None:
+    """Serve what `create` makes of the environment's settings; a mistake in them ends in a line.
+
+    `name` is the server's, as it stands before that line.
+    """
+    try:
+        settings = settings_type()
+        app = create(settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        prefix = str(settings_type.model_config.get("env_prefix", ""))
+        sys.exit(f"{name}: {prefix}{str(problem['loc'][0]).upper()}: {problem['msg']}")
+    except OSError as error:
+        sys.exit(f"{name}: {error.strerror}: {error.filename}")
+    except ValueError as error:
+        sys.exit(f"{name}: {error}")
+    serve_tools(app, settings)
 
 
 def serve_tools(app: FastAPI, settings: ToolServerSettings) -> None:

@@ -84,10 +84,10 @@ class _Calls:
             outcome = "done"
         except ToolError as error:
             outcome = "refused"
-            return _failure(str(error))
+            return failure(str(error))
         except Exception:
             logger.exception("the tool %s failed", tool.name)
-            return _failure(f"the tool failed on our side; request id {request_id.get()}")
+            return failure(f"the tool failed on our side; request id {request_id.get()}")
         else:
             return result
         finally:
@@ -135,7 +135,8 @@ def _principal(context: ServerRequestContext[Any]) -> Principal:
     return principal
 
 
-def _failure(message: str) -> mcp_types.CallToolResult:
+def failure(message: str) -> mcp_types.CallToolResult:
+    """The result of a tool that failed, in words for the model."""
     return mcp_types.CallToolResult(
         content=[mcp_types.TextContent(type="text", text=message)], is_error=True
     )
