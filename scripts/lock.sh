@@ -2,7 +2,8 @@
 # Writes the locks: requirements.lock (all services of the embedded mode, and the tools) and one
 # requirements.lock for each service, held to the same versions. Run it after changing what a
 # pyproject.toml asks for. It keeps the versions already locked where it can; `--upgrade` moves
-# all of them on. Needs the environment of scripts/bootstrap.py, whose uv it calls.
+# all of them on; `--only FOLDER` writes the lock of that one alone. Needs the environment of
+# scripts/bootstrap.py, whose uv it calls.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,10 +18,21 @@ excludes=$(mktemp)
 trap 'rm -f "$excludes"' EXIT
 printf '%s\n' torch llm llama-cpp-python bulkhead-core > "$excludes"
 
-"${uv[@]}" "$@" --excludes "$excludes" --group dev --group torch \
-    --extra mcp --extra detector services/*/pyproject.toml mcp_tools/*/pyproject.toml --output-file requirements.lock
+only=
+if [[ ${1:-} == --only ]]; then
+    only=$2
+    shift 2
+else
+    "${uv[@]}" "$@" --excludes "$excludes" --group dev --group torch \
+        --extra mcp --extra detector services/*/pyproject.toml mcp_tools/*/pyproject.toml --output-file requirements.lock
+fi
 
-for project in services/*/pyproject.toml mcp_tools/*/pyproject.toml; do
+for project in ${only:-services/* mcp_tools/*}; do
+    if [[ -f $project/requirements.in ]]; then # a server of others, which shares nothing with ours
+        "${uv[@]}" "$project/requirements.in" --output-file "$project/requirements.lock"
+    fi
+    project=$project/pyproject.toml
+    [[ -f $project ]] || continue
     service=${project%pyproject.toml}
     sources=("$project")
     if grep -q '"bulkhead-core["[]' "${service}pyproject.toml"; then
@@ -37,6 +49,7 @@ for project in services/*/pyproject.toml mcp_tools/*/pyproject.toml; do
         "${sources[@]}" --output-file "${service}requirements.lock"
 done
 
+[[ -z $only ]] || exit 0
 # The scanners share nothing with what they look at.
 "${uv[@]}" deploy/supply/scanners.in --output-file deploy/supply/requirements.lock
 # Nor do the tools that the chart is tried with.

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import mcp_types
 import typer
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -29,6 +30,7 @@ from retriever.agent.policy import (
     Definition,
     PolicyError,
     PolicyFile,
+    Risk,
     ToolName,
     difference,
     pins_path,
@@ -37,7 +39,7 @@ from retriever.agent.policy import (
     unusable,
 )
 from retriever.agent.servers import CHECK_SECONDS, SEARCH_DEFINITION
-from retriever.clients.mcp import SELF, McpServer, ToolServerError
+from retriever.clients.mcp import SELF, McpServer, ToolServerError, definition
 from retriever.tool_servers import SEARCH_SERVER, ServerEntry, read_tool_servers
 
 _MAX_BYTES = 4 * 2**20
@@ -45,7 +47,7 @@ _MOST_TOOLS = 50
 _ENTRY = """
 - server: {server}
   tool: {tool}
-  risk: write # until a person has read what it does
+  risk: {risk}
   sha256: unpinned
   calls: 6
   bytes: 65536
@@ -53,16 +55,26 @@ _ENTRY = """
 """
 
 
+_RISK = {Risk.READ: "read", Risk.WRITE: "write # until a person has read what it does"}
+
+
 def main(
     policy: Annotated[Path, typer.Option(help="The policy file.")] = PACKAGED,
     add: Annotated[str, typer.Option(help="Take in what this server offers.")] = "",
+    offered_file: Annotated[
+        Path | None,
+        typer.Option("--offered", help="With --add: what it offers, as its bridge printed it."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Pin what is on offer.")] = False,
 ) -> None:
     """Compare, show, and with --yes renew."""
     console = terminal()
     try:
         file, pinned = read(policy), read_pins(policy)
-        offered = asyncio.run(_offered(add))
+        if offered_file is None:
+            offered = asyncio.run(_offered(add))
+        else:
+            offered = {add: _printed(offered_file)}
         new = _beyond(file, add, offered[add], console) if add else []
         wanted = [(one.server, one.tool) for one in file.tools] + [(add, tool) for tool in new]
         chosen = _chosen(wanted, offered, {} if not add else pinned)
@@ -90,6 +102,18 @@ async def _offered(only: str) -> dict[str, dict[str, Definition]]:
         raise ValueError(f"there is no server {only!r} in the list: it is {names}")
     found = {SEARCH_SERVER: {SEARCH_DEFINITION["name"]: SEARCH_DEFINITION}}
     return found | {one.name: await _definitions(one) for one in asked}
+
+
+def _printed(path: Path) -> dict[str, Definition]:
+    """What `python -m mcp_bridge definitions` wrote. Raises `ValueError`."""
+    try:
+        told = json.loads(path.read_bytes())
+        tools = [definition(mcp_types.Tool.model_validate(one)) for one in told]
+    except OSError as error:
+        raise ValueError(f"cannot read {path.name}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path.name} holds no list of tools") from error
+    return {one["name"]: one for one in tools}
 
 
 async def _definitions(entry: ServerEntry) -> dict[str, Definition]:
@@ -176,12 +200,21 @@ def pin(policy: Path, offered: dict[str, Definition], new: Iterable[tuple[str, s
 
     `new` are tools, by server and name, that get an entry first.
     """
-    text = policy.read_text(encoding="utf-8")
+    text, pins = pinned(policy.read_text(encoding="utf-8"), offered, new, Risk.WRITE)
+    pins_path(policy).write_text(pins, encoding="utf-8")
+    policy.write_text(text, encoding="utf-8")
+
+
+def pinned(
+    text: str, offered: dict[str, Definition], new: Iterable[tuple[str, str]], risk: Risk
+) -> tuple[str, str]:
+    """A policy's text with entries for `new` and the hashes of what is on offer, and the pins."""
     last = _tools(text)[-1]
     end = len(text[: last.end_mark.index].rstrip())
     for server, tool in new:
         entry = textwrap.indent(
-            _ENTRY.format(server=server, tool=tool), " " * (last.start_mark.column - 2)
+            _ENTRY.format(server=server, tool=tool, risk=_RISK[risk]),
+            " " * (last.start_mark.column - 2),
         ).rstrip()
         text = f"{text[:end]}\n{entry}{text[end:]}"
         end += len(entry) + 1
@@ -193,10 +226,8 @@ def pin(policy: Path, offered: dict[str, Definition], new: Iterable[tuple[str, s
         spots.append((mark.start_mark.index, mark.end_mark.index, digest(offered[name])))
     for start, end, sha256 in reversed(spots):  # from the end, so that the places before it hold
         text = f"{text[:start]}{sha256}{text[end:]}"
-    pins = json.dumps(offered, indent=2, sort_keys=True) + "\n"
     PolicyFile.model_validate(yaml.safe_load(text))
-    pins_path(policy).write_text(pins, encoding="utf-8")
-    policy.write_text(text, encoding="utf-8")
+    return text, json.dumps(offered, indent=2, sort_keys=True) + "\n"
 
 
 def _tools(policy: str) -> list[yaml.MappingNode]:

@@ -5,6 +5,7 @@ Exit codes: 0 all is well, 1 `--check` found the page out of date.
 
 import types
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,6 +15,7 @@ from pydantic import HttpUrl
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from bulkhead.mcp.settings import ToolServerSettings
 from bulkhead.model_servers import ModelServers
 from bulkhead.telemetry.setup import TelemetrySettings
 from embedded.parts import ROOT
@@ -21,21 +23,35 @@ from embedding.settings import EmbeddingSettings
 from example_documents.settings import ExamplesSettings
 from fetcher.settings import FetcherSettings
 from llm_server.settings import LLMSettings
-from mcp_database.settings import DatabaseSettings
-from mcp_filesystem.settings import FilesystemSettings
 from parser.settings import ParserSettings
 from quality.settings import QualitySettings
 from retriever.settings import RetrieverSettings
 
 PAGE = ROOT / "docs" / "settings.md"
 
+
+def tool_servers() -> dict[str, type[ToolServerSettings]]:
+    """The settings of each tool server of this repository, by the title of their table."""
+    found = {}
+    for file in sorted((ROOT / "mcp_tools").glob("*/mcp_*/settings.py")):
+        module = import_module(f"{file.parent.name}.settings")
+        (owner,) = (
+            one
+            for one in vars(module).values()
+            if isinstance(one, type)
+            and issubclass(one, ToolServerSettings)
+            and one.__module__ == module.__name__
+        )
+        found[f"Tool server {file.parents[1].name}"] = owner
+    return found
+
+
 SERVICES: dict[str, type[BaseSettings]] = {
     "Retriever": RetrieverSettings,
     "Parser": ParserSettings,
     "Embedding": EmbeddingSettings,
     "Model server, llama.cpp": LLMSettings,
-    "Filesystem tool server": FilesystemSettings,
-    "Database tool server": DatabaseSettings,
+    **tool_servers(),
     "Model fetcher": FetcherSettings,
     "Examples of the compose stack": ExamplesSettings,
     "Quality": QualitySettings,
@@ -47,6 +63,7 @@ COMPUTED = {
     "EMBEDDING_MODEL": "the bundled model, all-MiniLM-L6-v2",
     "EMBEDDING_MODEL_ID": "the model's own name",
     "LLM_THREADS": "the cores at hand",
+    "MCP_BRIDGE_FOLDER": "the folder for temporary files",
     "MCP_DATABASE_QUERIES_FILE": "the queries of the sample database",
     "QUALITY_CANARIES": "the bundled questions about the demo's documents",
 }
@@ -113,8 +130,8 @@ def kind(field: FieldInfo) -> str:
         return "address, or JSON list"
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
-    if get_origin(annotation) is dict:
-        return "JSON object"
+    if get_origin(annotation) in (dict, list):
+        return "JSON object" if get_origin(annotation) is dict else "JSON list"
     if get_origin(annotation) is tuple:
         return "addresses, with commas between"
     return _KINDS[annotation] + _bounds(field.metadata)

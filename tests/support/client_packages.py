@@ -25,11 +25,11 @@ _UNREACHABLE = re.compile(
 )
 
 
-def python() -> Path:
-    """The Python that has the packages of `tests/clients/requirements.txt`."""
-    folder = FOLDER / "python"
+def python(of: Path = WANTED) -> Path:
+    """The Python that has what `of` asks for: `tests/clients`, or another folder."""
+    folder = FOLDER / _name("python", of)
     interpreter = folder / "bin" / "python"
-    wanted = WANTED / "requirements.txt"
+    wanted = of / "requirements.txt"
     with _making(folder, wanted) as to_make:
         if to_make:
             uv = [sys.executable, "-m", "uv"]
@@ -38,10 +38,10 @@ def python() -> Path:
     return interpreter
 
 
-def node() -> Path:
-    """A folder whose scripts find the packages of `tests/clients/package.json`."""
-    folder = FOLDER / "node"
-    wanted = WANTED / "package.json"
+def node(of: Path = WANTED) -> Path:
+    """A folder whose scripts find what `of` asks for: `tests/clients`, or another folder."""
+    folder = FOLDER / _name("node", of)
+    wanted = of / "package.json"
     if shutil.which("npm") is None:
         pytest.skip("there is no Node.js here")
     with _making(folder, wanted) as to_make:
@@ -51,6 +51,10 @@ def node() -> Path:
             quiet = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
             _run("npm", "install", "--prefix", str(folder), *quiet)
     return folder
+
+
+def _name(kind: str, of: Path) -> str:
+    return kind if of == WANTED else f"{kind}-{of.name}"
 
 
 @contextmanager

@@ -18,7 +18,8 @@ OPEN_NETWORKS = {"egress": FETCHERS, "front": {"ingress"}, "login": {"login"}}
 FINDS_NAMES = FETCHERS | {"login"}  # of the world, as it connects there
 PUBLISHED = {"ingress"}
 NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser", "settled"}
-GROUPS = {"retriever": ["10006"], "ingest": ["10010"]}  # whose sockets the two below are
+# Whose sockets those below are, and bridges'.
+GROUPS = {"retriever": ["10006", "10014"], "ingest": ["10010"]}
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
 SOCKETS = {  # who listens, who calls
     "mcp-filesystem-socket": ("mcp-filesystem", "retriever"),
@@ -100,7 +101,7 @@ def _files(name: str, service: Json) -> Iterator[str]:
             if mount.source != f"{name}-secrets":
                 yield f"sees the secrets of another: {mount.source}"
         if mount.source.endswith("-socket"):
-            listener, caller = SOCKETS[mount.source]
+            listener, caller = _ends_of(mount.source)
             if name not in (listener, caller):
                 yield f"reaches a socket that is not for it: {mount.source}"
             if name != listener and not mount.read_only:
@@ -111,6 +112,16 @@ def _files(name: str, service: Json) -> Iterator[str]:
             yield "can write what others are told"
         if mount.source == "models" and not (mount.read_only or name.startswith("models-")):
             yield "can write models"
+
+
+def _ends_of(volume: str) -> tuple[str, str]:
+    """Who listens on a socket, and who calls: bridges have theirs for the retriever."""
+    return SOCKETS.get(volume, (volume.removesuffix("-socket"), "retriever"))
+
+
+def _is_bridge(service: Json) -> bool:
+    build = service.get("build") or {}
+    return bool(build.get("dockerfile", "").startswith("mcp_tools/bridge/"))
 
 
 def _limits(name: str, service: Json) -> Iterator[str]:
@@ -184,7 +195,7 @@ def _ports(name: str, service: Json) -> Iterator[str]:
 def _network_rules(config: Json) -> Iterator[str]:
     members: dict[str, list[str]] = {}
     for name, service in services(config).items():
-        if name in NO_NETWORK:
+        if name in NO_NETWORK or _is_bridge(service):
             if service.get("network_mode") != "none":
                 yield f"{name}: needs no network and has one"
         elif service.get("network_mode") or not networks(service):

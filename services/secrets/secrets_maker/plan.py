@@ -26,7 +26,12 @@ class Secret:
 
 
 RETRIEVER, QDRANT, POSTGRES = 10001, 1000, 999
-FILESYSTEM, DATABASE = 10006, 10007
+DATABASE = 10007
+TOOL_SERVERS = {
+    "mcp-filesystem": 10006,
+    "mcp-database": DATABASE,
+}
+"""The user of each tool server: it shares a signing key with the retriever."""
 QUALITY, PROMETHEUS, GRAFANA, EXAMPLES = 10008, 65534, 472, 10011
 VALKEY = 10013
 
@@ -81,19 +86,15 @@ PLAN = (
             ),
         ),
     ),
-    Secret(
-        "mcp-filesystem-signing-key",
-        (
-            Copy("retriever", "mcp-filesystem-signing-key", RETRIEVER),
-            Copy("mcp-filesystem", "signing-key", FILESYSTEM),
-        ),
-    ),
-    Secret(
-        "mcp-database-signing-key",
-        (
-            Copy("retriever", "mcp-database-signing-key", RETRIEVER),
-            Copy("mcp-database", "signing-key", DATABASE),
-        ),
+    *(
+        Secret(
+            f"{server}-signing-key",
+            (
+                Copy("retriever", f"{server}-signing-key", RETRIEVER),
+                Copy(server, "signing-key", user),
+            ),
+        )
+        for server, user in TOOL_SERVERS.items()
     ),
     Secret(
         "postgres",

@@ -5,6 +5,8 @@ import re
 import yaml
 from compose_file import ROOT, Json, environment, networks, published, rendered, services
 
+from retriever.tool_servers import read_tool_servers
+
 CONFIG = rendered()
 SERVICES = services(CONFIG)
 
@@ -54,9 +56,9 @@ def test_whoever_sends_to_the_collector_reaches_it_and_does_both_traces_and_metr
         for name, service in SERVICES.items()
         if "OTEL_EXPORTER_OTLP_ENDPOINT" in environment(service)
     }
-    assert senders == {
-        "retriever", "ingest", "embedding", "embedding-gpu", "quality", "mcp-database",
-    }  # fmt: skip
+    tool_servers = read_tool_servers(ROOT / "mcp_tools/servers.yaml")
+    ours = {f"mcp-{one.name}" for one in tool_servers if one.trusted and one.socket is None}
+    assert senders == {"retriever", "ingest", "embedding", "embedding-gpu", "quality"} | ours
     port = read("observability/otel-collector/config.yaml")["receivers"]["otlp"]["protocols"]
     for name in senders:
         one = environment(SERVICES[name])

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from prometheus_rules import alerts
 
+from embedded.tool_list import own_servers
 from monitoring.generate import OBSERVABILITY
 from monitoring.panels import PROMETHEUS, TEMPO
 from monitoring.slo import OBJECTIVES
@@ -41,7 +42,7 @@ def test_both_modes_read_the_same_rules_and_call_the_services_the_same() -> None
     assert full["rule_files"] == embedded["rule_files"] == ["rules/*.yml"]
     jobs = {one["job_name"] for one in embedded["scrape_configs"]}
     # OTLP's jobs are service.namespace/service.name; `create_app` is told the name.
-    services = {"retriever", "embedding", "quality", "mcp-filesystem", "mcp-database"}
+    services = {"retriever", "embedding", "quality", *(one.part for one in own_servers({}))}
     assert {f"bulkhead/{name}" for name in services} | {"llm", "prometheus"} == jobs
 
 

@@ -133,5 +133,3 @@ def test_nothing_in_the_retriever_knows_a_server_by_name() -> None:
         text = path.read_text(encoding="utf-8")
         for name in ("mcp_filesystem", "mcp_database", "mcp-filesystem", "mcp-database"):
             assert name not in text, path
-        for name in ('"filesystem"', '"database"'):
-            assert name not in text, path

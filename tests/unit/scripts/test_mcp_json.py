@@ -3,23 +3,18 @@
 import json
 from pathlib import Path
 
-from mcp_database.settings import DatabaseSettings
-from mcp_filesystem.settings import FilesystemSettings
+from embedded.tool_list import own_servers
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_it_has_one_entry_for_each_server_at_its_port_and_no_token() -> None:
     servers = json.loads((ROOT / "mcp_tools" / "mcp.json").read_text())["mcpServers"]
-    ports = {
-        "bulkhead-files": FilesystemSettings.model_fields["port"].default,
-        "bulkhead-database": DatabaseSettings.model_fields["port"].default,
-    }
     assert servers == {
-        name: {
+        f"bulkhead-{server.name}": {
             "type": "http",
-            "url": f"http://127.0.0.1:{port}/mcp",
+            "url": f"http://127.0.0.1:{server.address.port}/mcp",
             "headers": {"Authorization": "Bearer TOKEN"},
         }
-        for name, port in ports.items()
+        for server in own_servers({})
     }

@@ -1,0 +1,1 @@
+"""Writes a new tool server into this repository: `python scripts/new_tool_server.py`."""
