@@ -49,6 +49,8 @@ async def _copy(backup: Writing, url: URL, settings: RetrieverSettings) -> None:
     found = await asyncio.to_thread(rows.dump, url, backup)
     collection = found.collection or settings.collection
     stamp, count = await _points(backup, collection, settings)
+    if not count and any(one["chunks"] for one in found.tenants.values()):
+        raise BackupError(f"Qdrant has no chunk in {collection!r}: is it the one of the database?")
     backup.manifest |= {
         "release": __version__,
         "schema": HEAD,

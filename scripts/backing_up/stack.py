@@ -26,7 +26,10 @@ _START_SECONDS = 60.0
 def meant() -> tuple[RetrieverSettings, Part | None]:
     """The settings of the retriever that is meant, and the PostgreSQL that belongs to them."""
     found = {part.name: part for part in parts(state())}
-    os.environ.update(found["retriever"].environment)
+    told = dict(found["retriever"].environment)
+    if given := os.environ.get("RETRIEVER_DATA_DIR"):  # of a retriever that is not this stack's
+        told["RETRIEVER_DATA_DIR"] = given
+    os.environ.update(told)
     return RetrieverSettings(), found.get("postgres")
 
 

@@ -395,6 +395,14 @@ async def test_a_backup_that_lacks_points_is_refused_and_leaves_the_target_empty
     assert await empty.points() is None
 
 
+async def test_a_database_with_the_wrong_qdrant_is_not_backed_up(
+    tmp_path: Path, state_url: URL, made: Path
+) -> None:
+    elsewhere = Place(tmp_path / "elsewhere", state_url)
+    with pytest.raises(BackupError, match="no chunk"):
+        await create(tmp_path / "second", LOCK, elsewhere.settings)
+
+
 def test_the_manifest_is_json_that_says_what_is_in_the_backup(made: Path) -> None:
     told = json.loads(LOCK.open((made / "manifest.age").read_bytes()))
     assert told["points"] == 6
