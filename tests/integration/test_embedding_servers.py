@@ -9,6 +9,8 @@ from typing import Any
 from embedding_servers import CohereShape, EmbeddingServer, OpenAIShape, TEIShape, said
 from rig import PORTS, SOUP, Api, Neighbour, running
 from serving import serving
+from state import state
+from state import told as of
 
 from retriever.main import create as create_retriever
 from retriever.settings import RetrieverSettings
@@ -45,10 +47,10 @@ def test_documents_go_in_and_are_found_by_servers_of_each_shape(
             "embedding_shape": shape,
             "embedding_model": f"letters-{shape}",
             "embedding_api_key_file": key,
-            "collection": f"of-{shape}",
+            "data_dir": settings.data_dir / shape,
         }
         try:
-            with running(changed(settings, **told)) as api:
+            with state() as url, running(changed(settings, **told, database_url=of(url))) as api:
                 server.faults[call] += [said("", 429, **{"retry-after": "0"})]
                 job = api.ingest({"text": PORTS, "source": "p.md"}, {"text": SOUP, "source": "s"})
                 assert job["counts"]["added"] == 2, job
