@@ -21,6 +21,7 @@ _DISKS = (
     (re.compile(r"read-?only (file ?system|database)", re.I), "is read-only"),
 )
 """How a disk at fault shows, in the words of the system, of SQLite and of Qdrant."""
+_FULL = "the index's disk is full"
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def reaching() -> Iterator[None]:
     except QdrantException as error:
         raise Unavailable("qdrant", f"Qdrant refuses for now: {_shown(str(error))}") from error
     except (sqlite3.Error, OSError) as error:  # embedded Qdrant's own store
-        raise Unavailable("storage", disk_fault(str(error)) or _embedded(error)) from error
+        raise Unavailable("storage", _embedded(error)) from error
 
 
 def disk_fault(reason: str, what: str = "the index's disk") -> str | None:
@@ -67,5 +68,8 @@ def _shown(reason: str) -> str:
 
 
 def _embedded(error: Exception) -> str:
+    if getattr(error, "sqlite_errorname", None) == "SQLITE_IOERR_SHMSIZE":
+        # "disk I/O error" in its words: it found no room for its shared memory.
+        return _FULL
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return f"the index cannot be written ({reason})"
+    return disk_fault(str(error)) or f"the index cannot be written ({reason})"
