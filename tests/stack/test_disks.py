@@ -37,7 +37,7 @@ def test_a_full_disk_under_qdrant_is_waited_for_and_nothing_is_given_up(
         assert stack.api.get(f"/v1/jobs/{job}").json()["counts"]["failed"] == 0
         ready = stack.readiness()
         assert ready["status"] == "degraded" and ready["parts"]["qdrant"]["state"] == "up"
-        assert ready["parts"]["writes"] == {"state": "down", "detail": FULL}
+        assert ready["parts"]["ingest"] == {"state": "down", "detail": FULL}
         assert "ports.md" in search(stack)
         stack.until(lambda: bool(queried(stack, "max(rag_index_refuses) > 0")[0]), 300)
 

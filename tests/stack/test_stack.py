@@ -161,7 +161,6 @@ def test_a_killed_ingress_comes_back(stack: Stack) -> None:
         ("embedding", "embedding", 200),
         ("qdrant", "qdrant", 503),
         ("mcp-filesystem", "mcp-filesystem", 200),
-        ("parser", "parser", 200),
         ("postgres", "mcp-database", 200),
         ("llm-cpu", "llm", 200),
     ],
@@ -181,6 +180,25 @@ def test_a_part_that_is_away_is_named_and_the_rest_works(
         assert search.status_code == (503 if part == "qdrant" else 200), search.text
     finally:
         stack.compose("start", service)
+
+
+def test_a_parser_that_is_away_is_named_while_files_wait_for_it_and_the_rest_works(
+    stack: Stack,
+) -> None:
+    stack.until_ready()
+    stack.compose("stop", "parser")
+    try:
+        file = ("away.pdf", pdf("The crane at berth twelve lifts 60 tonnes."))
+        job = stack.api.post("/v1/documents", files=[("files", file)]).json()["id"]
+        stack.until(lambda: stack.readiness()["parts"]["ingest"]["state"] == "down", 120)
+        assert "parser" in stack.readiness()["parts"]["ingest"]["detail"]
+        assert stack.api.get("/readyz").status_code == 200
+        assert stack.api.post("/v1/search", json={"query": QUESTION}).status_code == 200
+        assert stack.api.ingest({"text": PORTS, "title": "Ports"})["state"] == "succeeded"
+    finally:
+        stack.compose("start", "parser")
+    assert stack.api.finished(job)["state"] == "succeeded"
+    stack.until_ready()
 
 
 @pytest.mark.parametrize(

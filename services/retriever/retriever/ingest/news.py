@@ -34,6 +34,6 @@ async def waited_for(database: Database) -> str | None:
 
 
 async def check(database: Database) -> None:
-    """Raise `Unavailable` while no worker takes documents in."""
-    if await waited_for(database) == NO_WORKER:
-        raise Unavailable("ingest", NO_WORKER)
+    """Raise `Unavailable` while documents are not taken in, with what they wait for."""
+    if (reason := await waited_for(database)) is not None:
+        raise Unavailable("ingest", reason)
