@@ -56,16 +56,33 @@ def test_a_full_disk_under_the_retriever_refuses_changes_and_ends_no_read(
 ) -> None:
     text = {"documents": [{"text": "A canary sings. " * 9999, "source": "canary.md"}]}
     with full("retriever-data"):
+        assert "ports.md" in search(stack)
+        # A line that cannot be written is what tells of the disk.
+        stack.until(lambda: stack.readiness()["parts"]["audit"]["state"] == "down", 120)
         refused = stack.api.post("/v1/documents", json=text)
         assert refused.status_code == 503, refused.text
-        assert refused.json()["error"]["part"] in ("audit", "storage")
+        assert refused.json()["error"]["part"] == "audit"
         assert "ports.md" in search(stack)
         assert stack.api.text(stored) == PORTS
-        stack.until(lambda: stack.readiness()["status"] == "degraded", 120)
         stack.kill("retriever")  # and whether or not it can start on a full disk:
     stack.until_ready()
     assert stack.api.ingest(*text["documents"])["state"] == "succeeded"
     assert stack.api.text(stored) == PORTS
+
+
+def test_a_full_disk_under_the_state_refuses_changes_and_loses_nothing(
+    stack: Stack, stored: str
+) -> None:
+    # Longer than what the log of PostgreSQL has room for already.
+    text = {"documents": [{"text": "A canary sings. " * 2**20, "source": "long.md"}]}
+    with full("state-data"):
+        reply = stack.api.post("/v1/documents", json=text)
+        assert reply.status_code == 503, reply.text
+        assert reply.json()["error"]["type"] == "unavailable"
+    stack.until_ready()
+    assert stack.api.text(stored) == PORTS
+    again = stack.api.ingest({"text": "A canary sings.", "source": "short.md"})
+    assert again["state"] == "succeeded"
 
 
 def test_a_qdrant_that_hangs_is_given_up_and_found_again(stack: Stack, stored: str) -> None:

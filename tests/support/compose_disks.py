@@ -8,7 +8,7 @@ from compose_stack import Stack
 
 from diagnosis.project import project, variables
 
-DISKS = ("qdrant-data", "postgres-data", "retriever-data")
+DISKS = ("qdrant-data", "state-data", "postgres-data", "retriever-data")
 _HOLDER = "bulkhead-disks-of-tests"
 _FILL = """
 import errno, sys
