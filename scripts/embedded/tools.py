@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from bulkhead.auth import Principal, Role
@@ -18,15 +19,15 @@ TOKEN_SECONDS = 7 * 24 * 3600
 _PERSON = Principal("mcp-client", "default", frozenset(), Role.READER)
 
 
-def prepare(kept: State) -> None:
+def prepare(kept: State, environment: Mapping[str, str] = os.environ) -> None:
     """Make what is missing: signing keys, the files; and new tokens and the list of servers.
 
     Only the owner may read it.
     """
-    for server in (one.part for one in own_servers()):
+    for server in (one.part for one in own_servers(environment)):
         key = ensure_key(kept.signing_key(server), prefix="")
         _write_secret(kept.token(server), mint(key.encode(), server, _PERSON, TOKEN_SECONDS))
-    _write_secret(kept.tool_servers, tool_list())
+    _write_secret(kept.tool_servers, tool_list(environment))
     for folder in FILES:
         for path in sorted((ROOT / folder).iterdir()):
             copy = kept.files / folder / path.name

@@ -39,6 +39,8 @@ def images(root: Path) -> Iterator[Image]:
         name = path.relative_to(root)
         if name.parts[0] == "tests":  # stand-ins, which are built and never released
             continue
+        if path.suffix == ".tmpl":  # its image is the one of the tree that it is written into
+            continue
         if path.name.startswith("Dockerfile"):
             found = _of_dockerfile(path)
         elif path.suffix in {".yaml", ".yml"}:

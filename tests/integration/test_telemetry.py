@@ -7,6 +7,7 @@ from leaving import asking
 from opentelemetry.trace import SpanKind, StatusCode
 from rig import KEY, Api, Neighbour, running
 from scripted_llm import ScriptedLLM
+from serving import until
 from telemetry import Recorded
 
 from retriever.settings import RetrieverSettings
@@ -122,15 +123,15 @@ def test_documents_wait_until_they_are_in_or_called_off(
         texts = [{"text": f"Text {n}.", "source": f"s{n}"} for n in range(3)]
         kept = api.post("/v1/documents", json={"documents": texts[:2]}).json()["id"]
         called_off = api.post("/v1/documents", json={"documents": texts[2:]}).json()["id"]
-        assert recorded.total("rag.ingest.waiting") == 3
+        until(lambda: recorded.total("rag.ingest.waiting") == 3)
         assert api.post(f"/v1/jobs/{called_off}/cancel").status_code == 200
-        assert recorded.total("rag.ingest.waiting") == 2
+        until(lambda: recorded.total("rag.ingest.waiting") == 2)
     embedding_server.start()
     again = Recorded()
     with running(settings) as api:  # it knows what the process before left
         assert api.finished(kept)["counts"]["added"] == 2
         assert again.total("rag.ingest.documents", rag_outcome="added") == 2
-        assert again.total("rag.ingest.waiting") == 0
+        until(lambda: again.total("rag.ingest.waiting") == 0)
 
 
 def test_one_question_is_one_trace_without_orphans(

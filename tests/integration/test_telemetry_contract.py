@@ -159,7 +159,9 @@ def drive(
         with hanging(processes["embedding"]):  # search goes on by words alone
             assert api.post("/v1/search", json={"query": "soup"}).json()["degraded"]
         answer = api.ask(f"{QUESTION} [{n}]", rag={"tools": True}).json()
-        assert [step["outcome"] for step in answer["steps"]] == ["done", "done", "failed", "done"]
+        outcomes = [step["outcome"] for step in answer["steps"]]
+        told = [(step["outcome"], step["detail"]) for step in answer["steps"]]
+        assert outcomes == ["done", "done", "failed", "done"], told
         tools_trace_id = answer["trace_id"]
         if n % 2:
             with hanging(processes["mcp-filesystem"]):
@@ -194,7 +196,7 @@ def observed() -> Iterator[Observed]:
             QUALITY_CANARIES=str(canaries),
             QUALITY_CANARY_SECONDS="1",
         )
-        tools.prepare(kept)
+        tools.prepare(kept, told)
         services = [*parts(kept, told), quality(kept, told)]
         caller = exits.enter_context(serving(tool_caller(llm, real)))
         by_name = {part.name: part for part in services}

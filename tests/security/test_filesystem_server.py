@@ -266,7 +266,7 @@ def test_behind_landlock_even_code_of_an_attacker_reads_the_root_and_nothing_els
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"MCP_FILESYSTEM_ROOT": "missing"}, "mcp-filesystem: the folder cannot be served"),
+        ({"MCP_FILESYSTEM_ROOT": "missing"}, "mcp-filesystem: No such file or directory: missing"),
         ({"MCP_FILESYSTEM_SIGNING_KEY_FILE": "missing"}, "cannot read the secret file missing"),
         ({"MCP_FILESYSTEM_PORT": "x"}, "mcp-filesystem: MCP_FILESYSTEM_PORT: "),
         ({"MCP_FILESYSTEM_TENANTS_ROOT": "root/inside"}, "must not hold each other"),

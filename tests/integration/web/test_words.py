@@ -147,7 +147,7 @@ def test_a_page_in_a_strange_language_has_no_word_of_another(
     known = (
         r"Pier Seven is free\.|It was built by Napoleon in 1812\."
         r"|Hafen <1>|Which pier is free\?|retriever\.md|broken\.pdf|Pier Seven|pier\.md|hybrid|stop"
-        r"|scripted|lexical-v2|chatcmpl-\w+|\bMiB\b|\bKiB\b|\bms\b|default|Ports|ports\.md|\bAPI\b"
+        r"|scripted|lexical-v2|[0-9a-f]{32}|chatcmpl-\w+|\bMiB\b|\bKiB\b|\bms\b|default|Ports|ports\.md|\bAPI\b"
     )
     harbour.llm.say("Pier Seven is free. It was built by Napoleon in 1812.")
     harbour.api.ingest({"text": "Pier Seven is free.", "title": "Pier Seven", "source": "pier.md"})

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from itertools import chain, combinations
 
 import pytest
+import yaml
 from compose_file import ROOT, Json, environment, rendered, services
 from compose_rules import ONE_SHOTS
 
 from bulkhead.profiles import OPTIONAL, VARIABLE
 
+LISTED = yaml.safe_load((ROOT / "mcp_tools/servers.yaml").read_text(encoding="utf-8"))
 SERVERS = ("cpu", "vllm-cpu", "gpu", "gpu-embedding")
 PARTS = {
-    "tools": {"mcp-filesystem", "mcp-database", "sample-database", "postgres"},
+    "tools": {"sample-database", "postgres"} | {f"mcp-{one['name']}" for one in LISTED["servers"]},
     "quality": {"quality"},
     "observability": {"otel-collector", "prometheus", "alertmanager", "tempo", "grafana"},
 }

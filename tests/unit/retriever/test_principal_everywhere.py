@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[3]
 # What works for the process itself and shows nobody anything.
 OF_THE_PROCESS = {
     Index: {"open", "sweep"},
-    Jobs: {"waiting", "begin", "hold", "notify"},
+    Jobs: {"tell", "notify"},
+    Keys: {"admit", "refresh", "watch"},  # the first is what gives one
 }
 
 

@@ -216,7 +216,8 @@ def test_the_chart_is_packed_with_the_releases_images_pushed_signed_and_verified
         assert f"{shelf}/release/retriever@{DIGEST}" in done.stdout
         assert 'app.kubernetes.io/version: "1.2.3"' in done.stdout
         assert "start.sh: |" in done.stdout
-    other = package(replace(release, version="1.2.4"), tmp_path)
+    later = f"{release.version}-next"
+    other = package(replace(release, version=later), tmp_path)
     altered = push_chart(other, f"{shelf}/charts", plain=True)
     with pytest.raises(SignatureError):
         verify(altered, public)
