@@ -46,6 +46,7 @@ ABSENT = {
     "otelcol_": "the collector's metrics; the embedded mode has no collector",
     "grpc_responses_": "Qdrant's metrics; the embedded mode has no Qdrant server",
     "collection_points": "Qdrant's metrics; the embedded mode has no Qdrant server",
+    "rag_limits_alone": "counts while Valkey is away; the embedded mode has none",
 }
 """Metrics, by the beginning of their names, that have no source here, and why."""
 
