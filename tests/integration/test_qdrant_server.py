@@ -102,9 +102,9 @@ def test_a_full_disk_is_waited_for_in_words_and_no_document_is_given_up(
     waiting = until(api, lambda one: one["waiting"] is not None, f"/v1/jobs/{job['id']}")
     assert waiting["waiting"] == "the index's disk is full"
     assert waiting["counts"]["failed"] == 0 and waiting["counts"]["pending"] == 20
-    ready = api.until_ready(lambda one: one["status"] == "degraded")
+    ready = api.until_ready(lambda one: one["parts"]["ingest"]["state"] == "down")
     assert ready.status_code == 200 and ready.json()["status"] == "degraded"
-    assert ready.json()["parts"]["writes"]["detail"] == "the index's disk is full"
+    assert ready.json()["parts"]["ingest"]["detail"] == "the index's disk is full"
     assert ready.json()["parts"]["qdrant"]["state"] == "up"
     assert api.post("/v1/search", json={"query": QUESTION}).json()["results"]
 
