@@ -4,6 +4,7 @@ A text rule's step is a line of the rule's own Python, or a move of the matcher 
 `re` here: it backtracks over the same parsed pattern as CPython's does, and can be counted.
 """
 
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -31,12 +32,15 @@ def calls(work: Callable[[], object]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # else what others left is finalized, and counted, when the collector pleases
     sys.setprofile(seen)
     try:
         work()
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return count
 
 

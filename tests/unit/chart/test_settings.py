@@ -38,6 +38,9 @@ OPTIONAL = {
     "RETRIEVER_VALKEY_PASSWORD_FILE",
     "RETRIEVER_BRANDING_DIR",
     "RETRIEVER_PUBLIC_URL",
+    # Names of a fork's plugins, given in a part's `env`.
+    "RETRIEVER_CHUNKER",
+    "PARSER_PLUGINS",
 }
 """What compose.yaml names empty, for a person to fill in, and the chart leaves out until then."""
 
