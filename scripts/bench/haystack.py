@@ -10,7 +10,7 @@ Haystack needs an environment of its own: a virtual environment with
 
     pip install torch==2.13.0
     pip install haystack-ai qdrant-haystack sentence-transformers-haystack PyStemmer regex \\
-        fastapi uvicorn
+        stop-words fastapi uvicorn
 
 The servers are loaded in turn while the other is idle; ratios are medians over the rounds.
 
@@ -87,7 +87,7 @@ def systems(
         "EMBEDDING_DTYPE": "float32",
     }
     theirs = {
-        "PYTHONPATH": f"{_ROOT}/scripts:{_ROOT}/services/retriever",  # for its BM25
+        "PYTHONPATH": f"{_ROOT}/scripts:{_ROOT}/services/core:{_ROOT}/services/retriever",  # BM25
         "HAYSTACK_TELEMETRY_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
     }

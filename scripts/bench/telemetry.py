@@ -37,6 +37,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.database import database
 from bench.embedding import prose
 from embedded.parts import Part, State, parts
 from embedded.preflight import ensure_key
@@ -177,8 +178,8 @@ def plan(folder: Path, port: int, llm: str, told: dict[str, str]) -> Side:
         "RETRIEVER_TOKENS_PER_MINUTE": "100000000",
         **told,
     }
-    embedding, retriever = parts(kept, environment)
-    return Side(embedding, retriever, key)
+    found = {part.name: part for part in parts(kept, environment)}
+    return Side(found["embedding"], found["retriever"], key)
 
 
 def interval(values: Sequence[float]) -> str:
@@ -233,8 +234,12 @@ def started(
         {"OTEL_SDK_DISABLED": "true", "OTEL_METRICS_EXPORTER": "none"},
     ]
     ports = (PORT + 3, PORT + 1) if swapped else (PORT + 1, PORT + 3)
-    sides = [plan(folder / str(port), port, llm, of) for port, of in zip(ports, told, strict=True)]
     with ExitStack() as exits:
+        sides = []
+        for port, of in zip(ports, told, strict=True):
+            (place := folder / str(port)).mkdir()
+            state = exits.enter_context(database(place, port + 4))
+            sides.append(plan(place, port, llm, of | state))
         for side in reversed(sides) if swapped else sides:
             exits.enter_context(side.running(folder))
         for side in sides:
