@@ -43,7 +43,7 @@ _WRITERS = 3
 """Groups in work: two keep the embedding service busy while the third is indexed. One tenant has
 two of them at most."""
 _BUFFER_CHARACTERS = 2_000_000
-_HELD_A_READER = 16
+_HELD_A_READER = 64
 """Documents at hand for each that is read at a time: small ones fill a group."""
 _POLL_SECONDS = 1.0
 """How often documents are looked for where no news of them comes."""
