@@ -158,13 +158,53 @@ def test_without_tools_nothing_is_offered(filled: Api, llm: ScriptedLLM, desk: D
 
 def test_the_model_is_offered_what_was_asked_for(filled: Api, llm: ScriptedLLM) -> None:
     asked(filled, rag={"tools": ["desk__read_note"]})
-    (tool,) = llm.requests[0]["tools"]
+    tool, answer = llm.requests[0]["tools"]
     assert tool["function"]["name"] == "desk__read_note"
+    assert answer["function"]["name"] == "answer"
     reply = filled.ask(QUESTION, rag={"tools": ["desk__format_disk"]})
     assert reply.status_code == 422
     assert "desk__read_note" in reply.json()["error"]["message"]
     for wrong in ("all", [1], {"desk": True}, ["x" * 100]):
         assert filled.ask(QUESTION, rag={"tools": wrong}).status_code == 422
+
+
+def test_a_model_has_to_call_until_it_calls_for_the_answer(
+    filled: Api, llm: ScriptedLLM, desk: Desk
+) -> None:
+    said = '{"pier": 9}'
+    reading = Turn(calls=[call("read_note", name="plan")])
+    llm.play(reading, Turn(calls=[("answer", "{}")]), Turn(said))
+    reply = asked(filled, response_format={"type": "json_object"})
+    assert reply["choices"][0]["message"]["content"] == said
+    assert outcomes(reply) == [("read_note", "done")] and len(desk.calls) == 1
+    *calling, answering = llm.requests
+    assert len(calling) == 2
+    assert all(one["tool_choice"] == "required" for one in calling)
+    assert all("response_format" not in one for one in calling)
+    assert "tool_choice" not in answering and "tools" not in answering
+    assert answering["response_format"] == {"type": "json_object"}
+    rules = packaged().answers.prompt
+    assert rules.unknown_with_tools in calling[0]["messages"][0]["content"]
+    assert rules.unknown_with_tools not in answering["messages"][0]["content"]
+    assert all(rules.tools in one["messages"][0]["content"] for one in llm.requests)
+
+
+def test_a_call_for_the_answer_beside_another_waits_for_what_that_one_gives(
+    filled: Api, llm: ScriptedLLM, desk: Desk
+) -> None:
+    both = Turn(calls=[call("read_note", name="plan"), ("answer", "{}")])
+    llm.play(both, Turn("From pier 9."))
+    assert outcomes(asked(filled)) == [("read_note", "done")] and len(desk.calls) == 1
+    assert len(llm.requests) == 2
+
+
+def test_a_model_that_needs_no_tool_answers_from_the_documents(
+    filled: Api, llm: ScriptedLLM, desk: Desk
+) -> None:
+    llm.play(Turn(calls=[("answer", "{}")]), Turn("The retriever listens on port 8080."))
+    reply = asked(filled)
+    assert reply["choices"][0]["message"]["content"] == "The retriever listens on port 8080. [1]"
+    assert reply["steps"] == [] and desk.calls == []
 
 
 def test_a_search_is_a_tool_too(filled: Api, llm: ScriptedLLM) -> None:

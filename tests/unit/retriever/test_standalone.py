@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - other alphabets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -158,5 +158,31 @@ class Told(BaseRetriever):
 async def test_lists_are_fused_by_ranks(lists: Sequence[list[str]], fused: list[str]) -> None:
     retriever = Told(found={str(n): names for n, names in enumerate(lists)})
     weights = (1.0, TOGETHER)
-    found = await find(retriever, [Search(str(n), weights[n]) for n in range(len(lists))])
+    asked = [Search(str(n), weights[n]) for n in range(len(lists))]
+    found, searched = await find(retriever, asked)
     assert [document.id for document in found] == fused
+    assert searched == [str(n) for n in range(len(lists))]
+
+
+async def test_a_rewrite_is_searched_for_beside_the_others() -> None:
+    retriever = Told(found={"it": ["a", "b"], "with": ["a", "b"], "rewritten": ["c", "d", "e"]})
+    asked = [Search("it", 1.0), Search("with", TOGETHER)]
+    found, searched = await find(retriever, asked, written("rewritten"))
+    assert searched == ["it", "with", "rewritten"]
+    assert [document.id for document in found] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("asked", [["it"], ["it", "with"]])
+async def test_where_nothing_is_rewritten_the_rest_is_found(asked: Sequence[str]) -> None:
+    retriever = Told(found={"it": ["a"], "with": ["a"]})
+    rewrite = written(None if len(asked) > 1 else "never asked for")
+    found, searched = await find(retriever, [Search(text, 1.0) for text in asked], rewrite)
+    assert [document.id for document in found] == ["a"]
+    assert searched == asked
+
+
+def written(text: str | None) -> Callable[[], Awaitable[str | None]]:
+    async def rewrite() -> str | None:
+        return text
+
+    return rewrite

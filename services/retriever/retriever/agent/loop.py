@@ -1,14 +1,16 @@
 """The loop: the model speaks or calls tools, the gate runs the calls, until the model only speaks.
 
-It gives the model's chunks on as they come and a `Step` after each call. The last turn, when a
-budget is spent, is without tools, so that there is always an answer.
+It gives the model's chunks on as they come and a `Step` after each call. While there are tools the
+model has to call one, `answer` among them: left the choice, small models write about calls instead
+of making them (docs/performance.md, "Tools"). After `answer`, or when a budget is spent, comes the
+last turn, without tools, so that there is always an answer. A server that does not know
+`tool_choice` lets its model answer at once, and that is the answer.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import (
@@ -22,6 +24,7 @@ from langchain_core.messages import (
 )
 from langchain_core.runnables import Runnable
 
+from retriever.agent.functions import Function
 from retriever.agent.gate import Gate
 from retriever.agent.steps import Outcome, Step
 from retriever.agent.untrusted import clean, fenced, new_mark
@@ -29,6 +32,10 @@ from retriever.agent.written import Written
 from retriever.branding.answers import Answers
 
 _TOO_LONG = "the result does not fit the model's context: ask for less"
+_ANSWER = "answer"
+"""What the model calls when it needs no tool more. Tools of the policy have their server's name
+before theirs, so that none is called like it."""
+_NO_PARAMETERS = {"type": "object", "properties": {}}
 
 Model = Runnable[LanguageModelInput, AIMessage]
 Generate = Callable[[Model, list[BaseMessage]], AsyncGenerator[AIMessageChunk, None]]
@@ -49,7 +56,7 @@ class Agent:
         self,
         messages: list[BaseMessage],
         plain: Model,
-        bind: Callable[[list[dict[str, Any]]], Model],
+        bind: Callable[[list[Function]], Model],
         generate: Generate,
     ) -> AsyncGenerator[AIMessageChunk | Step, None]:
         """The chunks of every turn, and the steps between them.
@@ -58,19 +65,24 @@ class Agent:
         """
         mark = new_mark()
         prompt = self.words.prompt
-        # A model that may call tools is to call one before it says that it does not know.
-        ours = messages[0].text.replace(self.words.unknown, prompt.unknown_with_tools, 1)
+        # While there are tools, what to do without an answer is to call one.
+        ours = messages[0].text
+        calling = ours.replace(self.words.unknown, prompt.unknown_with_tools, 1)
         # The mark with the question and not in the rules: these and the tools' descriptions, the
         # longest part of the prompt, are then the same for every question, and are read once.
         turns = [
-            SystemMessage(f"{ours}\n\n{prompt.tools}"),  # one, for templates that take no second
+            SystemMessage(f"{calling}\n\n{prompt.tools}"),  # one, for templates that take no second
             *messages[1:-1],
             HumanMessage(f"{prompt.tools_mark.format(mark=mark)}\n\n{messages[-1].text}"),
         ]
-        spent = 0
+        spent, ready = 0, False
         for turn in range(self.gate.budget.steps + 1):
             offered = self.gate.functions()
-            last = turn == self.gate.budget.steps or spent >= self.gate.budget.tokens or not offered
+            out_of_budget = turn == self.gate.budget.steps or spent >= self.gate.budget.tokens
+            last = ready or out_of_budget or not offered
+            offered = [*offered, self._answer()]
+            if last:
+                turns[0] = SystemMessage(f"{ours}\n\n{prompt.tools}")
             model = plain if last else bind(offered)
             said = _Turn(frozenset(one["function"]["name"] for one in offered))
             async with aclosing(generate(model, turns)) as chunks:
@@ -80,12 +92,16 @@ class Agent:
                         break
             if rest := said.end():
                 yield AIMessageChunk(content=rest)
+            calls = [call for call in said.calls.values() if call[0] != _ANSWER]
+            ready = bool(said.calls) and not calls
             if last or not said.calls:
                 return
             spent += said.tokens
+            if ready:
+                continue
             answers: list[ToolMessage] = []
             asked: list[ToolCall] = []
-            for name, raw in said.calls.values():
+            for name, raw in calls:
                 step = await self.gate.call(name, raw)
                 text = await asyncio.to_thread(fenced, _told(step), mark, "result")
                 message = ToolMessage(text, tool_call_id=step.id)
@@ -99,6 +115,11 @@ class Agent:
                     break
             spoken = await asyncio.to_thread(clean, said.text)
             turns += [AIMessage(content=spoken, tool_calls=asked), *answers]
+
+    def _answer(self) -> Function:
+        """The function that ends the calls."""
+        told = {"name": _ANSWER, "description": self.words.prompt.answer_with_tools}
+        return {"type": "function", "function": {**told, "parameters": _NO_PARAMETERS}}
 
     async def _fits(self, turns: list[BaseMessage]) -> bool:
         """Whether the turns fit the prompt; asked of the model server where bytes do not say."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -22,6 +23,7 @@ from retriever.answer.ground import EVALUATOR
 from retriever.answer.prompt import CountTokens, fit
 from retriever.answer.relevance import relevant
 from retriever.answer.retriever import to_hit
+from retriever.answer.rewriting import Rewriter
 from retriever.answer.shown import shown as worth_showing
 from retriever.answer.standalone import find, searches
 from retriever.branding.answers import Answers
@@ -119,6 +121,7 @@ class Answerer:
         choices: Choices,
         report: Report,
         gate: Gate | None = None,
+        rewriter: Rewriter | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The answer's words as they come, or one `Declined`, then one `Answered`.
 
@@ -129,8 +132,15 @@ class Answerer:
         """
         settings = self._settings
         asked = searches(_turns(question), question.text, settings.language)
-        searched = [search.text for search in asked]
-        found = await find(retriever, asked)
+        rewrite = rewriter and partial(
+            rewriter.rewritten,
+            self._words.prompt.rewrite,
+            question.history,
+            question.text,
+            settings.language,
+            report,
+        )
+        found, searched = await find(retriever, asked, rewrite)
         hits = [to_hit(document) for document in found]
         places = self._shown(hits, question.top_k)
         shown = [hits[place] for place in places]
@@ -246,16 +256,20 @@ class Answerer:
         choice = asked.choice
         parameters = choice.parameters
         sampling = {**parameters, "stop": [*self._words.stop, *parameters.get("stop", [])]}
-        named = _name(choice.model)
+        # The shape of the answer is no matter of the calls before it.
+        calling = {name: value for name, value in sampling.items() if name != "response_format"}
+        plain, named = choice.model, _name(choice.model)
 
         def turn(model: Model, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
-            return generate(model, named, messages, sampling, report)
+            parameters = sampling if model is plain else calling
+            return generate(model, named, messages, parameters, report)
 
         if gate is None:
-            events: AsyncGenerator[AIMessageChunk | Step, None] = turn(choice.model, asked.messages)
+            events: AsyncGenerator[AIMessageChunk | Step, None] = turn(plain, asked.messages)
         else:
+            bind = partial(plain.bind_tools, tool_choice="required")
             agent = Agent(gate, choice.count_tokens, choice.prompt_tokens, self._words)
-            events = agent.run(asked.messages, choice.model, choice.model.bind_tools, turn)
+            events = agent.run(asked.messages, plain, bind, turn)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Step):

@@ -6,7 +6,8 @@ on, and the two lists are fused. A question that stands by itself is searched fo
 whatever was said before. `evaluation.sweep_turns` measures what is chosen here.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ RANK_CONSTANT = 10
 """k of the fusion by ranks (Cormack et al. 2009)."""
 TOGETHER = 3.0
 """Weight of the list found together with the turn before, beside 1 for the question alone."""
+REWRITTEN = 3.0
+"""Weight of the list found for the question as the model rewrote it."""
 OF_ITS_OWN = 4
 """Words beside stop words from which a question weighs as much as it does with the turn before."""
 
@@ -105,12 +108,33 @@ def names(turn: str) -> bool:
     return bool(_NAME.search(turn) or identifiers(turn))
 
 
-async def find(retriever: BaseRetriever, asked: Sequence[Search]) -> list[Document]:
-    """What the retriever finds for the one or two `searches`, best first.
+async def find(
+    retriever: BaseRetriever,
+    asked: Sequence[Search],
+    rewrite: Callable[[], Awaitable[str | None]] | None = None,
+) -> tuple[list[Document], list[str]]:
+    """What the retriever finds for the `searches`, best first, and the texts searched for.
 
-    Two lists are fused by weighted reciprocal ranks.
+    A question that leans is searched for as `rewrite` makes it, too; it is written while the others
+    are found. Several lists are fused by weighted reciprocal ranks.
     """
-    lists = [await retriever.ainvoke(search.text) for search in asked]
+    writing = asyncio.create_task(_written(rewrite)) if rewrite and len(asked) > 1 else None
+    try:
+        lists = [await retriever.ainvoke(search.text) for search in asked]
+        if writing and (text := await writing):
+            asked = [*asked, Search(text, REWRITTEN)]
+            lists.append(await retriever.ainvoke(text))
+    finally:
+        if writing:
+            writing.cancel()
+    return _fused(asked, lists), [search.text for search in asked]
+
+
+async def _written(rewrite: Callable[[], Awaitable[str | None]]) -> str | None:
+    return await rewrite()
+
+
+def _fused(asked: Sequence[Search], lists: Sequence[list[Document]]) -> list[Document]:
     if len(lists) == 1:
         return lists[0]
     scores: dict[str, float] = {}

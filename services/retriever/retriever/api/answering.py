@@ -23,6 +23,7 @@ from retriever.answer.flow import (
 )
 from retriever.answer.outcome import count, failures_counted
 from retriever.answer.retriever import HybridRetriever
+from retriever.answer.rewriting import MEASURED, Rewriter
 from retriever.api.chat_request import ChatRequest
 from retriever.api.chat_schemas import (
     CitationBody,
@@ -115,7 +116,12 @@ class Answering:
         # Beside the answer, not after it: a commit takes as long as all checks together.
         self._noted = asyncio.create_task(stack.feedback.note_answer(self._principal, self.id))
         events = stack.answerer.answer(
-            question, retriever, self._choices(choice, asked), self._report, gate
+            question,
+            retriever,
+            self._choices(choice, asked),
+            self._report,
+            gate,
+            self._rewriter(*first),
         )
         most: int = choice.parameters[first[1].bound]
         return self._charged(self._heard(events), most)
@@ -134,10 +140,8 @@ class Answering:
         # An answer may take half of what the model holds: the other half is for what it rests on.
         answer_tokens = body.answer_tokens(settings.max_answer_tokens, context_tokens // 2)
         parameters = {**body.sampling(served.extended), served.bound: answer_tokens}
-        if served.salted:
-            salt = self._stack.keys.cache_salt(self._principal.tenant)
-            more = parameters.get("extra_body", {})
-            parameters["extra_body"] = {**more, "cache_salt": salt}
+        if salt := self._salt(served):
+            parameters["extra_body"] = {**parameters.get("extra_body", {}), **salt}
         return Choice(
             model=server.client.chat_model(served.id),
             prompt_tokens=context_tokens - answer_tokens,
@@ -146,6 +150,21 @@ class Answering:
             answered=server.answered,
             failed=server.failed,
         )
+
+    def _rewriter(self, server: OneOfThem, served: ServedModel) -> Rewriter | None:
+        """Who makes a question that leans on the turns before stand by itself, if anybody."""
+        wanted = self._stack.settings.rewrite
+        if not (served.id in MEASURED if wanted is None else wanted):
+            return None
+        model = server.client.chat_model(served.id)
+        salt = self._salt(served)
+        return Rewriter(model, served.id, served.bound, {"extra_body": salt} if salt else {})
+
+    def _salt(self, served: ServedModel) -> dict[str, str]:
+        """What keeps one tenant's prompts out of the others' cache, where the server takes it."""
+        if not served.salted:
+            return {}
+        return {"cache_salt": self._stack.keys.cache_salt(self._principal.tenant)}
 
     async def _heard(self, events: Events) -> Events:
         """The events; a `Declined` is left only where words are no answer in JSON."""

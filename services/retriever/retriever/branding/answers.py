@@ -37,10 +37,12 @@ class Prompt(BaseModel):
     system: Annotated[Text, _with("unknown"), _naming(*_FENCE)]
     unknown: Annotated[Text, _with("abstention")]
     unknown_with_tools: Annotated[Text, _with()]
+    answer_with_tools: Annotated[Text, _with()]
     tools: Annotated[Text, _with(), _naming(*_RESULT)]
     tools_mark: Annotated[Text, _with("mark")]
     question: Annotated[Text, _with("sources", "end", "before", "question")]
     end: Annotated[Text, _with("mark")]
+    rewrite: Annotated[Text, _with()]
 
 
 class Said(BaseModel):
