@@ -132,14 +132,11 @@ class Answerer:
         """
         settings = self._settings
         asked = searches(_turns(question), question.text, settings.language)
-        rewrite = rewriter and partial(
-            rewriter.rewritten,
-            self._words.prompt.rewrite,
-            question.history,
-            question.text,
-            settings.language,
-            report,
-        )
+        rewrite = None
+        if rewriter is not None:
+            how = self._words.prompt.rewrite
+            said = (question.history, question.text, settings.language)
+            rewrite = partial(rewriter.rewritten, how, *said, report)
         found, searched = await find(retriever, asked, rewrite)
         hits = [to_hit(document) for document in found]
         places = self._shown(hits, question.top_k)
