@@ -5,24 +5,35 @@ follow-ups over products and their prices, with changes of subject; a judged que
 one that it has nothing to do with; and those of a collection that has `turns`.
 
     python -m evaluation.sweep_turns --judged ../shared/data/squad --turns ../shared/data/mtrag
+
+With `--llm` its model rewrites the questions that lean, as `RETRIEVER_REWRITE` has it.
 """
 
+import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import aiohttp
 import httpx2
 import numpy as np
 import typer
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
+from embedded.parts import ROOT
 from evaluation.beir import load
 from evaluation.conversations import several_turns
 from evaluation.sweep_retrieval import bm25, dbsf, embed, service
-from retriever.answer.standalone import RANK_CONSTANT, Search, searches
+from retriever.answer.rewriting import Rewriter
+from retriever.answer.standalone import RANK_CONSTANT, REWRITTEN, Search, searches
+from retriever.branding.branding import packaged
+from retriever.clients.llm import LLMClient
+from retriever.report import Report
 
 CARS = ("Falcon", "Heron", "Osprey", "Petrel")
 WORKS = ("tyre change", "yearly service", "windscreen replacement", "battery replacement")
@@ -35,14 +46,38 @@ class Asked(NamedTuple):
     kind: str
     turns: list[str]
     gold: set[str]
+    said: Sequence[BaseMessage] = ()
+    """All turns before the question, answers too, where there are answers."""
+
+    @property
+    def history(self) -> Sequence[BaseMessage]:
+        """What a model reads before the question."""
+        return self.said or [HumanMessage(turn) for turn in self.turns[:-1]]
 
 
+LANGUAGE = "english"
 Texts = dict[str, str]
-Method = Callable[[list[str]], list[Search]]
+Rewrites = Mapping[tuple[str, ...], str]
+"""How a model rewrote the question at the end of these turns."""
+Method = Callable[[list[str], Rewrites], list[Search]]
+
+
+def ours(turns: list[str], _: Rewrites) -> list[Search]:
+    """As the retriever searches without a model."""
+    return searches(turns[:-1], turns[-1], LANGUAGE)
+
+
+def with_rewrite(turns: list[str], rewrites: Rewrites) -> list[Search]:
+    """As it searches with one."""
+    text = rewrites.get(tuple(turns))
+    return [*ours(turns, rewrites), *([Search(text, REWRITTEN)] if text else [])]
+
+
 METHODS: dict[str, Method] = {
-    "the last turn": lambda turns: [Search(turns[-1], 1.0)],
-    "with the one before": lambda turns: [Search("\n".join(turns[-2:]), 1.0)],
-    "ours": lambda turns: searches(turns[:-1], turns[-1], "english"),
+    "the last turn": lambda turns, _: [Search(turns[-1], 1.0)],
+    "with the one before": lambda turns, _: [Search("\n".join(turns[-2:]), 1.0)],
+    "ours": ours,
+    "with a rewrite": with_rewrite,
 }
 
 
@@ -90,10 +125,29 @@ def conversations(folder: Path) -> tuple[Texts, list[Asked]]:
             f"{folder.name}, R@5",
             [turn.content for turn in data.queries[key].turns if turn.role == "user"],
             set(data.qrels[key]),
+            [
+                (HumanMessage if turn.role == "user" else AIMessage)(turn.content)
+                for turn in data.queries[key].turns[:-1]
+            ],
         )
         for key in several_turns(data)
     ]
     return {key: f"{one.title}\n{one.text}" for key, one in data.corpus.items()}, asked
+
+
+async def rewritten(asked: Sequence[Asked], llm: str, key: str) -> dict[tuple[str, ...], str]:
+    """What the model at `llm` makes of the questions that lean."""
+    rules, made = packaged().answers.prompt.rewrite, {}
+    leaning = [one for one in asked if len(ours(one.turns, {})) > 1]
+    async with aiohttp.ClientSession() as http:
+        client = LLMClient(http, llm, key, 120)
+        served = await client.served()
+        rewriter = Rewriter(client.chat_model(served.id), served.id, served.bound)
+        for one in track(leaning, "rewriting", console=Console(stderr=True)):
+            told = (rules, one.history, one.turns[-1], LANGUAGE, Report())
+            if text := await rewriter.rewritten(*told):
+                made[tuple(one.turns)] = text
+    return made
 
 
 def found(http: httpx2.Client, texts: Texts, queries: Sequence[str]) -> dict[str, list[int]]:
@@ -106,14 +160,16 @@ def found(http: httpx2.Client, texts: Texts, queries: Sequence[str]) -> dict[str
     }
 
 
-def shares(http: httpx2.Client, texts: Texts, asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
+def shares(
+    http: httpx2.Client, texts: Texts, asked: Sequence[Asked], rewrites: Rewrites
+) -> Iterator[tuple[str, ...]]:
     """A row a kind: how many were asked, and the share found by each method."""
     queries = sorted(
         {
             search.text
             for one in asked
             for method in METHODS.values()
-            for search in method(one.turns)
+            for search in method(one.turns, rewrites)
         }
     )
     lists, names = found(http, texts, queries), list(texts)
@@ -124,7 +180,7 @@ def shares(http: httpx2.Client, texts: Texts, asked: Sequence[Asked]) -> Iterato
             got = []
             for one in of_kind:
                 scores: dict[int, float] = {}
-                for text, weight in method(one.turns):
+                for text, weight in method(one.turns, rewrites):
                     for rank, n in enumerate(lists[text]):
                         scores[n] = scores.get(n, 0.0) + weight / (RANK_CONSTANT + rank)
                 best = sorted(scores, key=lambda n: -scores[n])
@@ -140,12 +196,17 @@ def main(
     turns: Annotated[Path, typer.Option(help="One whose queries have `turns`.")],
     questions: Annotated[int, typer.Option(min=2, help="Judged questions to draw.")] = 400,
     url: Annotated[str, typer.Option(help="The embedding service.")] = "http://127.0.0.1:8081",
+    llm: Annotated[str, typer.Option(help="A model server, ending in /v1: rewrites, too.")] = "",
+    llm_key_file: Annotated[Path, typer.Option(help="Its key.")] = ROOT / ".data/llm-key",
 ) -> None:
     """Print the share of questions whose text is among two shown, or R@5, with 95% intervals."""
     table = Table("conversation", "asked", *METHODS)
     with service(url) as http:
         for texts, asked in (prices(), judged(judged_data, questions), conversations(turns)):
-            for row in shares(http, texts, asked):
+            rewrites: Rewrites = {}
+            if llm:
+                rewrites = asyncio.run(rewritten(asked, llm, llm_key_file.read_text().strip()))
+            for row in shares(http, texts, asked, rewrites):
                 table.add_row(*row)
     Console().print(table)
 

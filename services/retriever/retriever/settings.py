@@ -223,10 +223,10 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         200, ge=1, le=1000, description="Candidates that each leg of a hybrid search brings."
     )
 
-    rewrite: bool | None = Field(
-        None,
-        description="Whether the model rewrites a question that leans on the turns before it, for "
-        "the search; none: where the answering model was measured to do it well.",
+    rewrite: bool = Field(
+        False,
+        description="Let the model rewrite a question that leans on the turns before it, for the "
+        "search. The bundled models take seconds for it and win little (docs/performance.md).",
     )
     source_tokens: int = Field(
         600,

@@ -4,8 +4,7 @@ becomes "How large is the Heron's battery?".
 It writes greedily, a JSON object with the question alone, so that it cannot go on to answer it. A
 small model still slips an answer, or a thing of its own, into the question; so words that neither
 the conversation nor the language's stop words have make it no rewrite. What is found by it stands
-beside what is found without it (`answer.standalone`): a bad one loses nothing. Which models are
-asked was measured (docs/quality.md).
+beside what is found without it (`answer.standalone`): a bad one loses nothing.
 """
 
 import asyncio
@@ -25,8 +24,6 @@ from retriever.report import Report
 
 logger = logging.getLogger(__name__)
 
-MEASURED = frozenset({"qwen2.5-coder-1.5b-instruct"})
-"""The models that are asked where no setting says whether the answering one is."""
 SECONDS = 20.0
 """How long the search waits for a rewrite, at most."""
 

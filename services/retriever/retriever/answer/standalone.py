@@ -29,7 +29,7 @@ RANK_CONSTANT = 10
 """k of the fusion by ranks (Cormack et al. 2009)."""
 TOGETHER = 3.0
 """Weight of the list found together with the turn before, beside 1 for the question alone."""
-REWRITTEN = 3.0
+REWRITTEN = 6.0
 """Weight of the list found for the question as the model rewrote it."""
 OF_ITS_OWN = 4
 """Words beside stop words from which a question weighs as much as it does with the turn before."""

@@ -23,7 +23,7 @@ from retriever.answer.flow import (
 )
 from retriever.answer.outcome import count, failures_counted
 from retriever.answer.retriever import HybridRetriever
-from retriever.answer.rewriting import MEASURED, Rewriter
+from retriever.answer.rewriting import Rewriter
 from retriever.api.chat_request import ChatRequest
 from retriever.api.chat_schemas import (
     CitationBody,
@@ -153,8 +153,7 @@ class Answering:
 
     def _rewriter(self, server: OneOfThem, served: ServedModel) -> Rewriter | None:
         """Who makes a question that leans on the turns before stand by itself, if anybody."""
-        wanted = self._stack.settings.rewrite
-        if not (served.id in MEASURED if wanted is None else wanted):
+        if not self._stack.settings.rewrite:
             return None
         model = server.client.chat_model(served.id)
         salt = self._salt(served)
