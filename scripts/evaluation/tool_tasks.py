@@ -49,7 +49,7 @@ def right(answer: str, holds: tuple[str, ...]) -> bool:
     """
     said = re.sub(r"(?<=\d)[,\u202f\u00a0](?=\d{3}\b)", "", answer).casefold()
     return all(
-        re.search(rf"(?<![\w.]){re.escape(one.casefold())}(?!\w|\.\d)", said) for one in holds
+        re.search(rf"(?<!\w)(?<!\d\.){re.escape(one.casefold())}(?!\w|\.\d)", said) for one in holds
     )
 
 

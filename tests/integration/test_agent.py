@@ -186,7 +186,12 @@ def test_a_model_has_to_call_until_it_calls_for_the_answer(
     rules = packaged().answers.prompt
     assert rules.unknown_with_tools in calling[0]["messages"][0]["content"]
     assert rules.unknown_with_tools not in answering["messages"][0]["content"]
-    assert all(rules.tools in one["messages"][0]["content"] for one in llm.requests)
+    assert all(rules.tools in one["messages"][0]["content"] for one in calling)
+    # The last turn is a prompt as without tools, in which the result is a source.
+    assert [one["role"] for one in answering["messages"]] == ["system", "user"]
+    last = answering["messages"][-1]["content"]
+    assert "<source>\ndesk read_note" in last and "The ferry leaves from pier 9." in last
+    assert "<result" not in last
 
 
 def test_a_call_for_the_answer_beside_another_waits_for_what_that_one_gives(
@@ -205,6 +210,42 @@ def test_a_model_that_needs_no_tool_answers_from_the_documents(
     reply = asked(filled)
     assert reply["choices"][0]["message"]["content"] == "The retriever listens on port 8080. [1]"
     assert reply["steps"] == [] and desk.calls == []
+
+
+def test_of_llama_cpp_a_call_is_demanded_by_its_shape(
+    filled: Api, llm: ScriptedLLM, desk: Desk
+) -> None:
+    llm.owner = "llamacpp"
+    assert filled.get("/v1/models").status_code == 200  # who serves is asked anew
+    said = "The ferry leaves from pier 9."
+    reading = {"name": "desk__read_note", "arguments": {"name": "plan"}}
+    llm.play(
+        Turn(json.dumps(reading)), Turn(json.dumps({"name": "answer", "arguments": {}})), Turn(said)
+    )
+    reply = asked(filled)
+    assert reply["choices"][0]["message"]["content"] == f"{said} [1]"
+    assert outcomes(reply) == [("read_note", "done")]
+    *calling, answering = llm.requests
+    assert len(calling) == 2 and all("tool_choice" not in one and one["tools"] for one in calling)
+    for one in calling:
+        shapes = one["response_format"]["json_schema"]["schema"]["anyOf"]
+        named = [shape["properties"]["name"]["const"] for shape in shapes]
+        assert named == [tool["function"]["name"] for tool in one["tools"]]
+    assert "tools" not in answering and "response_format" not in answering
+
+
+def test_with_nothing_to_answer_from_a_tool_has_to_be_called_first(
+    api: Api, llm: ScriptedLLM
+) -> None:
+    llm.play(
+        Turn(calls=[call("read_note", name="none")]),
+        Turn(calls=[call("read_note", name="plan")]),
+        Turn(calls=[("answer", "{}")]),
+    )
+    assert [outcome for _, outcome in outcomes(asked(api))] == ["failed", "done"]
+    *calling, _ = llm.requests
+    names = [{tool["function"]["name"] for tool in one["tools"]} for one in calling]
+    assert ["answer" in one for one in names] == [False, False, True]
 
 
 def test_a_search_is_a_tool_too(filled: Api, llm: ScriptedLLM) -> None:
@@ -408,6 +449,9 @@ def test_the_same_call_is_made_once(filled: Api, llm: ScriptedLLM, desk: Desk) -
     reply = asked(filled)
     assert [outcome for _, outcome in outcomes(reply)] == ["done", "refused", "refused"]
     assert len(desk.calls) == 1
+    names = [{tool["function"]["name"] for tool in one["tools"]} for one in llm.requests]
+    assert ["desk__read_note" in one for one in names] == [True, True, False]
+    assert all("answer" in one and "desk__list_notes" in one for one in names)
 
 
 def test_a_model_that_never_stops_calling_is_stopped(

@@ -41,6 +41,8 @@ class ScriptedLLM:
         """Log-probabilities of the first word, for who asks for them without a stream."""
         self.raw: bytes | None = None
         """What a stream is instead of words, whatever that may be."""
+        self.owner = ""
+        """Who serves it, by its own words."""
         self.hold = False
         self.pause = 0.0
         """Seconds between words; words that come at once may be handed on as one."""
@@ -68,6 +70,7 @@ class ScriptedLLM:
     async def _models(self) -> dict[str, Any]:
         self.listed += 1
         model = {"id": "scripted", "object": "model", "max_model_len": CONTEXT_TOKENS}
+        model |= {"owned_by": self.owner} if self.owner else {}
         return {"object": "list", "data": [model]}
 
     async def _tokenize(self, request: Request) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the tables are: names, columns and keys, as the caller's role may read them."""
 
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
@@ -99,3 +100,14 @@ class Catalog:
         if head is None:
             raise ToolError("this table cannot be read now")
         return Table(**head, columns=[TableColumn(**row) for row in rows])
+
+    async def columns_of_those_in(self, principal: Principal, sql: str) -> str:
+        """Which columns the tables have whose names stand in `sql`, in words."""
+        named = [
+            full for bare, full in self._by_bare_name.items() if re.search(rf"\b{bare}\b", sql)
+        ]
+        tables = [await self.table(principal, name) for name in named]
+        return "; ".join(
+            f"{table.name} has {', '.join(column.name for column in table.columns)}"
+            for table in tables
+        )

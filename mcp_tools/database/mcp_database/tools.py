@@ -1,9 +1,10 @@
 """The tools for free SQL and for finding one's way; named queries are added to them."""
 
+import asyncpg
 from pydantic import Field
 
 from bulkhead.auth import Principal
-from bulkhead.mcp.tools import AnyTool, Arguments, Tool
+from bulkhead.mcp.tools import AnyTool, Arguments, Tool, ToolError
 from mcp_database.catalog import Catalog, Table, Tables
 from mcp_database.execution import Execution, QueryResult
 from mcp_database.gate import MAX_CHARACTERS, MAX_PARAMETERS
@@ -67,8 +68,8 @@ class DatabaseTools:
             Tool(
                 name="describe_table",
                 title="Describe a table",
-                description="Lists a table's columns: names, types, meaning and keys. Ask before"
-                " writing SQL.",
+                description="Lists a table's columns: names, types, meaning and keys; no rows."
+                " Ask before writing SQL.",
                 arguments=DescribeTable,
                 result=Table,
                 run=self.describe_table,
@@ -76,9 +77,10 @@ class DatabaseTools:
             Tool(
                 name="query",
                 title="Run a query",
-                description="Runs one SELECT and brings back its first rows. `truncated` says"
-                " whether there are more. Rows of other tenants are not there. Only named tables,"
-                " common functions and plain SELECT are allowed; a refusal says what to change.",
+                description="Runs one SELECT, to count, add up or find rows, and brings back the"
+                " first ones. `truncated` says whether there are more. Rows of other tenants are"
+                " not there. Only named tables, common functions and plain SELECT are allowed; a"
+                " refusal says what to change.",
                 arguments=Query,
                 result=QueryResult,
                 run=self.query,
@@ -104,11 +106,23 @@ class DatabaseTools:
 
     async def query(self, principal: Principal, arguments: Query) -> QueryResult:
         """The first rows of a statement."""
-        return await self._execution.query(
-            principal, arguments.sql, arguments.parameters, arguments.max_rows
-        )
+        sql, parameters = arguments.sql, arguments.parameters
+        try:
+            return await self._execution.query(principal, sql, parameters, arguments.max_rows)
+        except ToolError as error:
+            raise await self._with_columns(principal, sql, error) from error
 
     async def explain(self, principal: Principal, arguments: Statement) -> Plan:
         """The steps of a statement."""
-        plan = await self._execution.explain(principal, arguments.sql, arguments.parameters)
-        return summarise(plan)
+        sql, parameters = arguments.sql, arguments.parameters
+        try:
+            return summarise(await self._execution.explain(principal, sql, parameters))
+        except ToolError as error:
+            raise await self._with_columns(principal, sql, error) from error
+
+    async def _with_columns(self, principal: Principal, sql: str, error: ToolError) -> ToolError:
+        """Where a column does not exist, which ones do: a model guesses them rather than asks."""
+        if not isinstance(error.__cause__, asyncpg.UndefinedColumnError):
+            return error
+        there = await self._catalog.columns_of_those_in(principal, sql)
+        return ToolError(f"{error}; {there}") if there else error

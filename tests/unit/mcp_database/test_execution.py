@@ -10,9 +10,11 @@ from database import VAULT_CANARY, SampleDatabase, caller
 from serving import free_port
 
 from bulkhead.mcp.tools import ToolError
+from mcp_database.catalog import Catalog
 from mcp_database.execution import QueryResult
 from mcp_database.plan import summarise
 from mcp_database.pools import Pools
+from mcp_database.tools import DatabaseTools, Query, Statement
 
 
 def test_there_are_a_hundred_benign_queries() -> None:
@@ -125,6 +127,28 @@ async def test_a_mistake_gets_words_that_help(
         with pytest.raises(ToolError, match=words) as told:
             await execution.query(caller(), sql, parameters, 1)
     assert "/" not in str(told.value).replace("1 / 0", "")
+
+
+async def test_who_names_a_column_that_is_not_there_is_told_those_that_are(
+    database: SampleDatabase,
+) -> None:
+    settings = database.settings()
+    catalog = Catalog(pools := Pools(settings), settings.table_names())
+    async with database.execution() as execution:
+        tools = DatabaseTools(catalog, execution)
+        asked = "select duration from harbour.incidents i join services s on s.id = i.service_id"
+        with pytest.raises(ToolError) as told:
+            await tools.query(caller(), Query(sql=asked))
+        with pytest.raises(ToolError) as planned:
+            await tools.explain(caller(), Statement(sql=asked))
+        with pytest.raises(ToolError) as other:
+            await tools.query(caller(), Query(sql="select 1 / 0 from incidents"))
+    await pools.close()
+    for words in (str(told.value), str(planned.value)):
+        assert words.startswith('PostgreSQL: column "duration" does not exist; ')
+        assert "harbour.incidents has id, tenant, " in words and "harbour.services has " in words
+        assert "harbour.costs" not in words
+    assert str(other.value) == "PostgreSQL: division by zero"
 
 
 async def test_rows_are_cut_at_the_limit_and_it_says_so(database: SampleDatabase) -> None:

@@ -4,6 +4,7 @@ What others write of their tools is untrusted text, however often it was read be
 it is cleaned, cut and marked. The mark is no wall: the gate is.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from retriever.agent.policy import AllowedTool
@@ -12,6 +13,7 @@ from retriever.agent.untrusted import clean
 Function = dict[str, Any]
 """As OpenAI's API takes it."""
 
+_SHAPES = ("type", "enum", "const", "required")
 _MOST_OF_ARGUMENT, _MOST_OF_TOOL = 300, 1000
 """Characters of what others say of an argument, and of a tool."""
 
@@ -30,6 +32,42 @@ def as_function(tool: AllowedTool, trusted: bool) -> Function:
         "type": "function",
         "function": {"name": tool.name, "description": said, "parameters": parameters},
     }
+
+
+def one_call(functions: Sequence[Function]) -> dict[str, Any]:
+    """The `response_format` of a call of one of these, as JSON of a `name` and `arguments`.
+
+    For a server that does not hold its model to `tool_choice`. Only what servers make a grammar of
+    is in it; the gate checks the arguments by the tool's whole schema.
+    """
+    calls = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": function["function"]["name"]},
+                "arguments": _shape(function["function"]["parameters"]),
+            },
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for function in functions
+    ]
+    return {"type": "json_schema", "json_schema": {"name": "call", "schema": {"anyOf": calls}}}
+
+
+def _shape(schema: Any) -> dict[str, Any]:
+    """Names, types and choices of a schema; nothing of one that is put together in other ways."""
+    if not isinstance(schema, dict):
+        return {}
+    shape = {key: schema[key] for key in _SHAPES if key in schema}
+    if isinstance(properties := schema.get("properties"), dict):
+        shape["properties"] = {name: _shape(part) for name, part in properties.items()}
+        shape["additionalProperties"] = False
+    if "items" in schema:
+        shape["items"] = _shape(schema["items"])
+    if isinstance(choices := schema.get("anyOf"), list):
+        shape["anyOf"] = [_shape(part) for part in choices]
+    return shape
 
 
 def _told(schema: Any, trusted: bool) -> Any:

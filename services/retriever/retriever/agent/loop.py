@@ -1,17 +1,20 @@
-"""The loop: the model speaks or calls tools, the gate runs the calls, until the model only speaks.
+"""The loop: the model calls tools, the gate runs the calls, until the model asks to answer.
 
 It gives the model's chunks on as they come and a `Step` after each call. While there are tools the
-model has to call one, `answer` among them: left the choice, small models write about calls instead
-of making them (docs/performance.md, "Tools"). After `answer`, or when a budget is spent, comes the
-last turn, without tools, so that there is always an answer. A server that does not know
+model has to call one, `answer` among them once there is something to answer from: left the choice,
+small models write about calls instead of making them (docs/quality.md). After `answer`, or when a
+budget is spent, comes the last turn: without tools, and with what they returned as sources beside
+the others, so that an answer is made as it is without tools. A server that does not know
 `tool_choice` lets its model answer at once, and that is the answer.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from langchain_core.documents import Document
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
@@ -40,6 +43,8 @@ _NO_PARAMETERS = {"type": "object", "properties": {}}
 Model = Runnable[LanguageModelInput, AIMessage]
 Generate = Callable[[Model, list[BaseMessage]], AsyncGenerator[AIMessageChunk, None]]
 CountTokens = Callable[[str], Awaitable[int]]
+WithResults = Callable[[Sequence[Document]], Awaitable[list[BaseMessage]]]
+"""The prompt as it is without tools, with these sources before its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +56,48 @@ class Agent:
     prompt_tokens: int
     """The most that a prompt may have."""
     words: Answers
+    with_results: WithResults
 
     async def run(
         self,
         messages: list[BaseMessage],
+        grounded: bool,
         plain: Model,
-        bind: Callable[[list[Function]], Model],
+        bind: Callable[[list[Function], list[Function]], Model],
         generate: Generate,
     ) -> AsyncGenerator[AIMessageChunk | Step, None]:
         """The chunks of every turn, and the steps between them.
 
-        `messages` is the prompt as it is without tools. `bind` gives the model with tools.
+        `messages` is the prompt as it is without tools, `grounded` whether sources are in it.
+        `bind` gives the model with tools, and those of them that it may call now.
         """
         mark = new_mark()
         prompt = self.words.prompt
         # While there are tools, what to do without an answer is to call one.
-        ours = messages[0].text
-        calling = ours.replace(self.words.unknown, prompt.unknown_with_tools, 1)
+        rules = messages[0].text.replace(self.words.unknown, prompt.unknown_with_tools, 1)
         # The mark with the question and not in the rules: these and the tools' descriptions, the
         # longest part of the prompt, are then the same for every question, and are read once.
         turns = [
-            SystemMessage(f"{calling}\n\n{prompt.tools}"),  # one, for templates that take no second
+            SystemMessage(f"{rules}\n\n{prompt.tools}"),  # one, for templates that take no second
             *messages[1:-1],
             HumanMessage(f"{prompt.tools_mark.format(mark=mark)}\n\n{messages[-1].text}"),
         ]
-        spent, ready = 0, False
+        results: list[Document] = []
+        made: set[tuple[str, str]] = set()
+        repeated: set[str] = set()
+        spent, ready, something = 0, False, grounded
         for turn in range(self.gate.budget.steps + 1):
             offered = self.gate.functions()
             out_of_budget = turn == self.gate.budget.steps or spent >= self.gate.budget.tokens
             last = ready or out_of_budget or not offered
-            offered = [*offered, self._answer()]
             if last:
-                turns[0] = SystemMessage(f"{ours}\n\n{prompt.tools}")
-            model = plain if last else bind(offered)
-            said = _Turn(frozenset(one["function"]["name"] for one in offered))
+                model, turns = plain, await self.with_results(results)
+            else:
+                # What was called again as before gives nothing new: something else is to be called.
+                left = [one for one in offered if one["function"]["name"] not in repeated]
+                ending = [self._answer()] if something or not left else []
+                model = bind([*offered, *ending], [*left, *ending])
+            said = _Turn(frozenset([_ANSWER, *(one["function"]["name"] for one in offered)]))
             async with aclosing(generate(model, turns)) as chunks:
                 async for chunk in chunks:
                     yield said.add(chunk)
@@ -97,8 +110,6 @@ class Agent:
             if last or not said.calls:
                 return
             spent += said.tokens
-            if ready:
-                continue
             answers: list[ToolMessage] = []
             asked: list[ToolCall] = []
             for name, raw in calls:
@@ -109,7 +120,14 @@ class Agent:
                     step = step.dropped(_TOO_LONG)
                     message = ToolMessage(_TOO_LONG, tool_call_id=step.id)
                 answers.append(message)
+                call = name, json.dumps(step.arguments, sort_keys=True)
+                if call in made:
+                    repeated.add(name)
+                else:
+                    made.add(call)
+                    results.append(_as_source(step))
                 asked.append(ToolCall(name=_known(name), args=step.arguments or {}, id=step.id))
+                something = something or step.outcome is Outcome.DONE
                 yield step
                 if self.gate.exhausted:  # what else the model asked for is not worth a word
                     break
@@ -165,6 +183,13 @@ class _Turn:
         for name, arguments in written:
             self.calls[max(self.calls, default=-1) + 1] = name, arguments
         return rest
+
+
+def _as_source(step: Step) -> Document:
+    """What a call gave, as a source of the last turn."""
+    title = f"{step.server} {step.tool} {json.dumps(step.arguments or {}, ensure_ascii=False)}"
+    about = {"title": title, "document_id": step.id, "start": 0}
+    return Document(page_content=_told(step), metadata=about)
 
 
 def _told(step: Step) -> str:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 
 from bulkhead.errors import Unavailable
+from retriever.agent.functions import Function, one_call
 from retriever.agent.gate import Gate
-from retriever.agent.loop import Agent, Model
+from retriever.agent.loop import Agent, Model, WithResults
 from retriever.agent.steps import Outcome, Step
 from retriever.agent.untrusted import new_mark
 from retriever.answer.checked import CheckedStream, once
@@ -87,6 +89,8 @@ class Choice:
     count_tokens: CountTokens
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """These go to the model as they are, with stops of our own added to theirs."""
+    calls_by_schema: bool = False
+    """Its server takes `tool_choice: required` and does not hold to it, but to a schema."""
     answered: Callable[[], None] = lambda: None
     """Called once it says something."""
     failed: Callable[[Unavailable], None] = lambda _: None
@@ -105,6 +109,8 @@ class _Prompt:
     messages: list[BaseMessage]
     shown: int
     """Sources that found their place in it."""
+    with_results: WithResults
+    """The same with what tools returned before the sources."""
 
 
 class Answerer:
@@ -157,11 +163,15 @@ class Answerer:
             yield Answered([], _ABSTAINED, shown, searched=searched)
             return
 
-        async def prompt(choice: Choice) -> _Prompt:
+        sources = [found[place] for place in places] if worth else []
+
+        async def fitting(
+            choice: Choice, results: Sequence[Document] = ()
+        ) -> tuple[list[BaseMessage], list[Document]]:
             with report.stage("prompt"):
-                messages, kept = await fit(
+                return await fit(
                     question.text,
-                    [found[place] for place in places] if worth else [],
+                    [*results, *sources],
                     question.history,
                     choice.prompt_tokens,
                     choice.count_tokens,
@@ -170,9 +180,15 @@ class Answerer:
                     question.rules,
                     question.before,
                 )
+
+        async def prompt(choice: Choice) -> _Prompt:
+            async def with_results(results: Sequence[Document]) -> list[BaseMessage]:
+                return (await fitting(choice, results))[0] if results else messages
+
+            messages, kept = await fitting(choice)
             if gate is not None:
                 gate.tainted = bool(kept) or _others_spoke(question.history)
-            return _Prompt(choice, messages, len(kept))
+            return _Prompt(choice, messages, len(kept), with_results)
 
         heard = Heard()
         steps: list[Step] = []
@@ -259,14 +275,21 @@ class Answerer:
 
         def turn(model: Model, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
             parameters = sampling if model is plain else calling
-            return generate(model, named, messages, parameters, report)
+            words = model is plain or not choice.calls_by_schema
+            return generate(model, named, messages, parameters, report, words=words)
 
         if gate is None:
             events: AsyncGenerator[AIMessageChunk | Step, None] = turn(plain, asked.messages)
         else:
-            bind = partial(plain.bind_tools, tool_choice="required")
-            agent = Agent(gate, choice.count_tokens, choice.prompt_tokens, self._words)
-            events = agent.run(asked.messages, plain, bind, turn)
+
+            def bind(tools: list[Function], now: list[Function]) -> Model:
+                if choice.calls_by_schema:  # the tools stay as they are: they are read once
+                    return plain.bind_tools(tools, response_format=one_call(now))
+                return plain.bind_tools(now, tool_choice="required")
+
+            most, count = choice.prompt_tokens, choice.count_tokens
+            agent = Agent(gate, count, most, self._words, asked.with_results)
+            events = agent.run(asked.messages, asked.shown > 0, plain, bind, turn)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Step):

@@ -54,9 +54,12 @@ async def generate(
     messages: list[BaseMessage],
     parameters: Mapping[str, Any],
     report: Report,
+    *,
+    words: bool = True,
 ) -> AsyncGenerator[AIMessageChunk, None]:
     """The chunks that `model` makes of `messages`; it is known to metrics as `named`.
 
+    `words`: what it says is for the reader, and no call in writing.
     How long it was waited for, for all and for the first word, are stages of the report.
     Raises `Unavailable("llm")`, or `InvalidValue` where the model server refuses the parameters.
     """
@@ -71,7 +74,7 @@ async def generate(
                 waited += time.perf_counter() - started
                 assert isinstance(chunk, AIMessageChunk)
                 call.chunk(chunk)
-                if chunk.text and report.first_word is None:
+                if words and chunk.text and report.first_word is None:
                     report.word()
                     report.add("first_token", waited)
                 yield chunk

@@ -147,6 +147,7 @@ class Answering:
             prompt_tokens=context_tokens - answer_tokens,
             count_tokens=server.client.count_tokens,
             parameters=parameters,
+            calls_by_schema=served.calls_by_schema,
             answered=server.answered,
             failed=server.failed,
         )

@@ -34,6 +34,9 @@ class ServedModel:
     context_tokens: int | None
     extended: bool = False
     """Whether it is served by vLLM or llama.cpp, which know more parameters than OpenAI's API."""
+    calls_by_schema: bool = False
+    """Whether it is served by llama.cpp, which takes `tool_choice: required` and lets its model
+    say what it likes (https://github.com/ggml-org/llama.cpp/issues/27217)."""
     salted: bool = False
     """Whether it is served by vLLM, which shares its prompt cache only under the same salt."""
     bound: str = "max_tokens"
@@ -208,6 +211,7 @@ def _model(told: dict[str, Any]) -> ServedModel:
         id=str(told["id"]),
         context_tokens=told.get("max_model_len") or _n_ctx(told),
         extended=owner in _EXTENDED,
+        calls_by_schema=owner == "llamacpp",
         salted=owner == "vllm",
         bound="max_completion_tokens" if owner.startswith(_OPENAI) else "max_tokens",
     )
