@@ -9,18 +9,16 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from diagnosis.checks import clone, engine, gpu, machine
+from diagnosis.checks import MODEL_SERVERS, clone, engine, gpu, machine
 from diagnosis.finding import Level
-from diagnosis.project import ROOT, project, variables
-
-PROFILES = ("cpu", "vllm-cpu", "gpu", "gpu-embedding")
+from diagnosis.project import ROOT, chosen, project, variables
 
 
 def main() -> int:
     """Print every finding; the exit status."""
     seen = variables()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--profile", choices=PROFILES, default=_model_server(seen))
+    parser.add_argument("--profile", choices=MODEL_SERVERS, default=_model_server(seen))
     parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
     given = parser.parse_args()
     findings = chain(engine(project(seen)), clone(ROOT, seen), machine(given.profile, seen))
@@ -38,8 +36,7 @@ def main() -> int:
 
 def _model_server(seen: Mapping[str, str]) -> str:
     """The profile of the model server among those chosen."""
-    chosen = [name.strip() for name in seen["COMPOSE_PROFILES"].split(",")]
-    return next((name for name in chosen if name in PROFILES), PROFILES[0])
+    return next((name for name in chosen(seen) if name in MODEL_SERVERS), MODEL_SERVERS[0])
 
 
 if __name__ == "__main__":

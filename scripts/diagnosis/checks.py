@@ -12,7 +12,7 @@ from pathlib import Path
 
 from diagnosis.finding import Finding, Level, fine, judged
 from diagnosis.machine import GIB, available_memory
-from diagnosis.project import project
+from diagnosis.project import chosen, project
 from diagnosis.vram import KNOWN, Budget, shape_of, vllm_setting
 
 OLDEST_ENGINE, BEST_ENGINE = (20, 10), (25, 0)
@@ -20,10 +20,15 @@ OLDEST_COMPOSE = (2, 20, 2)  # depends_on with `required: false`
 OLDEST_DRIVER = (570, 0)  # CUDA 12.8
 _NETWORKS = 8
 _POOL = 31  # networks that an engine has addresses for by default
-# Estimates, rounded up: what the containers take together once a question was answered, and images
-# with volumes, of the default models.
-_MEMORY = {"cpu": 4 * GIB, "vllm-cpu": 7 * GIB, "gpu": 12 * GIB, "gpu-embedding": 14 * GIB}
-_DISK = {"cpu": 12 * GIB, "vllm-cpu": 18 * GIB, "gpu": 40 * GIB, "gpu-embedding": 48 * GIB}
+MODEL_SERVERS = ("cpu", "vllm-cpu", "gpu", "gpu-embedding")
+"""The profiles of which one is chosen."""
+# Estimates, rounded up, in GiB: what the containers of a profile take together once a question was
+# answered, and their images with volumes, of the default models. The first four are each the core
+# with its model server; docs/operations.md has what was measured.
+_MEMORY = {"cpu": 2.5, "vllm-cpu": 5.5, "gpu": 10.5, "gpu-embedding": 12.5}
+_MEMORY |= {"tools": 0.5, "observability": 0.75, "quality": 0.25, "valkey": 0.25, "login": 0.1}
+_DISK = {"cpu": 7.0, "vllm-cpu": 13.0, "gpu": 35.0, "gpu-embedding": 43.0}
+_DISK |= {"tools": 1.5, "observability": 3.0, "quality": 0.5, "valkey": 0.1, "login": 0.0}
 
 
 def told(*command: str) -> str | None:
@@ -107,19 +112,20 @@ def machine(
     cores = os.cpu_count() or 1
     mend = "set LLM_CPUS, EMBEDDING_CPUS, RETRIEVER_CPUS and QDRANT_CPUS to 1"
     yield judged(cores >= 2, f"{cores} cores", f"the engine refuses limits above them: {mend}")
-    needed = _MEMORY[profile]
+    profiles = {profile, *chosen(environment)} - ({*MODEL_SERVERS} - {profile})
+    needed = sum(_MEMORY.get(one, 0) for one in profiles)
     memory = available_memory(system)
     yield judged(
-        memory >= needed,
-        f"{memory / GIB:.1f} GiB of memory available, {needed / GIB:.0f} are used",
-        "close other programs, or choose a smaller model",
+        memory >= needed * GIB,
+        f"{memory / GIB:.1f} GiB of memory available, {needed:.1f} are used",
+        "close other programs, leave parts out (COMPOSE_PROFILES), or choose a smaller model",
     )
     root = Path(told("docker", "info", "--format", "{{.DockerRootDir}}") or "/")
     free = shutil.disk_usage(root if root.is_dir() else "/").free
-    needed = _DISK[profile]
+    needed = sum(_DISK.get(one, 0) for one in profiles)
     yield judged(
-        free >= needed,
-        f"{free / GIB:.0f} GiB of disk free for the engine, {needed / GIB:.0f} are used at first",
+        free >= needed * GIB,
+        f"{free / GIB:.0f} GiB of disk free for the engine, {needed:.0f} are used at first",
         "make room (docker system prune shows what can go), or move data-root in daemon.json",
     )
     yield from _other_models(environment)
@@ -129,8 +135,8 @@ def machine(
 def _other_models(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Memory and disk above are estimates for the models that a stack has by default."""
     names = ("LLM_MODEL", "EMBEDDING_MODEL", "RERANKER_MODEL")
-    if chosen := [f"{name}={environment[name]}" for name in names if environment.get(name)]:
-        words = f"memory and disk are estimated for the default models, not for {', '.join(chosen)}"
+    if others := [f"{name}={environment[name]}" for name in names if environment.get(name)]:
+        words = f"memory and disk are estimated for the default models, not for {', '.join(others)}"
         yield Finding(Level.NOTE, words, "add the size of a model's files to both")
 
 

@@ -19,3 +19,9 @@ def project(environment: Mapping[str, str], root: Path = ROOT) -> str:
     """`COMPOSE_PROJECT_NAME`, or the folder's name as Compose makes one of it."""
     plain = re.sub(r"[^-_a-z0-9]", "", root.name.lower()).lstrip("_-")
     return environment.get("COMPOSE_PROJECT_NAME") or plain
+
+
+def chosen(environment: Mapping[str, str]) -> list[str]:
+    """The profiles of `COMPOSE_PROFILES`."""
+    words = environment.get("COMPOSE_PROFILES", "").split(",")
+    return [word.strip() for word in words if word.strip()]

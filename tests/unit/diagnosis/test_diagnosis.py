@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import socket
 import sys
 from pathlib import Path
@@ -199,3 +200,23 @@ def test_what_is_estimated_for_other_models_than_those_named_says_so() -> None:
     assert "not for LLM_MODEL=owner/large, RERANKER_MODEL=owner/orders" in note.what
 
     assert not [one for one in checks.machine("cpu", {}) if one.level is Level.NOTE]
+
+
+def test_memory_and_disk_are_reckoned_by_the_profiles_that_are_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def used(profile: str, profiles: str) -> tuple[float, float]:
+        said = [one.what for one in checks.machine(profile, {"COMPOSE_PROFILES": profiles})]
+        found = [re.search(r"(?:available|engine), ([\d.]+) are used", what) for what in said]
+        memory, disk = (float(one[1]) for one in found if one)
+        return memory, disk
+
+    monkeypatch.setattr(checks, "told", lambda *command: None)
+    # Above what docs/operations.md measured: 2,002 MiB, 412 more in all, and Grafana's limit, 512.
+    assert used("cpu", "cpu") == (2.5, 7)
+    assert used("cpu", "cpu,tools, observability,quality") == (4, 12)
+    assert used("gpu", "cpu,tools") == (11, 36), "the model server that was asked for counts alone"
+    monkeypatch.setattr(checks, "available_memory", lambda system: 3 * 2**30)
+    for profiles, stops in (("cpu", False), ("cpu,tools,observability,quality", True)):
+        found = checks.machine("cpu", {"COMPOSE_PROFILES": profiles})
+        assert any(one.level is Level.STOPS and "memory" in one.what for one in found) is stops
