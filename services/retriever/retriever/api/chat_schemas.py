@@ -16,22 +16,27 @@ class ToolSourceBody(BaseModel):
     arguments: dict[str, Any]
 
 
-class CitationBody(BaseModel):
-    """Where a sentence is borne out: `text[start:end] == quote` in the document's text.
-
-    With `tool`, the quote is from a tool's result: `document_id` and `chunk_id` are the id of the
-    step, `source` is `tool:SERVER/TOOL`, and `start:end` is in that step's `text`.
-    """
+class Quote(BaseModel):
+    """Where a sentence of the answer is borne out: at `start` to `end` of the document's text."""
 
     marker: str = Field(description="Stands in the answer as `[marker]`.")
     document_id: str
-    chunk_id: str
     title: str
     source: str
     page: int | None
     start: int
     end: int
     quote: str
+
+
+class CitationBody(Quote):
+    """Where a sentence is borne out: `text[start:end] == quote` in the document's text.
+
+    With `tool`, the quote is from a tool's result: `document_id` and `chunk_id` are the id of the
+    step, `source` is `tool:SERVER/TOOL`, and `start:end` is in that step's `text`.
+    """
+
+    chunk_id: str
     score: float = Field(description="Share of the sentence's weighted terms in the quote.")
     tool: ToolSourceBody | None = Field(None, description="For a quote from a tool's result.")
 

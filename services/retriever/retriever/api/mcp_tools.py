@@ -17,6 +17,7 @@ from bulkhead.mcp.tools import AnyTool, Arguments, Tool, ToolError
 from retriever.agent.untrusted import clean, fenced, new_mark
 from retriever.api.answering import Answering
 from retriever.api.chat_request import ChatRequest, Rag
+from retriever.api.chat_schemas import Quote
 from retriever.api.conversation import Message
 from retriever.api.filter_schema import Filter
 from retriever.api.search import RetrievalFields, usable_text
@@ -93,19 +94,6 @@ class AskArguments(Arguments):
     question: str = Field(min_length=1, description="One question, which stands by itself.")
     top_k: int | None = Field(None, ge=1, le=20, description="How many passages to rest on.")
     filters: Filter | None = None
-
-
-class Quote(BaseModel):
-    """Where a sentence of the answer is borne out: at `start` to `end` of the document's text."""
-
-    marker: str
-    document_id: str
-    title: str
-    source: str
-    page: int | None
-    start: int
-    end: int
-    quote: str
 
 
 class Told(BaseModel):
@@ -230,14 +218,12 @@ class _Documents:
         extras = whole.extras
         quotes = [
             Quote(
-                marker=one.marker,
-                document_id=one.document_id,
-                title=clean(one.title),
-                source=clean(one.source),
-                page=one.page,
-                start=one.start,
-                end=one.end,
-                quote=fenced(one.quote, mark, _KIND),
+                **one.model_dump(include=set(Quote.model_fields))
+                | {
+                    "title": clean(one.title),
+                    "source": clean(one.source),
+                    "quote": fenced(one.quote, mark, _KIND),
+                }
             )
             for one in extras.citations
         ]
