@@ -9,10 +9,8 @@ Exit codes: 0 all of it went well, 1 a step failed.
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +20,8 @@ from typing import Annotated
 import httpx2
 import typer
 
-ROOT = Path(__file__).resolve().parents[2]
+from drills.steps import Drill, Failed, drill, free_ports, running
+
 _PATIENCE = 1800.0
 _SERVE = ["make", "serve"]
 _TEXT = "# The slipway\n\nBoats are hauled out on Thursdays, when the winch is manned.\n"
@@ -31,72 +30,52 @@ _QUESTION = "On which day does a boat leave the water?"
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
-class DrillError(Exception):
-    """A step that did not go as the page says; one line for a person."""
-
-
 @app.command()
 def run(
     url: Annotated[str, typer.Option(help="An embedding server that runs already.")] = "",
     shape: Annotated[str, typer.Option(help="What API it has.")] = "openai",
     model: Annotated[str, typer.Option(help="The model's name there.")] = "",
+    keep: Annotated[bool, typer.Option(help="Leave the clone.")] = False,
 ) -> None:
     """Do the drill and print how long each step took. Settings in the environment go along."""
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        clone = Path(folder) / "clone"
-        try:
-            _drill(clone, url, shape, model)
-        except (DrillError, httpx2.HTTPError) as error:
-            typer.echo(f"drill: {error or type(error).__name__}", err=True)
-            raise typer.Exit(1) from error
-
-
-def _drill(clone: Path, url: str, shape: str, model: str) -> None:
-    began = time.monotonic()
-    with _step("clone"):
-        _do(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT, os.environ)
-    with _step("make setup"):
-        _do(["make", "setup"], clone, os.environ)
-    with _server(clone, url) as address:
+    with drill(keep) as done, _server(done, url) as address:
+        port, llm_port = free_ports(2)
         told = {
-            **os.environ,
             "RETRIEVER_EMBEDDING_URL": address,
             "RETRIEVER_EMBEDDING_SHAPE": shape,
             "RETRIEVER_EMBEDDING_MODEL": model,
-            "RETRIEVER_PORT": str(_port()),
-            "LLM_PORT": str(_port()),
+            "RETRIEVER_PORT": str(port),
+            "LLM_PORT": str(llm_port),
             "BULKHEAD_PROFILES": "cpu",
             "BULKHEAD_DATA": ".data",
         }
         with ExitStack() as stack:
-            with _step("make serve"):
-                api = stack.enter_context(_serving(clone, told))
+            with done.step("make serve"):
+                api = stack.enter_context(_serving(done.clone, told))
                 _until_ready(api)
-            with _step("a document is in and found by meaning"):
+            with done.step("a document is in and found by meaning"):
                 _found(api)
-        typer.echo(f"{time.monotonic() - began:8.1f} s  from the clone to what it found")
-        with _step("another revision is refused"):
-            _refused(clone, {**told, "RETRIEVER_EMBEDDING_REVISION": "another"})
+        with done.step("another revision is refused"):
+            _refused(done.clone, {**told, "RETRIEVER_EMBEDDING_REVISION": "another"})
 
 
 @contextmanager
-def _server(clone: Path, url: str) -> Iterator[str]:
+def _server(done: Drill, url: str) -> Iterator[str]:
     """The address of the embedding server; llama.cpp of the clone's own environment without one."""
     if url:
         yield url
         return
-    port = _port()
-    own = clone / "scripts" / "drills" / "embedding_server.py"
-    command = [str(clone / ".venv/bin/python"), str(own), "other-server", str(port)]
-    with _running(command, clone, os.environ) as process:
-        with _step("the other server is up"):
+    (port,) = free_ports(1)
+    own = ("-m", "drills.embedding_server", "other-server", str(port))
+    with running(done.clone / "scripts", {}, str(done.clone / ".venv/bin/python"), *own) as process:
+        with done.step("the other server is up"):
             _answering(f"http://127.0.0.1:{port}/health", process)
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @contextmanager
 def _serving(clone: Path, told: Mapping[str, str]) -> Iterator[httpx2.Client]:
-    with _running(_SERVE, clone, told) as process:
+    with running(clone, told, *_SERVE) as process:
         address = f"http://127.0.0.1:{told['RETRIEVER_PORT']}"
         _answering(f"{address}/healthz", process)
         key = (clone / ".data" / "api-key").read_text().strip()
@@ -109,7 +88,7 @@ def _until_ready(api: httpx2.Client) -> None:
     deadline = time.monotonic() + _PATIENCE
     while (told := api.get("/readyz").json())["status"] != "ready":
         if time.monotonic() > deadline:
-            raise DrillError(f"the stack is not ready: {told}")
+            raise Failed(f"the stack is not ready: {told}")
         time.sleep(0.5)
 
 
@@ -119,79 +98,39 @@ def _found(api: httpx2.Client) -> None:
     deadline = time.monotonic() + _PATIENCE
     while job["state"] in ("queued", "running"):
         if time.monotonic() > deadline:
-            raise DrillError(f"the document is not in: {job}")
+            raise Failed(f"the document is not in: {job}")
         time.sleep(0.2)
         job = api.get(f"/v1/jobs/{job['id']}").json()
     if job["state"] != "succeeded":
-        raise DrillError(f"the document failed: {job['errors']}")
+        raise Failed(f"the document failed: {job['errors']}")
     asked = {"query": _QUESTION, "mode": "dense", "top_k": 1}
     found = api.post("/v1/search", json=asked).raise_for_status().json()["results"]
     if [hit["source"] for hit in found] != ["slipway.md"]:
-        raise DrillError(f"the document was not found: {found}")
+        raise Failed(f"the document was not found: {found}")
 
 
 def _refused(clone: Path, told: Mapping[str, str]) -> None:
     done = subprocess.run(
-        _SERVE, cwd=clone, env=told, capture_output=True, text=True, timeout=_PATIENCE
+        _SERVE, cwd=clone, env=os.environ | told, capture_output=True, text=True, timeout=_PATIENCE
     )
     log = (clone / ".data" / "logs" / "retriever.log").read_text()
     if done.returncode == 0 or "scripts/reindex.py" not in log:
-        raise DrillError(f"another revision was not refused: {done.stdout[-300:]} {log[-500:]}")
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    typer.echo(f"{time.monotonic() - began:8.1f} s  {name}")
-
-
-def _do(command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise DrillError(f"{' '.join(command)}: {done.stderr[-500:] or done.stdout[-500:]}")
-
-
-@contextmanager
-def _running(
-    command: list[str], folder: Path, environment: Mapping[str, str]
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process, and all that it started, until the block ends."""
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, 2)
-                try:
-                    process.wait(60)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, 9)
-                    process.wait()
+        raise Failed(f"another revision was not refused: {done.stdout[-300:]} {log[-500:]}")
 
 
 def _answering(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the address answers. Raises `DrillError` when the process ends before."""
+    """Wait until the address answers. Raises `Failed` when the process ends before."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise DrillError(f"{url}: its process ended with {process.returncode}")
+            raise Failed(f"{url}: its process ended with {process.returncode}")
         try:
             if httpx2.get(url, timeout=5, trust_env=False).status_code == httpx2.codes.OK:
                 return
         except httpx2.HTTPError:
             pass
         time.sleep(0.2)
-    raise DrillError(f"{url} does not answer")
-
-
-def _port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    raise Failed(f"{url} does not answer")
 
 
 @app.command()

@@ -11,27 +11,19 @@ longer. Exit codes: 0 whoever logged in was let in, 1 a step failed.
 import base64
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx2
 import typer
-from rich.table import Table
 
 from client.screen import terminal
-from embedded.parts import ROOT
+from drills.steps import Failed, drill, free_ports, run, running
 
 AUDIENCE = "https://bulkhead.example"
 _START_SECONDS = 900
@@ -45,46 +37,24 @@ _PARTS = (
 )
 
 
-class Failed(Exception):
-    """A step did not do what the page says."""
-
-
 def main(keep: Annotated[bool, typer.Option(help="Leave the clone.")] = False) -> None:
     """Clone, log in, and show the times."""
-    console = terminal()
-    folder = Path(tempfile.mkdtemp(prefix="bulkhead-drill-"))
-    clone = folder / "clone"
-    times: dict[str, float] = {}
-    *ports, provider_port = _free_ports(len(_PARTS) + 1)
+    *ports, provider_port = free_ports(len(_PARTS) + 1)
     told = {f"{part}_PORT": str(port) for part, port in zip(_PARTS, ports, strict=True)}
     page, issuer = f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{provider_port}"
-    try:
-        with _timed(times, "clone"):
-            _run(folder, "git", "clone", "--quiet", str(ROOT), str(clone))
-        with _timed(times, "make setup"):
-            _run(clone, "make", "setup")
-        with _timed(times, "the provider, from npm"):
-            provider = folder / "provider"
-            shutil.copytree(clone / "tests/clients", provider)
-            _run(provider, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
+    with drill(keep) as done:
+        with done.step("the provider, from npm"):
+            provider = done.folder / "provider"
+            shutil.copytree(done.clone / "tests/clients", provider)
+            run(provider, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
         # A login needs no model: none is fetched, and nobody answers at this address.
         told |= _settings(issuer) | {"RETRIEVER_LLM_URL": "http://127.0.0.1:9/v1"}
         with (
-            _running(provider, {"ISSUER": issuer, "PAGE": page}, "node", "provider.mjs"),
-            _timed(times, "make serve, until a login is let in"),
-            _running(clone, told, "make", "serve") as serving,
+            running(provider, {"ISSUER": issuer, "PAGE": page}, "node", "provider.mjs"),
+            done.step("make serve, until a login is let in"),
+            running(done.clone, told, "make", "serve") as serving,
         ):
-            console.print(_let_in(page, serving))
-    except Failed as error:
-        console.print(f"drill: {error}", style="bold red", markup=False)
-        raise typer.Exit(1) from error
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-    table = Table("step", "seconds")
-    for step, seconds in (*times.items(), ("in all", sum(times.values()))):
-        table.add_row(step, f"{seconds:.1f}")
-    console.print(table)
+            terminal().print(_let_in(page, serving))
 
 
 def _settings(issuer: str) -> dict[str, str]:
@@ -101,43 +71,6 @@ def _settings(issuer: str) -> dict[str, str]:
         "ROLES": json.dumps({"staff": "writer"}),
     }
     return {f"RETRIEVER_OIDC_{name}": value for name, value in told.items()}
-
-
-@contextmanager
-def _timed(times: dict[str, float], step: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    times[step] = time.monotonic() - started
-
-
-def _run(folder: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout)[-800:]}")
-
-
-@contextmanager
-def _running(
-    folder: Path, told: dict[str, str], *command: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A command with its children, until the block ends; what it says is in `log` beside it."""
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=os.environ | told,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _let_in(page: str, serving: subprocess.Popen[bytes]) -> str:
@@ -210,14 +143,6 @@ def _by_the_forms(browser: httpx2.Client, where: str, asked: dict[str, str], pag
         where = urljoin(where, form[1])
         reply = browser.post(where, data={"prompt": prompt, "login": "ada", "password": "x"})
     raise Failed(f"the provider did not lead back: {reply.text[:800]}")
-
-
-def _free_ports(many: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(many)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 if __name__ == "__main__":

@@ -9,12 +9,7 @@ run takes longer. Exit codes: 0 the agent answered from the new tool, 1 a step f
 """
 
 import json
-import os
-import shutil
-import signal
-import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,18 +20,13 @@ from typing import Annotated, Any
 
 import httpx2
 import typer
-from rich.table import Table
 
 from client.screen import terminal
-from embedded.parts import ROOT
+from drills.steps import Failed, drill, free_ports, run, running
 
 SAID = "The server {name} was made from the template and answers the agent."
 _START_SECONDS = 600
 _PARTS = ("EMBEDDING", "RETRIEVER", "MCP_FILESYSTEM", "MCP_DATABASE", "MCP_DATABASE_POSTGRES")
-
-
-class Failed(Exception):
-    """A step did not do what the page says."""
 
 
 def main(
@@ -44,73 +34,26 @@ def main(
     keep: Annotated[bool, typer.Option(help="Leave the clone.")] = False,
 ) -> None:
     """Clone, make a server, ask it, and show the times."""
-    console = terminal()
-    folder = Path(tempfile.mkdtemp(prefix="bulkhead-drill-"))
-    clone = folder / "clone"
-    times: dict[str, float] = {}
-    try:
-        with _timed(times, "clone"):
-            _run(folder, "git", "clone", "--quiet", str(ROOT), str(clone))
-        with _timed(times, "make setup"):
-            _run(clone, "make", "setup")
-        with _timed(times, f"new_tool_server.py {name}"):
-            _run(clone, ".venv/bin/python", "scripts/new_tool_server.py", name)
-        with _timed(times, "make setup, again"):
-            _run(clone, "make", "setup")
-        with _model(name) as llm, _timed(times, "make serve, until it answers from the tool"):
-            answer = _served_and_asked(clone, name, llm)
-        console.print(f"{answer}")
-    except Failed as error:
-        console.print(f"drill: {error}", style="bold red", markup=False)
-        raise typer.Exit(1) from error
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-    table = Table("step", "seconds")
-    for step, seconds in (*times.items(), ("in all", sum(times.values()))):
-        table.add_row(step, f"{seconds:.1f}")
-    console.print(table)
-
-
-@contextmanager
-def _timed(times: dict[str, float], step: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    times[step] = time.monotonic() - started
-
-
-def _run(folder: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout)[-800:]}")
+    with drill(keep) as done:
+        with done.step(f"new_tool_server.py {name}"):
+            run(done.clone, ".venv/bin/python", "scripts/new_tool_server.py", name)
+        done.set_up("make setup, again")
+        with _model(name) as llm, done.step("make serve, until it answers from the tool"):
+            answer = _served_and_asked(done.clone, name, llm)
+        terminal().print(answer)
 
 
 def _served_and_asked(clone: Path, name: str, llm: str) -> str:
     """The agent's answer, cited from the new tool, by a stack that is ended again."""
     own = f"MCP_{name.replace('-', '_').upper()}"
-    ports = dict(zip((*_PARTS, own), _free_ports(), strict=True))
+    parts = (*_PARTS, own)
+    ports = dict(zip(parts, free_ports(len(parts)), strict=True))
     told = {f"{part}_PORT": str(port) for part, port in ports.items()}
     told |= {"RETRIEVER_LLM_URL": f"{llm}/v1", "RETRIEVER_RELEVANCE": "-1"}
     url = f"http://127.0.0.1:{ports['RETRIEVER']}"
-    log = clone.parent / "serve.log"
-    with log.open("wb") as out:
-        serving = subprocess.Popen(
-            ["make", "serve"],  # noqa: S607
-            cwd=clone,
-            env=os.environ | told,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-        try:
-            _await(url, serving, log)
-            return _asked(url, (clone / ".data/api-key").read_text().strip(), name)
-        finally:
-            os.killpg(serving.pid, signal.SIGINT)
-            try:
-                serving.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(serving.pid, signal.SIGKILL)
+    with running(clone, told, "make", "serve") as serving:
+        _await(url, serving, clone / "log")
+        return _asked(url, (clone / ".data/api-key").read_text().strip(), name)
 
 
 def _await(url: str, serving: subprocess.Popen[bytes], log: Path) -> None:
@@ -146,14 +89,6 @@ def _asked(url: str, key: str, name: str) -> str:
                     return str(reply["choices"][0]["message"]["content"])
             time.sleep(0.5)
     raise Failed(f"the agent did not answer from the tool: {json.dumps(reply)[:800]}")
-
-
-def _free_ports() -> Iterator[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(len(_PARTS) + 1)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    yield from ports
 
 
 @contextmanager
