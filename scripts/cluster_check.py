@@ -46,8 +46,13 @@ def check(
         seen = _results(kubectl, probes, patience, sleep)
     finally:
         kubectl.delete(_SELECTOR)
+    machines = {
+        seen[one.component]["kernel"]
+        for one in probes
+        if one.component in seen and not one.pod["spec"].get("runtimeClassName")
+    }
     for probe in probes:
-        findings += judge(probe, seen.get(probe.component))
+        findings += judge(probe, seen.get(probe.component), machines)
     return findings
 
 

@@ -1,7 +1,7 @@
 """What the probes saw, as walls that hold or do not."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from cluster.plan import Probe
@@ -12,8 +12,13 @@ ANSWERED = {"OK", "ECONNREFUSED", "ECONNRESET"}
 REFUSED = {"root": {"EROFS", "EACCES"}, "user namespace": {"EPERM", "ENOSPC", "EINVAL", "ENOSYS"}}
 
 
-def judge(probe: Probe, seen: Mapping[str, Any] | None) -> Iterator[Finding]:
-    """The walls of one component. `seen`: what its probe printed; none where it did not run."""
+def judge(
+    probe: Probe, seen: Mapping[str, Any] | None, machines: Collection[str] = ()
+) -> Iterator[Finding]:
+    """The walls of one component. `seen`: what its probe printed; none where it did not run.
+
+    `machines`: the kernels' versions that probes without a runtime of their own have seen.
+    """
 
     def finding(wall: str, verdict: Verdict, evidence: str) -> Finding:
         return Finding(probe.component, wall, verdict, evidence)
@@ -51,9 +56,21 @@ def judge(probe: Probe, seen: Mapping[str, Any] | None) -> Iterator[Finding]:
     verdict = Verdict.HOLDS if has_token == expected else Verdict.OPEN
     yield finding("token", verdict, "a token is there" if has_token else "no token")
 
+    runtime, kernel = probe.pod["spec"].get("runtimeClassName"), seen["kernel"]
+    apart = bool(runtime and machines and kernel not in machines)
+    if runtime and machines:
+        verdict = Verdict.HOLDS if apart else Verdict.OPEN
+        yield finding("kernel", verdict, f"{runtime}: {kernel}")
+    elif runtime:
+        yield finding("kernel", Verdict.UNPROVEN, f"{kernel}, and no node's to compare it with")
+    else:
+        yield finding("kernel", Verdict.ABSENT, f"the node's: {kernel}")
+
     for wall, refusals in REFUSED.items():
         outcome = seen[wall]
-        verdict = Verdict.HOLDS if outcome in refusals else Verdict.OPEN
+        # A user namespace of a kernel of its own opens nothing of the node's.
+        holds = outcome in refusals or (wall == "user namespace" and apart)
+        verdict = Verdict.HOLDS if holds else Verdict.OPEN
         yield finding(wall, verdict, f"ended with {outcome}")
     # The look itself works: what may be written is written.
     if seen["tmp"] != "OK":
@@ -65,7 +82,7 @@ def judge(probe: Probe, seen: Mapping[str, Any] | None) -> Iterator[Finding]:
         privileges.append(f"capabilities {status['CapEff']} of {status['CapBnd']}")
     if status["NoNewPrivs"] != "1":
         privileges.append("may gain privileges")
-    if status["Seccomp"] != "2" and not probe.pod["spec"].get("runtimeClassName"):
+    if status["Seccomp"] != "2" and not apart:  # gVisor is behind a filter, and shows none inside
         privileges.append("no seccomp filter")
     if "0" in re.split(r"\s+", status["Uid"].strip()):
         privileges.append("is root")

@@ -10,11 +10,13 @@ from rich.text import Text
 
 
 class Verdict(StrEnum):
-    """Whether a wall holds. `UNPROVEN`: not tried, or nothing shows that the try could work."""
+    """Whether a wall holds. `UNPROVEN`: not tried, or nothing shows that the try could work.
+    `ABSENT`: nobody asked for this wall here."""
 
     HOLDS = "holds"
     OPEN = "open"
     UNPROVEN = "unproven"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ _MARKS = {
     Verdict.HOLDS: "[green]✓[/]",
     Verdict.OPEN: "[red]OPEN[/]",
     Verdict.UNPROVEN: "[yellow]?[/]",
+    Verdict.ABSENT: "–",
 }
 
 
@@ -46,7 +49,7 @@ def show(findings: Sequence[Finding], console: Console, every: bool) -> None:
     console.print(table)
     seen: dict[tuple[str, Verdict, str], list[str]] = {}
     for one in findings:
-        if every or one.verdict is not Verdict.HOLDS:
+        if every or one.verdict not in (Verdict.HOLDS, Verdict.ABSENT):
             seen.setdefault((one.service, one.verdict, one.evidence), []).append(one.wall)
     for (service, verdict, evidence), names in seen.items():
         line = f"{service} · {', '.join(names)} · {verdict}: {evidence}"

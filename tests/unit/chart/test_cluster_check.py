@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chart_objects import NAMESPACE, objects
+from chart_objects import NAMESPACE, PRODUCTION, objects
 
 import cluster_check
 from cluster import kubectl as wrapped
@@ -24,6 +24,7 @@ WALLED = {
     "token": "ENOENT",
     "user namespace": "EPERM",
     "names": ["gaierror"],
+    "kernel": "Linux version 6.12",
     "status": {
         "CapEff": "0000000000000000",
         "CapBnd": "0000000000000000",
@@ -51,8 +52,20 @@ def behind(probe: Probe, **others: Any) -> dict[str, Any]:
     return seen | others
 
 
-def verdicts(probe: Probe, seen: dict[str, Any] | None) -> dict[str, Verdict]:
-    return {one.wall: one.verdict for one in judge(probe, seen)}
+def verdicts(
+    probe: Probe, seen: dict[str, Any] | None, machines: tuple[str, ...] = ("Linux version 6.12",)
+) -> dict[str, Verdict]:
+    """Those of the walls that are asked for."""
+    found = {one.wall: one.verdict for one in judge(probe, seen, machines)}
+    return {wall: verdict for wall, verdict in found.items() if verdict is not Verdict.ABSENT}
+
+
+def sandboxed() -> Probe:
+    """The parser's, where values-production.yaml names gVisor for it."""
+    found = templates([one for one in objects(PRODUCTION) if one["kind"] == "Deployment"])
+    (probe,) = [one for one in plan("bulkhead", found) if one.component == "parser"]
+    assert probe.pod["spec"]["runtimeClassName"] == "gvisor"
+    return probe
 
 
 def test_the_table_is_read_whole() -> None:
@@ -108,6 +121,23 @@ def test_walls_that_stand_hold_and_each_that_does_not_is_told() -> None:
         found = verdicts(probe, behind(probe, **others))
         assert found[wall] is Verdict.OPEN, (wall, others)
         assert [one for one in found.values() if one is Verdict.OPEN] == [Verdict.OPEN]
+
+
+def test_a_pod_with_a_runtime_of_its_own_is_judged_by_the_kernel_that_answers_there() -> None:
+    probe = sandboxed()
+    status = WALLED["status"]
+    assert isinstance(status, dict)
+    # As gVisor says it: no filter within, and a user namespace of its own kernel's.
+    within = {"status": status | {"Seccomp": "0"}, "user namespace": "OK"}
+    seen = behind(probe, kernel="Linux version 4.4.0", **within)
+    assert set(verdicts(probe, seen).values()) == {Verdict.HOLDS}
+    found = verdicts(probe, behind(probe, **within))
+    assert {wall for wall, verdict in found.items() if verdict is Verdict.OPEN} == {
+        *("kernel", "user namespace", "privileges"),
+    }
+    assert verdicts(probe, seen, ())["kernel"] is Verdict.UNPROVEN
+    plain = {one.wall: one for one in judge(probes()["parser"], behind(probes()["parser"]))}
+    assert plain["kernel"].verdict is Verdict.ABSENT
 
 
 def test_a_neighbour_that_may_be_called_and_does_not_answer_proves_nothing() -> None:
@@ -175,7 +205,8 @@ def tell(cluster: dict[str, Any], **others: Any) -> None:
 
 def run(patience: float = 60) -> dict[tuple[str, str], Verdict]:
     found = cluster_check.check(Kubectl(NAMESPACE), "bulkhead", patience, lambda _: None)
-    return {(one.service, one.wall): one.verdict for one in found}
+    asked_for = [one for one in found if one.verdict is not Verdict.ABSENT]
+    return {(one.service, one.wall): one.verdict for one in asked_for}
 
 
 def test_a_cluster_with_all_walls_holds_and_its_probes_are_removed(cluster: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bulkhead.tool_tokens import new_signing_key
+from cluster import probe
 
 RUNSC = shutil.which("runsc")
 INSIDE = """
@@ -73,8 +74,20 @@ def test_the_parser_and_the_file_server_work_under_gvisor_and_reach_nobody(tmp_p
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     seen: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    assert "version 4.4.0" in seen["kernel"], "it is the machine's own kernel, not gVisor's"
+    assert seen["kernel"] != Path("/proc/version").read_text(), "it is the machine's own kernel"
     assert seen["files"][0] == 200
     status, body = seen["parser"]
     assert (status, json.loads(body)["title"]) == (200, "Cranes")
     assert seen["network"] != "OK"
+
+
+@pytest.mark.skipif(RUNSC is None, reason="gVisor's runsc is not here")
+def test_the_probe_of_a_cluster_tells_gvisors_kernel_and_that_it_gives_no_new_privileges() -> None:
+    assert RUNSC
+    told = json.dumps({"targets": [], "names": [], "seconds": 1})
+    code = Path(probe.__file__).read_text()
+    command = [RUNSC, "--rootless", "--network=none", "do", sys.executable, "-c", code, told]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout.strip().splitlines()[-1])
+    assert seen["kernel"] not in ("", Path("/proc/version").read_text().strip())
+    assert seen["status"]["NoNewPrivs"] == "1"

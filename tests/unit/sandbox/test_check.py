@@ -58,6 +58,7 @@ def test_the_scorecard_shows_every_wall_and_says_what_does_not_hold_once() -> No
         Finding("tempo", "fork bomb", Verdict.UNPROVEN, "nothing in its image can try"),
         Finding("tempo", "user namespace", Verdict.UNPROVEN, "nothing in its image can try"),
         Finding("qdrant", "user", Verdict.OPEN, "python: root"),
+        Finding("qdrant", "kernel", Verdict.ABSENT, "this machine's, by runc"),
     ]
     screen = Console(file=StringIO(), width=80)
     show(findings, screen, every=False)
