@@ -29,6 +29,7 @@ NOT_HERE = {
     "FETCHER_LLM_FILE",
     "EXAMPLES_PAGE_URL",
     "EXAMPLES_GRAFANA_URL",
+    "EXAMPLES_PROFILES",  # whether there is a Grafana to name
     # `examples.enabled` makes the Job or does not.
     "EXAMPLES_WANTED",
 }
