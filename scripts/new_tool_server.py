@@ -39,7 +39,7 @@ Left to do:
   - what it is for: tools.py and notes.py in mcp_tools/{name}/{module}; tests/unit/{module}
   - after each change of what a tool is called, says or takes: scripts/pin_tools.py --yes
   - its budgets in agent/policy.yaml, and `risk: write` for a tool that changes something
-  - a cluster: a Deployment and a Service; mcp_tools/{name}/values.yaml tells the retriever
+  - a cluster: helm upgrade … -f mcp_tools/{name}/values.yaml
 """
 
 
@@ -54,6 +54,7 @@ _LEFT_BRIDGE = """\
 Left to do:
   - read what pin_tools.py shows before it pins: every tool needs a person's approval for each call
     until agent/policy.yaml says `risk: read`
+  - a cluster: helm upgrade … -f mcp_tools/{name}/values.yaml
 """
 
 

@@ -67,18 +67,46 @@ BY_NAME: dict[str, Schema] = {
 }
 """By the last part of a value's path."""
 
+_OWN: Schema = {
+    "type": "object",
+    "required": ["port", "user"],
+    "additionalProperties": False,
+    "properties": {
+        "port": BY_NAME["port"],
+        "user": {"type": "integer", "minimum": 10000},
+        "bridge": {"type": "boolean"},
+        **{
+            name: BY_NAME[name]
+            for name in ("replicas", "runtimeClassName", "env", "resources", "nodeSelector")
+        },
+        "tolerations": {"type": "array"},
+        "affinity": {"type": "object"},
+    },
+}
+"""A tool server of a fork."""
+_SERVER = "[a-z]+(-[a-z]+)*"
 _URL = r"^(https?://[^@\s]+)?$"
 BY_PATH: dict[str, Schema] = {
     "images.registry": {"type": "string", "pattern": r"^([a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*)?$"},
     "images.digests": {
         "type": "object",
-        "propertyNames": {"enum": sorted(set(built().values()))},
+        "propertyNames": {
+            "anyOf": [{"enum": sorted(set(built().values()))}, {"pattern": f"^mcp-{_SERVER}$"}]
+        },
         "additionalProperties": {"type": "string", "pattern": DIGEST},
     },
     "secrets.existing": {
         "type": "object",
-        "propertyNames": {"enum": list(READERS)},
+        "propertyNames": {"anyOf": [{"enum": list(READERS)}, {"pattern": f"^mcp-{_SERVER}$"}]},
         "additionalProperties": _NAME,
+    },
+    "toolServers": {
+        "type": "object",
+        "propertyNames": {
+            "pattern": f"^{_SERVER}$",
+            "not": {"enum": ["filesystem", "database"]},
+        },
+        "additionalProperties": _OWN,
     },
     "models.accessMode": {"enum": ["ReadWriteOnce", "ReadWriteMany"]},
     "retriever.qualityShare": {"type": "number", "minimum": 0, "maximum": 1},

@@ -19,7 +19,11 @@ class Edge(NamedTuple):
 
 
 def edges() -> tuple[Edge, ...]:
-    """The table, in order."""
-    lines = re.findall(r"^- (\{from: .*\})$", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+    """The table, in order; `plan` adds the lines that it has for each tool server of a fork."""
+    lines = re.findall(
+        r"^- (\{from: [a-z-]+, to: [a-z-]+, port: [0-9]+\})$",
+        TABLE.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     told = [yaml.safe_load(line) for line in lines]
     return tuple(Edge(one["from"], one["to"], one["port"]) for one in told)

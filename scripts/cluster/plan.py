@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.edges import edges
+from cluster.edges import Edge, edges
 from cluster.kubectl import Json
 
 COMPONENT = "app.kubernetes.io/component"
@@ -59,7 +59,7 @@ def templates(workloads: Sequence[Json]) -> dict[str, Json]:
 
 def plan(release: str, found: Mapping[str, Json]) -> list[Probe]:
     """A probe for each component that is there. `found`: pod templates by component."""
-    table = edges()
+    table = (*edges(), *_own(found))
     image = found["retriever"]["spec"]["containers"][0]["image"]
     ports = {(edge.goal, edge.port) for edge in table if edge.goal in found}
     probes = []
@@ -82,6 +82,19 @@ def plan(release: str, found: Mapping[str, Json]) -> list[Probe]:
         pod = _pod(release, component, template, image, targets)
         probes.append(Probe(component, pod, tuple(targets), looks_up))
     return probes
+
+
+def _own(found: Mapping[str, Json]) -> list[Edge]:
+    """The edges of a fork's tool servers, which the chart's table has only where they are there."""
+    known = {edge.goal for edge in edges()}
+    made = []
+    for component, template in found.items():
+        if component.startswith("mcp-") and component not in known:
+            (container,) = template["spec"]["containers"]
+            made.append(Edge("retriever", component, container["ports"][0]["containerPort"]))
+            if any(one["name"] == "OTEL_EXPORTER_OTLP_ENDPOINT" for one in container["env"]):
+                made.append(Edge(component, "otel-collector", 4318))
+    return made
 
 
 def _host(release: str, component: str) -> str:

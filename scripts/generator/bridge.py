@@ -39,16 +39,19 @@ def planned_bridge(
         raise CannotMake(f"{requirement!a} is no package with a version, as name==1.2.3")
     server = NewServer(name, 0, USER)
     check_free(root, server)
+    quoted = json.dumps(_argv(command)).replace("'", "''")
     words = {
         "name": name,
         "part": server.part,
         "user": str(USER),
         "requirement": requirement,
-        "command": json.dumps(_argv(command)).replace("'", "''").replace("$", "$$"),
+        "words": quoted,
+        "command": quoted.replace("$", "$$"),
     }
     folder = server.folder
     changes = {
         f"{folder}/README.md": filled("bridge.README.md", words),
+        f"{folder}/values.yaml": filled("bridge.values.yaml", words),
         f"{folder}/requirements.in": f"{requirement}\n",
     }
     try:

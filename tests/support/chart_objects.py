@@ -11,12 +11,22 @@ import yaml
 
 from chart.values import CHART
 from supply.charts import VALUES, example
+from supply.finding import ROOT
 from supply.tools import ToolMissing, tool
 
 Json = dict[str, Any]
 
 NAMESPACE = "rag"
 PRODUCTION = VALUES[-1]
+OWN_SERVERS = (
+    *("--set=toolServers.gauges.port=8199", "--set=toolServers.gauges.user=10042"),
+    *("--set=toolServers.clock.port=8093", "--set=toolServers.clock.user=10014"),
+    *("--set=toolServers.clock.bridge=true", "--set=toolServers.clock.runtimeClassName=gvisor"),
+    '--set-json=toolServers.clock.env={"MCP_BRIDGE_COMMAND": "[\\"/server/bin/clock\\"]"}',
+    f"--set=images.digests.mcp-gauges=sha256:{'a' * 64}",
+    f"--set=images.digests.mcp-clock=sha256:{'b' * 64}",
+)
+"""A tool server of a fork's and a bridge, as options of Helm's."""
 PODS = ("Deployment", "StatefulSet", "Job")
 
 
@@ -45,6 +55,8 @@ def helm(*arguments: str, program: str = "helm4") -> subprocess.CompletedProcess
 def text(files: tuple[str, ...] = (), *options: str, program: str = "helm4") -> str:
     """The chart rendered with these files of its own, and options."""
     given = [f"--values={CHART / name}" for name in files]
+    # A fork's tool servers, as scripts/new_tool_server.py writes them.
+    given += [f"--values={path}" for path in sorted(ROOT.glob("mcp_tools/*/values.yaml"))]
     done = helm(
         *("template", "bulkhead", str(CHART), f"--namespace={NAMESPACE}"),
         f"--values={release_values()}",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chart_objects import NAMESPACE, PRODUCTION, objects
+from chart_objects import NAMESPACE, OWN_SERVERS, PRODUCTION, objects
 
 import cluster_check
 from cluster import kubectl as wrapped
@@ -76,7 +76,8 @@ def test_the_table_is_read_whole() -> None:
         .joinpath("deploy/helm/bulkhead/templates/_edges.tpl")
         .read_text()
     )
-    assert len(edges()) == text.count("- {from: ") > 15
+    lines = [line for line in text.splitlines() if line.startswith("- {from: ")]
+    assert len(edges()) == len([line for line in lines if "$name" not in line]) > 15
 
 
 def test_each_component_has_a_probe_behind_its_own_walls_that_no_service_leads_to() -> None:
@@ -99,6 +100,18 @@ def test_each_component_has_a_probe_behind_its_own_walls_that_no_service_leads_t
     assert not {one.name for one in made["parser"].targets if one.allowed}
     (qdrant,) = [one for one in made["parser"].targets if one.name == "qdrant:6334"]
     assert qdrant.host == "$BULKHEAD_QDRANT_0_SERVICE_HOST"
+
+
+def test_a_forks_tool_server_is_planned_for_as_those_that_ship() -> None:
+    found = templates([one for one in objects((), *OWN_SERVERS) if one["kind"] == "Deployment"])
+    made = {one.component: one for one in plan("bulkhead", found)}
+    assert {one.name for one in made["mcp-gauges"].targets if one.allowed} == {
+        "otel-collector:4318"
+    }
+    assert not [one for one in made["mcp-clock"].targets if one.allowed]
+    reached = {one.name: one.allowed for one in made["retriever"].targets}
+    assert reached["mcp-gauges:8199"] and reached["mcp-clock:8093"]
+    assert not {one.name: one.allowed for one in made["parser"].targets}["mcp-clock:8093"]
 
 
 def test_walls_that_stand_hold_and_each_that_does_not_is_told() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_objects import NAMESPACE, PRODUCTION, needed, objects
+from chart_objects import NAMESPACE, OWN_SERVERS, PRODUCTION, needed, objects
 from compose_file import Json, mounts, names, rendered, services
-from compose_rules import SIDES, SOCKETS
+from compose_rules import SIDES, ends_of
 
 from supply.tools import tool
 
@@ -40,8 +40,8 @@ def of_compose() -> set[Edge]:
         for network in service.get("networks") or ():
             members.setdefault(network, set()).add(part)
         for mount in mounts(service):
-            if mount.source in SOCKETS and SOCKETS[mount.source][0] != name:
-                found.add(frozenset({part, SOCKETS[mount.source][0]}))
+            if mount.source.endswith("-socket") and (listener := ends_of(mount.source)[0]) != name:
+                found.add(frozenset({part, listener}))
     for there in members.values():
         sides = {one: SIDES.get(one, one) for one in there}  # a program that runs twice is one end
         if len(set(sides.values())) == 2:  # else it is a way out, for one of the fetchers at a time
@@ -219,3 +219,18 @@ def test_in_production_databases_are_reached_elsewhere_and_prometheus_comes_in(
             if one["from"] == [{"namespaceSelector": monitoring}]
         ]
         assert {one["port"] for one in rule["ports"]} == ports
+
+
+def test_a_forks_tool_server_and_bridge_are_reached_by_the_retriever_and_reach_nobody_else(
+    tmp_path: Path,
+) -> None:
+    allowed = list(connections((), tmp_path, *OWN_SERVERS))
+    theirs = {one for one in _among_us(allowed) if {"mcp-gauges", "mcp-clock"} & set(one[:2])}
+    assert {(source, goal, re.sub(r"\D", "", what)) for source, goal, what in theirs} == {
+        ("retriever", "mcp-gauges", "8199"),
+        ("retriever", "mcp-clock", "8093"),
+        ("mcp-gauges", "otel-collector", "4318"),
+    }
+    assert not [
+        one for one in allowed if one[0] in {"mcp-gauges", "mcp-clock"} and one not in theirs
+    ]

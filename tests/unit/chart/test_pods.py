@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chart_objects import PRODUCTION, Json, containers, environment, of_kind, pods
+from chart_objects import OWN_SERVERS, PRODUCTION, Json, containers, environment, of_kind, pods
 from compose_file import rendered, services
 
 from chart.schema import READERS
@@ -64,7 +64,7 @@ def restricted(pod: Json) -> Iterator[str]:
                 yield f"{one['name']} comes from elsewhere"
 
 
-@pytest.mark.parametrize(("files", "options"), EVERY)
+@pytest.mark.parametrize(("files", "options"), [*EVERY, ((), OWN_SERVERS)])
 def test_every_pod_is_restricted_and_has_limits_and_a_digest(
     files: tuple[str, ...], options: tuple[str, ...]
 ) -> None:

@@ -25,6 +25,7 @@ NOT_HERE = {
     "RETRIEVER_PARSER_SOCKETS",
     "PARSER_SOCKETS",
     "MCP_FILESYSTEM_UDS",
+    "MCP_BRIDGE_UDS",
     # A file of the machine; where a person looks is in the notes of the release.
     "FETCHER_LLM_FILE",
     "EXAMPLES_PAGE_URL",

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_objects import NAMESPACE, PRODUCTION, helm, needed, objects, release_values, text
+from chart_objects import (
+    NAMESPACE,
+    OWN_SERVERS,
+    PRODUCTION,
+    helm,
+    needed,
+    objects,
+    release_values,
+    text,
+)
 
 from bulkhead import __version__
 from chart.generate import files
@@ -18,6 +27,7 @@ RELEASES = ("1.30", "1.34", "1.37")
 OPTIONS = (
     *((files, ()) for files in VALUES),
     ((), ("--is-upgrade", "--set=valkey.enabled=true", "--set=ipv6=true")),
+    ((), OWN_SERVERS),
 )
 
 
@@ -112,6 +122,10 @@ REFUSED = [
     (["ingress.host=rag.example", "ingress.tlsSecret=a"], "clients"),
     (["secrets.existing.nobody=a"], "nobody"),
     (["retriever.replica=3"], "replica"),
+    (["toolServers.weather.port=8094"], "user"),
+    (["toolServers.filesystem.port=8094", "toolServers.filesystem.user=10020"], "filesystem"),
+    (["toolServers.Weather.port=8094", "toolServers.Weather.user=10020"], "Weather"),
+    (["toolServers.weather.port=8094", "toolServers.weather.user=0"], "user"),
 ]
 
 

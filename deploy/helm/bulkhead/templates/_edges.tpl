@@ -28,6 +28,12 @@ sockets, which are connections here because two pods share no folder. What is no
 - {from: quality, to: otel-collector, port: 4318}
 - {from: examples, to: retriever, port: 8080}
 - {from: qdrant, to: qdrant, port: 6335}
+{{- range $name, $own := .root.Values.toolServers }}
+- {from: retriever, to: mcp-{{ $name }}, port: {{ $own.port }}}
+{{- if not $own.bridge }}
+- {from: mcp-{{ $name }}, to: otel-collector, port: 4318}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Whether a component asks a name server: it fetches, or a neighbour of it is elsewhere. "true", or nothing. */}}

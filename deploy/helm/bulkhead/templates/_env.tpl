@@ -204,7 +204,27 @@ valkey://{{ include "bulkhead.host" (dict "root" .root "c" "valkey") }}:6379
   "auth" (dict "type" "signed" "key_file" (printf "/run/secrets/mcp-%s-signing-key" $name))) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $own := .root.Values.toolServers -}}
+{{- $host := include "bulkhead.host" (dict "root" $.root "c" (printf "mcp-%s" $name)) | replace "$(" "${" | replace ")" "}" -}}
+{{- $servers = append $servers (dict "name" $name "url" (printf "http://%s:%v/mcp" $host $own.port) "trusted" (not $own.bridge)
+  "auth" (dict "type" "signed" "key_file" (printf "/run/secrets/mcp-%s-signing-key" $name))) -}}
+{{- end -}}
 {{- dict "servers" (concat $servers .root.Values.retriever.toolServers) | toYaml -}}
+{{- end }}
+
+{{/* {root, c}: of a fork's tool server, or of the bridge to somebody else's. */}}
+{{- define "bulkhead.env.own" -}}
+{{- $own := include "bulkhead.own" . | fromYaml -}}
+{{- $prefix := ternary "MCP_BRIDGE" (upper .c | replace "-" "_") (not (empty $own.bridge)) -}}
+{{- if not $own.bridge }}
+{{ include "bulkhead.env.telemetry" . }}
+{{- else }}
+MCP_BRIDGE_NAME: {{ trimPrefix "mcp-" .c }}
+{{- end }}
+{{ $prefix }}_HOST: {{ include "bulkhead.any" . | quote }}
+{{ $prefix }}_PORT: {{ $own.port }}
+{{ $prefix }}_ALLOWED_HOSTS: {{ include "bulkhead.host" . }}:{{ $own.port }}
+{{ $prefix }}_SIGNING_KEY_FILE: /run/secrets/signing-key
 {{- end }}
 
 {{- define "bulkhead.env.filesystem" -}}

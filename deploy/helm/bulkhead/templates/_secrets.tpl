@@ -1,5 +1,6 @@
 {{- define "bulkhead.readers" -}}
-[retriever, ingest, examples, qdrant, mcp-filesystem, mcp-database, sample-database, quality, state, postgres, valkey, prometheus]
+[retriever, ingest, examples, qdrant, mcp-filesystem, mcp-database, sample-database, quality, state, postgres, valkey, prometheus
+{{- range $name, $_ := .Values.toolServers }}, mcp-{{ $name }}{{ end }}]
 {{- end }}
 
 {{/* {root, c}: whether a service reads secrets here: "true", or nothing. */}}
@@ -14,7 +15,7 @@
 {{/* Whether there is a Secret left for the Job to make: "true", or nothing. */}}
 {{- define "bulkhead.makesSecrets" -}}
 {{- $makes := "" -}}
-{{- range include "bulkhead.readers" . | fromYamlArray -}}
+{{- range include "bulkhead.readers" .root | fromYamlArray -}}
 {{- if and (include "bulkhead.reads" (dict "root" $.root "c" .)) (not (get $.root.Values.secrets.existing .)) -}}{{- $makes = "true" -}}{{- end -}}
 {{- end -}}
 {{- $makes -}}
