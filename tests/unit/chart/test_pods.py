@@ -13,6 +13,7 @@ from chart.schema import READERS
 from chart.values import CHART, values
 from secrets_maker.plan import PLAN
 from supply.charts import VALUES
+from supply.finding import ROOT
 
 UPGRADE = "--is-upgrade"
 EVERY = [
@@ -157,7 +158,8 @@ def test_each_pod_sees_the_keys_of_its_own_secret_that_the_plan_has() -> None:
                     keys = {item["key"] for item in volume["secret"]["items"]}
                     assert keys <= plan[reader], component
                     assert volume["secret"]["defaultMode"] == 0o400
-    assert set(READERS) == set(plan) - {"grafana"}
+    fork = {f"mcp-{one.parent.name}" for one in ROOT.glob("mcp_tools/*/values.yaml")}
+    assert set(READERS) == set(plan) - {"grafana"} - fork
 
 
 def test_users_and_images_are_those_of_compose() -> None:

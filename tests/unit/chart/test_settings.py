@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_objects import environment, of_kind, pods
+from chart_objects import OWN_SERVERS, environment, of_kind, pods
 from compose_file import environment as compose_environment
 from compose_file import rendered, services
 
 from retriever.tool_servers import Signed, read_tool_servers
 from settings_doc import SERVICES, variables
 from supply.charts import VALUES
+from supply.finding import ROOT
 
 KNOWN = {name for owner in SERVICES.values() for name, _ in variables(owner)}
 PREFIXES = tuple(
@@ -85,17 +86,25 @@ def test_the_list_of_tool_servers_is_one_that_the_retriever_reads(
 ) -> None:
     monkeypatch.setenv("BULKHEAD_MCP_FILESYSTEM_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("BULKHEAD_MCP_DATABASE_SERVICE_HOST", "10.0.0.2")
+    for number, one in enumerate(sorted(ROOT.glob("mcp_tools/*/values.yaml"))):  # of a fork
+        part = one.parent.name.upper().replace("-", "_")
+        monkeypatch.setenv(f"BULKHEAD_MCP_{part}_SERVICE_HOST", f"10.0.1.{number}")
     path = tmp_path / "servers.yaml"
-    path.write_text(of_kind("ConfigMap")["retriever"]["data"]["servers.yaml"])
-    database, filesystem = read_tool_servers(path)
-    assert str(filesystem.url) == "http://10.0.0.1:8090/mcp"
-    assert str(database.url) == "http://10.0.0.2:8091/mcp"
+    told = of_kind("ConfigMap", (), *OWN_SERVERS)["retriever"]["data"]["servers.yaml"]
+    path.write_text(told)
+    monkeypatch.setenv("BULKHEAD_MCP_GAUGES_SERVICE_HOST", "10.0.0.3")
+    monkeypatch.setenv("BULKHEAD_MCP_CLOCK_SERVICE_HOST", "10.0.0.4")
+    found = {one.name: one for one in read_tool_servers(path)}
+    ports = {"filesystem": "1:8090", "database": "2:8091", "gauges": "3:8199", "clock": "4:8093"}
+    for name, port in ports.items():
+        assert str(found[name].url) == f"http://10.0.0.{port}/mcp"
+    assert found["gauges"].trusted and not found["clock"].trusted, "a bridge's words are others'"
     compose = yaml.safe_load((Path(__file__).parents[3] / "mcp_tools/servers.yaml").read_text())
     for one in compose["servers"]:
-        (ours,) = (found for found in (database, filesystem) if found.name == one["name"])
+        ours = found[one["name"]]
         assert isinstance(ours.auth, Signed)
         assert str(ours.auth.key_file) == one["auth"]["key_file"]
-        assert ours.trusted == one["trusted"]
+        assert ours.trusted == one.get("trusted", False)
 
 
 def test_a_server_answers_to_the_address_that_its_caller_is_told() -> None:
