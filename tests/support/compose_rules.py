@@ -101,7 +101,7 @@ def _files(name: str, service: Json) -> Iterator[str]:
             if mount.source != f"{name}-secrets":
                 yield f"sees the secrets of another: {mount.source}"
         if mount.source.endswith("-socket"):
-            listener, caller = _ends_of(mount.source)
+            listener, caller = ends_of(mount.source)
             if name not in (listener, caller):
                 yield f"reaches a socket that is not for it: {mount.source}"
             if name != listener and not mount.read_only:
@@ -114,7 +114,7 @@ def _files(name: str, service: Json) -> Iterator[str]:
             yield "can write models"
 
 
-def _ends_of(volume: str) -> tuple[str, str]:
+def ends_of(volume: str) -> tuple[str, str]:
     """Who listens on a socket, and who calls: bridges have theirs for the retriever."""
     return SOCKETS.get(volume, (volume.removesuffix("-socket"), "retriever"))
 
@@ -143,6 +143,13 @@ def _names(name: str, service: Json) -> Iterator[str]:
     wanted = [] if name in FINDS_NAMES else ["127.0.0.1"]
     if (service.get("dns") or []) != wanted:
         yield f"asks name servers of the world: {service.get('dns')}"
+
+
+def _runtime(name: str, service: Json) -> Iterator[str]:
+    """Who runs what a model asks for, or reads what strangers wrote, can be told another kernel."""
+    ours = name.startswith("mcp-") or name == "parser"
+    if ("runtime" in service) is not ours:
+        yield "takes no TOOL_RUNTIME" if ours else "has a runtime of its own"
 
 
 def _life(name: str, service: Json) -> Iterator[str]:
@@ -265,6 +272,7 @@ RULES: tuple[Rule, ...] = (
     _files,
     _limits,
     _names,
+    _runtime,
     _life,
     _environment,
     _proxies,

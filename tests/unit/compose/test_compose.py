@@ -56,6 +56,8 @@ BREAKS: list[tuple[str, Break, str]] = [
     ("ingress", lambda s: s.update(ports=["0.0.0.0:8080:8080"]), "bound to 0.0.0.0"),
     ("qdrant", lambda s: s.update(ports=["127.0.0.1:6333:6333"]), "publishes port"),
     ("qdrant", lambda s: s["environment"].update(QDRANT__SERVICE__API_KEY="x"), "like a secret"),
+    ("mcp-database", lambda s: s.pop("runtime"), "takes no TOOL_RUNTIME"),
+    ("qdrant", lambda s: s.update(runtime="runc"), "a runtime of its own"),
     ("qdrant", lambda s: s["volumes"].append("retriever-secrets:/x:ro"), "secrets of another"),
     ("qdrant", lambda s: s["volumes"].append("secret-masters:/x:ro"), "masters"),
     ("qdrant", lambda s: s["volumes"].append("/var/run/docker.sock:/x"), "of the host"),
@@ -173,6 +175,14 @@ def test_retrievers_and_workers_can_be_several_and_share_a_database_of_their_own
     chosen = set(defaults()["COMPOSE_PROFILES"].split(","))
     made = [one for one in config.values() if chosen & set(one.get("profiles") or chosen)]
     assert len({network for one in made for network in one.get("networks", ())}) <= 30
+
+
+def test_one_setting_names_the_runtime_of_the_tool_servers_and_the_parser() -> None:
+    told = services(rendered({"TOOL_RUNTIME": "runsc"}))
+    under = {name for name, service in told.items() if service.get("runtime") == "runsc"}
+    servers = read_tool_servers(ROOT / "mcp_tools/servers.yaml")
+    assert under == {"parser", *(f"mcp-{one.name}" for one in servers)}
+    assert all(not service.get("runtime") for service in services(rendered()).values())
 
 
 def test_the_default_needs_no_gpu_and_no_account() -> None:
