@@ -61,7 +61,9 @@ async def test_what_a_dead_start_left_unmade_is_made_by_the_next() -> None:
     assert [field for field, one in indexes.items() if one.params.is_tenant] == ["tenant"]  # type: ignore[union-attr]
 
 
-async def test_two_that_start_at_once_make_one_index(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_that_start_at_once_make_one_index_and_complain_of_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with serving_qdrant() as standin:
         async with vectors(reached(standin)) as chunks, vectors(reached(standin)) as other:
             await other.ensure(STAMP)
@@ -72,6 +74,7 @@ async def test_two_that_start_at_once_make_one_index(monkeypatch: pytest.MonkeyP
 
             monkeypatch.setattr(chunks, "exists", not_yet)
             await chunks.ensure(STAMP)
+            assert [one for one in caplog.records if one.name.startswith("retriever")] == []
             with pytest.raises(IndexMismatchError):
                 await chunks.ensure(replace(STAMP, model="another"))
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from grpc.aio import AioRpcError
 from qdrant_client import models
 
-from bulkhead.errors import ApiError, Unavailable
+from bulkhead.errors import Unavailable
 from bulkhead.telemetry import names
 from bulkhead.telemetry.instruments import INDEX_REFUSES
 from retriever.index import corpus
@@ -240,8 +241,8 @@ class Vectors:
 
     async def _create(self, stamp: Stamp) -> None:
         storage = self._storage or Storage()
-        try:
-            with reaching():
+        with reaching():
+            try:
                 await self._writes.create_collection(
                     self._collection,
                     vectors_config={
@@ -261,9 +262,9 @@ class Vectors:
                     quantization_config=storage.quantized(),
                     metadata=stamp.metadata(),
                 )
-        except ApiError:
-            if not await self.exists():  # else another process was quicker
-                raise
+            except AioRpcError:
+                if not await self._reads.collection_exists(self._collection):
+                    raise  # else another process was quicker
 
     def _check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         differing = [key for key in wanted if found.get(key) != wanted[key]]
