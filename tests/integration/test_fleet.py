@@ -3,7 +3,6 @@
 `BULKHEAD_FLEET_DOCUMENTS=500` makes it the long run of the docs.
 """
 
-import json
 import os
 import random
 import signal
@@ -19,7 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 import state
-from fleet import Fleet, Member
+from fleet import Fleet, Member, words
 from qdrant_client import QdrantClient
 from qdrant_server import KEY as QDRANT_KEY
 from qdrant_server import serving_qdrant
@@ -141,24 +140,6 @@ class Work(threading.Thread):
             self.failure = error
 
 
-def stream(member: Member) -> Iterator[str]:
-    """The data of a streamed answer's events."""
-    body = {"messages": [{"role": "user", "content": "Which document?"}], "stream": True}
-    with member.api.stream("POST", "/v1/chat/completions", json=body) as reply:
-        assert reply.status_code == 200
-        for line in reply.iter_lines():
-            if line.startswith("data: "):
-                yield line.removeprefix("data: ")
-
-
-def words(events: list[str]) -> str:
-    chunks = [json.loads(event) for event in events if event != "[DONE]"]
-    assert not any("error" in chunk for chunk in chunks), chunks[-1]
-    return "".join(
-        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
-    )
-
-
 def test_members_killed_at_random_lose_nothing_double_nothing_and_harm_no_others_stream(
     fleet: Fleet, held: QdrantClient, settings: RetrieverSettings, llm_server: Neighbour
 ) -> None:
@@ -171,7 +152,7 @@ def test_members_killed_at_random_lose_nothing_double_nothing_and_harm_no_others
         victim = moments.choice([*fleet.retrievers, *fleet.workers])
         how = moments.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
         other = moments.choice([one for one in fleet.retrievers if one is not victim])
-        events = stream(other)
+        events = other.stream()
         begun = [next(events)]
         victim.end(how)
         if kills == KILLS // 2:

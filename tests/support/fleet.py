@@ -1,5 +1,6 @@
 """Retrievers and workers as processes over one state, one Qdrant and one data folder."""
 
+import json
 import os
 import signal
 import subprocess
@@ -44,12 +45,32 @@ class Member:
                 stderr=log,
             )
 
-    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Send the signal, and wait until the process is gone."""
+    def tell(self, how: signal.Signals) -> None:
+        """Send it a signal."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(120)
-            self._process = None
+
+    def ended(self) -> int | None:
+        """Wait until the process is gone; what it ended with, none where it did not run."""
+        if self._process is None:
+            return None
+        code = self._process.wait(120)
+        self._process = None
+        return code
+
+    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send the signal, and wait until the process is gone."""
+        self.tell(how)
+        self.ended()
+
+    def stream(self) -> Iterator[str]:
+        """The data of a streamed answer's events."""
+        body = {"messages": [{"role": "user", "content": "Which document?"}], "stream": True}
+        with self.api.stream("POST", "/v1/chat/completions", json=body) as reply:
+            assert reply.status_code == 200
+            for line in reply.iter_lines():
+                if line.startswith("data: "):
+                    yield line.removeprefix("data: ")
 
     def await_open(self) -> None:
         """Until it says that it can do its work."""
@@ -102,3 +123,12 @@ class Fleet:
             for member in (*self.retrievers, *self.workers):
                 member.await_open()
             yield self
+
+
+def words(events: list[str]) -> str:
+    """What the events of a streamed answer say."""
+    chunks = [json.loads(event) for event in events if event != "[DONE]"]
+    assert not any("error" in chunk for chunk in chunks), chunks[-1]
+    return "".join(
+        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
+    )

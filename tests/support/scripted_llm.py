@@ -27,7 +27,7 @@ Script = Callable[[dict[str, Any]], Turn]
 
 
 class ScriptedLLM:
-    """Streams `words` one by one. `hold` set to an event stops the stream before the last word.
+    """Streams `words` one by one. While `hold` is set, a stream stops before its last word.
 
     With a `script`, each request is answered by the turn that it gives.
     """
@@ -105,8 +105,8 @@ class ScriptedLLM:
             for n, word in enumerate(words):
                 if self.break_after == n:
                     raise RuntimeError("told to break")
-                if self.hold and n == len(words) - 1:
-                    await asyncio.Event().wait()
+                while self.hold and n == len(words) - 1:  # noqa: ASYNC110 - a thread unsets it
+                    await asyncio.sleep(0.01)
                 yield _chunk([{"index": 0, "delta": {"role": "assistant", "content": word}}])
                 await asyncio.sleep(self.pause)
             for index, (name, arguments) in enumerate(calls):

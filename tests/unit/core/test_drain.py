@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import httpx2
 import pytest
+from compose_file import rendered
 from serving import free_port
 
 SERVICE = dedent(
@@ -138,6 +139,17 @@ def test_a_process_that_has_nothing_under_way_goes_at_once() -> None:
     with service(0, 600) as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.wait(120) == -signal.SIGTERM
+
+
+def test_what_is_under_way_has_less_time_than_an_engine_gives_before_it_kills() -> None:
+    from bulkhead.settings import CommonSettings
+
+    for name, service in rendered()["services"].items():
+        told = service.get("environment", {})
+        drain = [float(value) for key, value in told.items() if key.endswith("_DRAIN_SECONDS")]
+        drain = drain or [CommonSettings.model_fields["drain_seconds"].default]
+        given = float(service["stop_grace_period"].removesuffix("s"))
+        assert given == 10 and drain[0] + 2 <= given, name  # two to close the stores in
 
 
 def test_lingering_is_a_part_of_draining() -> None:
