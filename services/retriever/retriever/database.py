@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, BigInteger, Executable, Row, func, literal, make_url, select, update
+from sqlalchemy import (
+    URL,
+    AdaptedConnection,
+    BigInteger,
+    Executable,
+    Row,
+    event,
+    func,
+    literal,
+    make_url,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -49,6 +61,8 @@ _STATES = {
     "3D000": "the document store has no such database",
 }
 """What is told of a fault, by its SQLSTATE; its own words may hold addresses."""
+_TLS = re.compile(r"\bSSL\b|certificate")
+"""In libpq's words, of which there is no SQLSTATE."""
 
 
 def database_url(url: str, password_file: Path | None) -> URL:
@@ -240,11 +254,13 @@ def words(error: BaseException) -> str:
         return told
     if told := disk_fault(str(cause), "the document store's disk"):
         return told
+    if state is None and _TLS.search(str(cause)):
+        return "the document store's TLS is not as it has to be"
     return "the document store does not answer" + (f" ({state})" if state else "")
 
 
 def _engine(url: URL, **options: Any) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=_CONNECTIONS,
         max_overflow=_MORE,
@@ -257,3 +273,11 @@ def _engine(url: URL, **options: Any) -> AsyncEngine:
         },
         **options,
     )
+    event.listen(engine.sync_engine, "connect", _deaf)
+    return engine
+
+
+def _deaf(connection: AdaptedConnection, _: object) -> None:
+    """Drop news: a pooler hands on sessions that somebody listened on, and psycopg would keep all
+    that comes until it is asked for."""
+    connection.driver_connection.add_notify_handler(lambda _: None)
