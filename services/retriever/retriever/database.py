@@ -211,6 +211,15 @@ class Database:
         rows = await self.rows(statement)
         return rows[0] if rows else None
 
+    async def each(self, statement: Executable) -> AsyncIterator[Row[Any]]:
+        """The rows of a query, of one moment, one by one: for those that are large together."""
+        with self._told():
+            async with self._writes.connect() as connection:
+                one = {"yield_per": 1}
+                async with connection.stream(statement, execution_options=one) as rows:
+                    async for row in rows:
+                        yield row
+
     async def write(self, statement: Executable) -> Sequence[Row[Any]]:
         """One statement as a transaction of its own, and the rows that it returns."""
         async with self.transaction() as connection:

@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from io import BytesIO
 from typing import BinaryIO
 
 from sqlalchemy import delete, exists, insert, select
@@ -66,12 +67,16 @@ class Uploads:
 
     async def read(self, name: str) -> bytes | None:
         """The bytes, or none where they are gone."""
-        rows = await self._database.rows(
+        blocks = (
             select(upload_blocks.c.data)
             .where(upload_blocks.c.upload == name)
             .order_by(upload_blocks.c.n)
         )
-        return b"".join(bytes(row.data) for row in rows) if rows else None
+        whole, found = BytesIO(), False
+        async for block in self._database.each(blocks):
+            found = True
+            whole.write(block.data)
+        return whole.getvalue() if found else None
 
     async def remove(self, names: Iterable[str]) -> None:
         """Remove those of the uploads that no document waits for; one already gone is no error."""
