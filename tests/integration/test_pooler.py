@@ -89,7 +89,7 @@ def test_a_fleet_behind_it_loses_nothing_doubles_nothing_and_refuses_a_revoked_k
             ((count,),) = rows(settings.database_url, sessions)
             assert int(str(count)) <= SESSIONS + 1  # this one's
             lock = Lock("a passphrase of a test")
-            asking = settings.model_copy(update=told)
+            asking = RetrieverSettings.model_validate(settings.model_dump() | told)
             asyncio.run(create(tmp_path / "backup", lock, asking))
             manifest = Backup(tmp_path / "backup", lock).manifest
             assert manifest["tenants"]["default"]["documents"] == 39

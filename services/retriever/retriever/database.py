@@ -61,7 +61,7 @@ _STATES = {
     "3D000": "the document store has no such database",
 }
 """What is told of a fault, by its SQLSTATE; its own words may hold addresses."""
-_TLS = re.compile(r"\bSSL\b|certificate")
+_TLS = re.compile("certificate|does not support SSL")
 """In libpq's words, of which there is no SQLSTATE."""
 
 
