@@ -24,13 +24,14 @@ _START_SECONDS = 60.0
 
 
 def meant() -> tuple[RetrieverSettings, Part | None]:
-    """The settings of the retriever that is meant, and the PostgreSQL that belongs to them."""
+    """The settings of the retriever that is meant, and the PostgreSQL that is started for them."""
+    elsewhere = "RETRIEVER_DATABASE_URL" in os.environ
     found = {part.name: part for part in parts(state())}
     told = dict(found["retriever"].environment)
     if given := os.environ.get("RETRIEVER_DATA_DIR"):  # of a retriever that is not this stack's
         told["RETRIEVER_DATA_DIR"] = given
     os.environ.update(told)
-    return RetrieverSettings(), found.get("postgres")
+    return RetrieverSettings(), None if elsewhere else found.get("postgres")
 
 
 @contextmanager
@@ -39,12 +40,15 @@ def serving(part: Part | None, settings: RetrieverSettings) -> Iterator[None]:
     if part is None or _answers(settings):
         yield
         return
-    process = subprocess.Popen(part.command, env=dict(part.environment), stdout=subprocess.DEVNULL)
+    logs = state().logs
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (logs / f"{part.name}.log").open("ab") as log:
+        process = subprocess.Popen(part.command, env=dict(part.environment), stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(settings):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise BackupError("PostgreSQL could not be started")
+                raise BackupError(f"PostgreSQL could not be started: see {log.name}")
             time.sleep(0.1)
         yield
     finally:
