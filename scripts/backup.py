@@ -23,8 +23,8 @@ from bulkhead.errors import Unavailable
 from client.screen import terminal
 from retriever.database import database_url
 from retriever.index.connect import connect
-from retriever.neighbours import key_in, qdrant_server
 from retriever.parts import chunks, embedding_client, http_session, stamp
+from retriever.servers import key_in, qdrant_server
 from retriever.settings import RetrieverSettings
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)

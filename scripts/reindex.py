@@ -17,8 +17,8 @@ from client.screen import terminal
 from retriever.database import Database, database_url
 from retriever.index.connect import connect
 from retriever.index.sparse import BM25
-from retriever.neighbours import key_in, qdrant_server
 from retriever.parts import chunks, embedding_client, http_session, stamp
+from retriever.servers import key_in, qdrant_server
 from retriever.settings import RetrieverSettings
 
 

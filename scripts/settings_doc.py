@@ -15,6 +15,7 @@ from pydantic import HttpUrl
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from bulk.settings import BulkSettings
 from bulkhead.mcp.settings import ToolServerSettings
 from bulkhead.model_servers import ModelServers
 from bulkhead.telemetry.setup import TelemetrySettings
@@ -55,6 +56,7 @@ SERVICES: dict[str, type[BaseSettings]] = {
     "Model fetcher": FetcherSettings,
     "Examples of the compose stack": ExamplesSettings,
     "Quality": QualitySettings,
+    "Bulk ingestion": BulkSettings,
     "Telemetry of every service": TelemetrySettings,
 }
 

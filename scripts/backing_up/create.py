@@ -16,7 +16,7 @@ from bulkhead import __version__
 from retriever.database import Database, database_url
 from retriever.index.connect import connect
 from retriever.index.vectors import Stamp
-from retriever.neighbours import qdrant_server
+from retriever.servers import qdrant_server
 from retriever.settings import RetrieverSettings
 from retriever.state.holds import HoldLost, hold
 from retriever.state.schema import HEAD

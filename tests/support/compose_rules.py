@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator
 from compose_file import Json, environment, mounts, names, networks, published, services
 
 FETCHERS = {"models-cpu", "models-vllm-cpu", "models-gpu"}
-ONE_SHOTS = {"configuration", "secrets", "examples", "settled", "sample-database"} | FETCHERS
+ONE_SHOTS = {
+    "configuration",
+    "secrets",
+    "examples",
+    "settled",
+    "sample-database",
+    "bulk",
+} | FETCHERS
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 # Compiles kernels at start.
@@ -19,13 +26,13 @@ FINDS_NAMES = FETCHERS | {"login"}  # of the world, as it connects there
 PUBLISHED = {"ingress"}
 NO_NETWORK = {"configuration", "secrets", "mcp-filesystem", "parser", "settled"}
 # Whose sockets those below are, and bridges'.
-GROUPS = {"retriever": ["10006", "10014"], "ingest": ["10010"]}
+GROUPS = {"retriever": ["10006", "10014"], "ingest": ["10010"], "bulk": ["10010"]}
 SEEDED = {("mcp-filesystem", "files")}  # its image holds what the volume begins with
-SOCKETS = {  # who listens, who calls
+SOCKETS: dict[str, tuple[str, ...]] = {  # who listens, who call
     "mcp-filesystem-socket": ("mcp-filesystem", "retriever"),
-    "parser-socket": ("parser", "ingest"),
+    "parser-socket": ("parser", "ingest", "bulk"),
 }
-SIDES = {"ingest": "retriever"}  # one program, so one end of a network
+SIDES = {"ingest": "retriever", "bulk": "retriever"}  # one program, so one end of a network
 NO_PROBE = {"otel-collector", "tempo"}  # images of one program; Prometheus asks them
 
 _SECRET_NAME = re.compile(r"(?<!VAL)KEY|TOKEN(?!S)|PASSWORD|SECRET|CREDENTIAL", re.IGNORECASE)
@@ -101,8 +108,8 @@ def _files(name: str, service: Json) -> Iterator[str]:
             if mount.source != f"{name}-secrets":
                 yield f"sees the secrets of another: {mount.source}"
         if mount.source.endswith("-socket"):
-            listener, caller = ends_of(mount.source)
-            if name not in (listener, caller):
+            listener, *callers = ends_of(mount.source)
+            if name not in (listener, *callers):
                 yield f"reaches a socket that is not for it: {mount.source}"
             if name != listener and not mount.read_only:
                 yield f"can replace the socket in {mount.source}"
@@ -114,8 +121,8 @@ def _files(name: str, service: Json) -> Iterator[str]:
             yield "can write models"
 
 
-def ends_of(volume: str) -> tuple[str, str]:
-    """Who listens on a socket, and who calls: bridges have theirs for the retriever."""
+def ends_of(volume: str) -> tuple[str, ...]:
+    """Who listens on a socket, and who call: bridges have theirs for the retriever."""
     return SOCKETS.get(volume, (volume.removesuffix("-socket"), "retriever"))
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from bulkhead.audit import AuditLog
 from bulkhead.instance import instance_id
@@ -12,9 +11,10 @@ from retriever.agent.policy import PACKAGED, Policy
 from retriever.branding.branding import Branding
 from retriever.clients.mcp import McpServer
 from retriever.database import Database, database_url
-from retriever.index.connect import Connection, Server, connect
+from retriever.index.connect import Connection, connect
 from retriever.index.reaching import disk_fault
 from retriever.ingest.chunkers import check_chunker
+from retriever.servers import certificates, key_in, qdrant_server
 from retriever.settings import RetrieverSettings
 from retriever.tool_servers import read_tool_servers
 from retriever.windows import Valkey, Windows
@@ -102,11 +102,6 @@ class Neighbours:
         )
 
 
-def key_in(path: Path | None) -> str:
-    """A neighbour's key, empty where it has none; raises `ValueError`."""
-    return read_secret(path) if path else ""
-
-
 @contextmanager
 def _of_the_disk() -> Iterator[None]:
     """What the data folder's disk does not allow, in words."""
@@ -118,34 +113,11 @@ def _of_the_disk() -> Iterator[None]:
         raise RuntimeError(told or f"the data folder cannot be used ({reason})") from error
 
 
-def qdrant_server(settings: RetrieverSettings) -> Server | None:
-    """The Qdrant server to use, none for the embedded one; raises `ValueError`."""
-    if settings.qdrant_url is None:
-        return None
-    key = settings.qdrant_api_key_file and read_secret(settings.qdrant_api_key_file)
-    return Server(
-        urls=tuple(map(str, settings.qdrant_url)),
-        api_key=key or None,
-        read_timeout=settings.qdrant_read_timeout,
-        write_timeout=settings.qdrant_write_timeout,
-        root_certificates=_certificates(settings.qdrant_ca_file),
-    )
-
-
 def _valkey(settings: RetrieverSettings) -> Valkey | None:
     """Where the limits of the fleet are counted, if anywhere; raises `ValueError`."""
     if settings.valkey_url is None:
         return None
     file = settings.valkey_password_file
     if settings.valkey_ca_file:
-        _certificates(settings.valkey_ca_file)
+        certificates(settings.valkey_ca_file)
     return Valkey(settings.valkey_url, key_in(file), settings.valkey_ca_file)
-
-
-def _certificates(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error

@@ -33,7 +33,7 @@ TOOL_SERVERS = {
 }
 """The user of each tool server: it shares a signing key with the retriever."""
 QUALITY, PROMETHEUS, GRAFANA, EXAMPLES = 10008, 65534, 472, 10011
-VALKEY = 10013
+VALKEY, BULK = 10013, 10015
 
 VALKEY_CONFIGURATION = """\
 requirepass {secret}
@@ -70,6 +70,7 @@ PLAN = (
             Copy("state", "password", POSTGRES),
             Copy("retriever", "database-password", RETRIEVER),
             Copy("ingest", "database-password", RETRIEVER),
+            Copy("bulk", "database-password", BULK),
         ),
     ),
     Secret(
@@ -77,6 +78,7 @@ PLAN = (
         (
             Copy("retriever", "qdrant-api-key", RETRIEVER),
             Copy("ingest", "qdrant-api-key", RETRIEVER),
+            Copy("bulk", "qdrant-api-key", BULK),
             # Qdrant takes its keys from its environment or its configuration; only one is a file.
             Copy(
                 "qdrant",

@@ -32,7 +32,7 @@ from retriever.index.model import Addition, ChunkSpan, NewDocument
 from retriever.index.vectors import Stamp, Vectors
 from retriever.keys import OPERATOR, Keys, NewKey
 from retriever.limits import Limits
-from retriever.neighbours import qdrant_server
+from retriever.servers import qdrant_server
 from retriever.settings import RetrieverSettings
 from retriever.state import holds
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import unicodedata
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
@@ -26,19 +25,17 @@ from bulkhead.errors import (
 )
 from retriever.api.body import parsed, refuse_charset
 from retriever.api.deps import EventDep, Reader, StackDep, Writer
-from retriever.api.document_schemas import (
-    BODIES,
+from retriever.api.document_schemas import BODIES, Document, DocumentPage
+from retriever.api.jobs import Job, shown
+from retriever.api.names import filename, named, refuse_tools
+from retriever.api.text_schemas import (
     MOST_DOCUMENTS,
     MOST_GROUPS,
     MOST_VALUES,
-    Document,
-    DocumentPage,
     Sharing,
     TextDocument,
     TextDocuments,
 )
-from retriever.api.jobs import Job, shown
-from retriever.api.names import filename, named
 from retriever.api.upload import form_of
 from retriever.index.filters import read
 from retriever.index.model import Deletion
@@ -188,7 +185,7 @@ async def _take_texts(
         raise _unusable(error) from error
     for document in documents:
         _may_share(principal, document)
-        _is_no_tools(document.source or document.title or "", "documents")
+        refuse_tools(document.source or document.title or "", "documents")
     kept = await stack.uploads.write_texts([document.text for document in documents])
     for document, (name, digest) in zip(documents, kept, strict=True):
         items.append(
@@ -227,7 +224,7 @@ async def _spooled(file: UploadFile, sharing: Sharing, stack: Stack) -> NewItem:
     source = filename(file)
     if not source or len(source) > 1000 or "\x00" in source:
         raise InvalidValue("files: each needs a name of 1 to 1,000 characters, without NUL")
-    _is_no_tools(source, "files")
+    refuse_tools(source, "files")
     name, digest = await stack.uploads.write_upload(file)
     return NewItem(
         source=source,
@@ -249,14 +246,6 @@ def _refuse_conflicts(items: list[NewItem]) -> None:
                 f"two different documents of this request are called {item.source!r}, and the later"
                 " would replace the earlier: give each a name of its own, such as with its folder"
             )
-
-
-def _is_no_tools(source: str, field: str) -> None:
-    """Raises `InvalidValue` for what reads `tool:…`: so citations name what a tool brought."""
-    shown = unicodedata.normalize("NFKC", source)
-    seen = "".join(c for c in shown if not c.isspace() and unicodedata.category(c)[0] != "C")
-    if seen.casefold().startswith("tool:"):
-        raise InvalidValue(f"{field}: no source begins with 'tool:', which names a tool's result")
 
 
 def _sharing(form: FormData) -> Sharing:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bulkhead.auth import Role
 from retriever.api.body import JsonRoute
 from retriever.api.deps import Admin, EventDep, StackDep
-from retriever.api.document_schemas import Group
+from retriever.api.text_schemas import Group
 from retriever.keys import NewKey
 from retriever.limits import Limits
 

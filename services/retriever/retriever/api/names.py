@@ -1,4 +1,4 @@
-"""What clients call files and texts: one name, however it is encoded."""
+"""What clients call files and texts: one name, however it is encoded, and no tool's."""
 
 import re
 import unicodedata
@@ -8,6 +8,8 @@ from email.header import decode_header, make_header
 
 from aiohttp import content_disposition_filename, parse_content_disposition
 from starlette.datastructures import UploadFile
+
+from bulkhead.errors import InvalidValue
 
 _WORD = r"=\?[\w.:*-]+\?[bq]\?[^?\s]+\?="
 _ENCODED_WORDS = re.compile(rf"{_WORD}(\s+{_WORD})*", re.IGNORECASE)
@@ -31,3 +33,11 @@ def filename(upload: UploadFile) -> str:
         with suppress(HeaderParseError, LookupError, ValueError):  # it only looks encoded
             name = str(make_header(decode_header(name))).strip() or name
     return named(name)
+
+
+def refuse_tools(source: str, field: str) -> None:
+    """Raises `InvalidValue` for what reads `tool:…`: so citations name what a tool brought."""
+    shown = unicodedata.normalize("NFKC", source)
+    seen = "".join(c for c in shown if not c.isspace() and unicodedata.category(c)[0] != "C")
+    if seen.casefold().startswith("tool:"):
+        raise InvalidValue(f"{field}: no source begins with 'tool:', which names a tool's result")

@@ -6,15 +6,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Select, func, select
 
 from retriever.database import Database
-from retriever.ingest.news import waited_for
-from retriever.state.schema import clock, job_items
+from retriever.ingest.news import LEASE, waited_for
+from retriever.state.schema import clock, job_items, runs
 from retriever.state.values import moment
 
 _WINDOW = timedelta(seconds=60)
 """How far back a running job's rate looks."""
+NO_DRIVER = "the bulk run that fills this job has ended: start it again"
 
 
 class JobState(StrEnum):
@@ -67,13 +68,36 @@ async def described(database: Database, rows: Sequence[Row[Any]]) -> list[Job]:
     by_job: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
     for outcome in outcomes:
         by_job[outcome.job_id].append(outcome)
-    unfinished = any(row.state not in FINAL for row in rows)
-    waiting = await waited_for(database) if unfinished else None
-    return [_job(row, by_job[row.id], waiting) for row in rows]
+    unfinished = [row.id for row in rows if row.state not in FINAL]
+    if not unfinished:
+        return [_job(row, by_job[row.id], None) for row in rows]
+    waiting = await waited_for(database)
+    of_runs = {row.job_id: row for row in await database.rows(_runs(unfinished))}
+    described = []
+    for row in rows:
+        run = of_runs.get(row.id)
+        waits = waiting if run is None else run.waiting if run.alive else NO_DRIVER
+        described.append(_job(row, by_job[row.id], waits, run))
+    return described
 
 
-def _job(row: Row[Any], outcomes: Sequence[Row[Any]], waiting: str | None) -> Job:
+def _runs(job_ids: Sequence[str]) -> Select[Any]:
+    alive = (runs.c.seen_at > clock() - LEASE).label("alive")
+    return select(runs.c.job_id, runs.c.expected, runs.c.waiting, alive).where(
+        runs.c.job_id.in_(job_ids)
+    )
+
+
+def _job(
+    row: Row[Any],
+    outcomes: Sequence[Row[Any]],
+    waiting: str | None,
+    run: Row[Any] | None = None,
+) -> Job:
     by_outcome = {one.outcome or "pending": one.documents for one in outcomes}
+    noted = sum(by_outcome.values())
+    if run is not None and run.expected is not None:
+        by_outcome["pending"] = max(0, run.expected - noted)
     counts = {"total": sum(by_outcome.values())}
     for outcome in ("added", "replaced", "unchanged", "failed", "cancelled", "pending"):
         counts[outcome] = by_outcome.get(outcome, 0)
@@ -85,7 +109,8 @@ def _job(row: Row[Any], outcomes: Sequence[Row[Any]], waiting: str | None) -> Jo
         rate = _rate(taken, row.started_at, row.updated_at)
     else:
         lately = sum(one.lately for one in outcomes)
-        rate = _rate(lately, row.started_at, max(one.at for one in outcomes), _WINDOW)
+        at = max((one.at for one in outcomes), default=row.updated_at)
+        rate = _rate(lately, row.started_at, at, _WINDOW)
     return Job(
         id=row.id,
         state=state,

@@ -12,8 +12,8 @@ from bulkhead.health import READY_SECONDS, Readiness, kept
 from retriever.database import Database, database_url
 from retriever.index.connect import connect
 from retriever.ingest.chunkers import check_chunker
-from retriever.neighbours import key_in, qdrant_server
 from retriever.parts import Parts, cancelled, http_session, open_parts
+from retriever.servers import key_in, qdrant_server
 from retriever.settings import RetrieverSettings
 from retriever.stack import readiness
 

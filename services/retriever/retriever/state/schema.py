@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.sql.elements import ColumnElement
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration that these tables are of."""
 
 metadata = MetaData()
@@ -188,6 +188,25 @@ workers = Table(
     Column("waiting", Text),
 )
 """The processes that take documents in, and what each waits for, if it does."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("expected", Integer),
+    _at("seen_at"),
+    Column("waiting", Text),
+)
+"""The jobs that bulk runs fill: how many documents each expects, if it knows; when it was last
+heard of; what it waits for, if it does. A document has a row there once it has an outcome, with
+`OF_A_RUN` for a worker and for an upload its place in the source."""
+OF_A_RUN = "bulk"
+Index(
+    "job_items_of_a_run",
+    job_items.c.source,
+    postgresql_using="hash",
+    postgresql_where=job_items.c.worker == text(f"'{OF_A_RUN}'"),
+)
 
 uploads = Table(
     "uploads",

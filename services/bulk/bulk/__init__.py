@@ -1,0 +1,1 @@
+"""Bulk ingestion: a corpus of millions, on Ray Data, into the retriever's index."""
