@@ -5,7 +5,7 @@ one PostgreSQL, one embedding service with the real model and the tests' Qdrant 
 is in the rates and in no cost. A run's start, Ray's and its actors', is measured by a run of one
 document and told apart. `run` takes many in once, follows the memory, and searches.
 
-    python -m bench.bulk compare --data ../shared/data/squad [--documents 2000]
+    python -m bench.bulk compare --data ../shared/data/squad [--documents 2000] [--hashes]
     python -m bench.bulk run --data ../shared/data/squad [--documents 100000] [--actors]
 """
 
@@ -68,7 +68,7 @@ class Stack:
 
 
 @contextmanager
-def stack(port: int, *, embedding: bool = True) -> Iterator[Stack]:
+def stack(port: int, *, hashes: bool = False) -> Iterator[Stack]:
     """What both ways need."""
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="bench-bulk-")))
@@ -95,9 +95,9 @@ def stack(port: int, *, embedding: bool = True) -> Iterator[Stack]:
         }
         one = Stack(environment, folder, port)
         started(exits, one, "bench.fleet", "qdrant", str(port + 2))
-        if embedding:
-            one.shared.append(started(exits, one, "embedding"))
-            _until(lambda: _answers(f"http://127.0.0.1:{port + 1}/readyz"))
+        served = ("bench.fleet", "embedding", str(port + 1)) if hashes else ("embedding",)
+        one.shared.append(started(exits, one, *served))
+        _until(lambda: _answers(f"http://127.0.0.1:{port + 1}/readyz"))
         one.shared += [
             process
             for process in psutil.process_iter()
@@ -247,11 +247,14 @@ def api(
 def compare(
     data: Data,
     number: Annotated[int, typer.Option("--documents", min=10)] = 2000,
+    hashes: Annotated[
+        bool, typer.Option(help="Embed by hashing words: what all but the model costs.")
+    ] = False,
     port: Annotated[int, typer.Option(help="First of five free ports.")] = 18300,
     out: Out = None,
 ) -> None:
     """The API, a run, the API again: documents a second, and milliseconds of a core a document."""
-    with stack(port) as one, ExitStack() as exits:
+    with stack(port, hashes=hashes) as one, ExitStack() as exits:
         retriever = started(exits, one, "retriever", RETRIEVER_PORT=str(port))
         worker = started(exits, one, "retriever", "ingest", RETRIEVER_PORT=str(port + 4), A="1")
         _until(lambda: _answers(f"http://127.0.0.1:{port + 4}/readyz"))
@@ -307,7 +310,7 @@ def run(
     out: Out = None,
 ) -> None:
     """Many documents, once: the rate, the memory over time, and searches in what came in."""
-    with stack(port, embedding=True) as one:
+    with stack(port) as one:
         more = {"BULK_EMBEDDING": "actors"} if actors else {}
         told = bulk(one, documents(data, number), **more)
         again = bulk(one, documents(data, number), **more)

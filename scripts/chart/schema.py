@@ -34,7 +34,7 @@ _IMAGE: Schema = {
 }
 _TEXTS = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 READERS = (
-    *("retriever", "ingest", "examples", "qdrant", "mcp-filesystem", "mcp-database"),
+    *("retriever", "ingest", "bulk", "examples", "qdrant", "mcp-filesystem", "mcp-database"),
     *("sample-database", "quality", "state", "postgres", "valkey", "prometheus"),
 )
 """The services that have a Secret."""
@@ -108,6 +108,12 @@ BY_PATH: dict[str, Schema] = {
         },
         "additionalProperties": _OWN,
     },
+    "bulk.arguments": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+    "bulk.round": {"type": "integer", "minimum": 1, "maximum": 9999},
+    "bulk.operator": {"type": "array", "minItems": 1},  # else KubeRay could not hand the run in
+    "bulk.embedders": {"type": "integer", "minimum": 1},
+    "bulk.workers": {"type": "integer", "minimum": 1},
+    "bulk.gpus": {"type": "number", "minimum": 0, "maximum": 8},
     "models.accessMode": {"enum": ["ReadWriteOnce", "ReadWriteMany"]},
     "retriever.qualityShare": {"type": "number", "minimum": 0, "maximum": 1},
     "llm.engine": {"enum": ["llama-cpp", "vllm"]},
@@ -204,6 +210,10 @@ def _together(values: list[Value]) -> list[Schema]:
             _at("embedding.gpu", {"const": True}, there=True),
             _at("embedding.resources.limits", {"required": ["nvidia.com/gpu"]}),
             _at("embedding.autoscaling.enabled", {"const": False}),
+        ),
+        _if(
+            _at("bulk.gpus", {"exclusiveMinimum": 0}, there=True),
+            _at("bulk.resources.limits", {"required": ["nvidia.com/gpu"]}),
         ),
         _if(
             _at("images.mirrored", {"const": True}, there=True),

@@ -85,13 +85,24 @@ def of_kind(kind: str, files: tuple[str, ...] = (), *options: str) -> dict[str, 
 
 def pods(files: tuple[str, ...] = (), *options: str) -> dict[str, Json]:
     """Every pod template by its component."""
-    return {
+    found = {
         one["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"][
             "template"
         ]
         for one in objects(files, *options)
         if one["kind"] in PODS
     }
+    for one in objects(files, *options):
+        if one["kind"] == "RayJob":
+            found |= of_ray(one)
+    return found
+
+
+def of_ray(job: Json) -> dict[str, Json]:
+    """The pod templates of a RayJob: its head's, and its workers'."""
+    spec = job["spec"]["rayClusterSpec"]
+    (workers,) = spec["workerGroupSpecs"]
+    return {"bulk": spec["headGroupSpec"]["template"], "bulk-workers": workers["template"]}
 
 
 def containers(pod: Json) -> list[Json]:

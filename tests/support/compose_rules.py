@@ -17,6 +17,7 @@ ONE_SHOTS = {
     "sample-database",
     "bulk",
 } | FETCHERS
+BY_HAND = {"bulk"}  # of a profile that nobody starts: `docker compose run`
 ROOT_USER = {"secrets"}  # hands each secret to its reader, with CHOWN alone
 ADDED = {"secrets": ["CHOWN"]}
 # Compiles kernels at start.
@@ -268,7 +269,7 @@ def _waits(config: Json) -> Iterator[str]:
             if (other in ONE_SHOTS) is not done:
                 yield f"{name}: waits for {other} under {options.get('condition')}"
     run = {name for name, service in services(config).items() if service.get("scale") != 0}
-    for name in sorted(ONE_SHOTS & run - awaited):
+    for name in sorted(ONE_SHOTS & run - awaited - BY_HAND):
         yield f"{name}: nobody waits for it, so `up --wait` would call its end a failure"
 
 

@@ -5,6 +5,7 @@ Exit status: 0 all is in, 1 some documents failed or nothing could be removed, 2
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -51,7 +52,7 @@ def main() -> None:
         where = ".".join(str(step) for step in problem["loc"])
         prefix = _PREFIXES.get(error.title, "")
         _end(f"{prefix}{where.upper() if prefix else where}: {problem['msg']}")
-    except (CorpusError, IndexMismatchError, ValueError, OSError) as error:
+    except (CorpusError, IndexMismatchError, ValueError, OSError, RuntimeError) as error:
         _end(str(error))
     except Unavailable as error:
         _end(error.message)
@@ -112,7 +113,7 @@ def _told(arguments: argparse.Namespace) -> Told:
 
 
 async def _run(told: Told, file: BinaryIO, path: Path, *, mirror: bool) -> int:
-    from bulk.run import RunOver, run
+    from bulk.run import RunOver, StepBroke, run
     from bulk.terminal import Terminal, summary
 
     terminal, started = Terminal(), time.monotonic()
@@ -133,6 +134,11 @@ async def _run(told: Told, file: BinaryIO, path: Path, *, mirror: bool) -> int:
     except RunOver as error:
         terminal.end()
         sys.stderr.write(f"bulk: {error}\n")
+        return NOT_RUN
+    except StepBroke as error:
+        terminal.end()
+        logging.getLogger(__name__).error("a step broke", exc_info=error.__cause__)
+        sys.stderr.write("bulk: a step broke; what is in stays in, and the next run goes on\n")
         return NOT_RUN
     terminal.end()
     sys.stderr.write(f"{summary(tally, time.monotonic() - started)}\n")

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ def cluster(settings: BulkSettings) -> Iterator[None]:
     """
     # For the processes that it starts, too.
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what its processes say is in files
     with ExitStack() as exits:
         if settings.ray_address:
             import ray
@@ -51,6 +53,8 @@ def cluster(settings: BulkSettings) -> Iterator[None]:
         exits.callback(ray.shutdown)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        # That a small corpus keeps few actors busy is no news.
+        warnings.filterwarnings("ignore", module=r"ray\.data")
         context.target_max_block_size = _BLOCK_BYTES
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -59,12 +60,16 @@ class RunOver(Exception):
     """The run cannot go on, in words."""
 
 
+class StepBroke(Exception):
+    """Ray gave a step up, or could not be had."""
+
+
 async def run(told: Told, report: Report, failed: Note, *, mirror: bool = False) -> Tally:
     """Take the corpus in; what became of it.
 
     With `mirror`, documents that earlier runs took in and that are no longer there are removed.
-    Raises `CorpusError`, `ValueError`, `IndexMismatchError`, `Unavailable` and `RunOver`; its job
-    is cancelled when it is.
+    Raises `CorpusError`, `ValueError`, `IndexMismatchError`, `Unavailable`, `RunOver` and
+    `StepBroke`; its job is cancelled when it is.
     """
     plan = await asyncio.to_thread(Corpus(told.source, told.prefix).plan)
     corpus = Corpus(told.source, told.prefix).name
@@ -120,11 +125,12 @@ async def _in_steps(
     told: Told, plan: Plan, tally: Tally, failed: Note, beating: "asyncio.Task[None]"
 ) -> None:
     with cluster(told.bulk):
-        outcomes = _outcomes(told, plan)
+        outcomes = _Followed(_outcomes(told, plan))
         while True:
-            following = asyncio.ensure_future(asyncio.to_thread(next, outcomes, None))
+            following = asyncio.ensure_future(outcomes.next())
             await asyncio.wait({following, beating}, return_when=asyncio.FIRST_COMPLETED)
             if beating.done():
+                following.cancel()
                 beating.result()
             came_to = await following
             if came_to is None:
@@ -135,6 +141,32 @@ async def _in_steps(
             for one in came_to["failures"]:
                 tally.counts["unread"] += one["source"] is None
                 failed(one)
+
+
+class _Followed:
+    """An iterator that waits, gone through in a thread that holds up nobody's end."""
+
+    def __init__(self, iterator: Iterator[dict[str, Any]]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
+        threading.Thread(target=self._follow, args=(iterator,), daemon=True).start()
+
+    def _follow(self, iterator: Iterator[dict[str, Any]]) -> None:
+        last: BaseException | None = None
+        try:
+            for one in iterator:
+                self._loop.call_soon_threadsafe(self._queue.put_nowait, one)
+        except BaseException as error:
+            last = error
+        with suppress(RuntimeError):  # the loop has ended before
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, last)
+
+    async def next(self) -> dict[str, Any] | None:
+        """The next, none at the end. Raises `StepBroke`."""
+        one = await self._queue.get()
+        if isinstance(one, BaseException):
+            raise StepBroke from one
+        return one
 
 
 def _outcomes(told: Told, plan: Plan) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from itertools import combinations
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_objects import NAMESPACE, OWN_SERVERS, PRODUCTION, needed, objects
+from chart_objects import NAMESPACE, OWN_SERVERS, PRODUCTION, needed, objects, of_ray
 from compose_file import Json, mounts, names, rendered, services
 from compose_rules import SIDES, ends_of
 
@@ -64,6 +65,18 @@ def connections(files: tuple[str, ...], folder: Path, *options: str) -> Iterator
         for one in objects(files, *options)
         if one["kind"] in {"NetworkPolicy", "Deployment", "StatefulSet", "Job"}
     ]
+    for job in (one for one in objects(files, *options) if one["kind"] == "RayJob"):
+        pods = of_ray(job)
+        labels = pods["bulk"]["metadata"]["labels"]
+        assert pods["bulk-workers"]["metadata"]["labels"] == labels  # so one stands for both
+        told.append(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "bulkhead-bulk", "namespace": NAMESPACE},
+                "spec": {"selector": {"matchLabels": labels}, "template": pods["bulk"]},
+            }
+        )
     label = {"kubernetes.io/metadata.name": NAMESPACE}
     told.append(
         {
@@ -105,7 +118,7 @@ def _component(endpoint: str) -> str:
 @pytest.fixture(scope="module")
 def allowed(tmp_path_factory: pytest.TempPathFactory) -> list[Connection]:
     folder = tmp_path_factory.mktemp("network")
-    options = ("--set=valkey.enabled=true",)
+    options = ("--set=valkey.enabled=true", "--set=bulk.enabled=true")
     return list(connections((), folder, *options))
 
 
@@ -154,7 +167,7 @@ def test_a_tool_server_for_files_and_the_parser_reach_nobody(
     for alone in ("mcp-filesystem", "parser", "llm", "qdrant", "state", "postgres", "valkey"):
         goals = {goal for source, goal, _ in allowed if source == alone} - {alone}
         assert goals == set(), alone
-    assert {source for source, goal, _ in allowed if goal == "parser"} == {"ingest"}
+    assert {source for source, goal, _ in allowed if goal == "parser"} == {"ingest", "bulk"}
     assert {source for source, goal, _ in allowed if goal == "mcp-filesystem"} == {"retriever"}
 
 
@@ -166,7 +179,38 @@ def test_only_the_fetcher_and_who_makes_the_secrets_have_a_way_out(
         for source, goal, what in allowed
         if _ours(source) and not _ours(goal)
     }
-    assert out == {("models", "443"), ("models", "53"), ("secrets", "443,6443")}
+    # Ray's pods ask the name servers for their head, and nobody else.
+    assert out == {("models", "443"), ("models", "53"), ("secrets", "443,6443"), ("bulk", "53")}
+
+
+def test_ray_is_reached_by_its_own_pods_and_its_operator_alone(
+    allowed: list[Connection],
+) -> None:
+    assert {source for source, goal, _ in allowed if goal == "bulk"} <= {"bulk"}
+    (policy,) = [
+        one["spec"]
+        for one in objects((), "--set=bulk.enabled=true")
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "bulkhead-bulk"
+    ]
+    own, operator = policy["ingress"]
+    assert own == {"from": [{"podSelector": policy["podSelector"]}]}
+    assert operator["ports"] == [{"protocol": "TCP", "port": 8265}]
+    (peer,) = operator["from"]
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    assert peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] != NAMESPACE
+    (job,) = [one for one in objects((), "--set=bulk.enabled=true") if one["kind"] == "RayJob"]
+    spec = job["spec"]
+    assert spec["submissionMode"] == "HTTPMode"  # no pod more that hands it in
+    assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert spec["rayClusterSpec"]["headGroupSpec"]["serviceType"] == "ClusterIP"
+    assert not [one for one in objects() if one["kind"] == "RayJob"]
+
+
+def test_the_words_of_a_bulk_run_reach_it_as_they_are() -> None:
+    options = ("--set=bulk.enabled=true", "--set=bulk.arguments={s3://a b/c,it's,$(id)}")
+    (job,) = [one for one in objects((), *options) if one["kind"] == "RayJob"]
+    words = shlex.split(job["spec"]["entrypoint"])
+    assert words == ["/venv/bin/python", "-m", "bulk", "s3://a b/c", "it's", "$(id)"]
 
 
 def test_a_stranger_reaches_nobody_even_in_the_namespace(

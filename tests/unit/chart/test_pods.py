@@ -19,6 +19,7 @@ UPGRADE = "--is-upgrade"
 EVERY = [
     *((files, ()) for files in VALUES),
     ((), (UPGRADE, "--set=valkey.enabled=true", "--set=mcpFilesystem.existingClaim=files")),
+    ((), ("--set=bulk.enabled=true", "--set=bulk.existingClaim=corpus")),
 ]
 """Files of values, and options: all components are in one of them."""
 
@@ -148,7 +149,8 @@ def test_each_pod_sees_the_keys_of_its_own_secret_that_the_plan_has() -> None:
     for secret in PLAN:
         for one in secret.copies:
             plan.setdefault(one.service, set()).add(one.file)
-    shares = {"migrate": "ingest"}  # the same image, and one password less to rotate
+    # The same image, and one password less to rotate; the same pod.
+    shares = {"migrate": "ingest", "bulk-workers": "bulk"}
     for files, options in EVERY:
         for component, pod in pods(files, *options).items():
             for volume in pod["spec"]["volumes"]:

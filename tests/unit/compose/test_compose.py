@@ -148,7 +148,8 @@ def test_the_worker_looks_for_the_parser_where_it_listens() -> None:
     config = services(rendered())
     told = environment(config["parser"])["PARSER_SOCKETS"]
     assert environment(config["ingest"])["RETRIEVER_PARSER_SOCKETS"] == told
-    for name in ("parser", "ingest"):
+    assert environment(config["bulk"])["RETRIEVER_PARSER_SOCKETS"] == told
+    for name in ("parser", "ingest", "bulk"):
         (mount,) = [one for one in mounts(config[name]) if one.source == "parser-socket"]
         assert mount.target == told
 
@@ -171,6 +172,9 @@ def test_retrievers_and_workers_can_be_several_and_share_a_database_of_their_own
         f"retriever-{one}" for one in ("state", "embedding", "qdrant", "otel-collector")
     }
     assert environment(config["ingest"])["RETRIEVER_HOST"] == "127.0.0.1"
+    # A run is started by hand, and Ray's ports are on its loopback: nobody calls it.
+    assert config["bulk"]["profiles"] == ["bulk"] and not config["bulk"].get("ports")
+    assert set(config["bulk"]["networks"]) < set(config["ingest"]["networks"])
     # An engine has addresses for 31 networks by default, and one is its own.
     chosen = set(defaults()["COMPOSE_PROFILES"].split(","))
     made = [one for one in config.values() if chosen & set(one.get("profiles") or chosen)]

@@ -18,6 +18,10 @@ sockets, which are connections here because two pods share no folder. What is no
 - {from: ingest, to: state, port: 5432}
 - {from: ingest, to: parser, port: 8083}
 - {from: ingest, to: otel-collector, port: 4318}
+- {from: bulk, to: embedding, port: 8081}
+- {from: bulk, to: qdrant, port: 6334}
+- {from: bulk, to: state, port: 5432}
+- {from: bulk, to: parser, port: 8083}
 - {from: migrate, to: state, port: 5432}
 - {from: embedding, to: otel-collector, port: 4318}
 - {from: mcp-database, to: postgres, port: 5432}
@@ -38,7 +42,8 @@ sockets, which are connections here because two pods share no folder. What is no
 
 {{/* Whether a component asks a name server: it fetches, or a neighbour of it is elsewhere. "true", or nothing. */}}
 {{- define "bulkhead.looksUp" -}}
-{{- $looks := eq .c "models" -}}
+{{- /* Ray finds its head by name. */ -}}
+{{- $looks := has .c (list "models" "bulk") -}}
 {{- if and (eq .c "otel-collector") .root.Values.otelCollector.traces.endpoint -}}{{- $looks = true -}}{{- end -}}
 {{- range include "bulkhead.edges" . | fromYamlArray -}}
   {{- if and (eq .from $.c) (include "bulkhead.elsewhere" (dict "root" $.root "c" .to)) -}}{{- $looks = true -}}{{- end -}}

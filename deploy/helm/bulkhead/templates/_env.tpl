@@ -72,6 +72,27 @@ RETRIEVER_PORT: 8080
 RETRIEVER_PARSER_URL: http://{{ include "bulkhead.host" (dict "root" .root "c" "parser") }}:8083
 {{- end }}
 
+{{- define "bulkhead.env.bulk" -}}
+{{ include "bulkhead.env.state" . }}
+{{ include "bulkhead.env.index" . }}
+RETRIEVER_PARSER_URL: http://{{ include "bulkhead.host" (dict "root" .root "c" "parser") }}:8083
+BULK_RAY_ADDRESS: auto
+BULK_EMBEDDERS: {{ .root.Values.bulk.embedders }}
+BULK_PREPARERS: {{ .root.Values.bulk.workers }}
+BULK_PUBLISHERS: {{ .root.Values.bulk.workers }}
+BULK_FAILED_FILE: /tmp/bulk-failed.jsonl
+{{- if .root.Values.bulk.gpus }}
+BULK_EMBEDDING: actors
+BULK_EMBEDDER_GPUS: {{ .root.Values.bulk.gpus }}
+EMBEDDING_DEVICE: cuda
+EMBEDDING_DTYPE: float16
+EMBEDDING_BATCH_TOKENS: 65536
+{{- end }}
+RAY_USAGE_STATS_ENABLED: 0
+HOME: /tmp
+USER: bulk
+{{- end }}
+
 {{- define "bulkhead.env.llm" -}}
 {{- $v := .root.Values.llm -}}
 {{- if eq $v.engine "vllm" }}

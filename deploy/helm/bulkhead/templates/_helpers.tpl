@@ -29,7 +29,7 @@ labels:
 {{- define "bulkhead.user" -}}
 {{- $users := dict "retriever" 10001 "ingest" 10001 "migrate" 10001 "embedding" 10002 "models" 10003 "llm" 10005
   "mcp-filesystem" 10006 "mcp-database" 10007 "sample-database" 10007 "quality" 10008 "otel-collector" 10009
-  "parser" 10010 "examples" 10011 "secrets" 10016 "qdrant" 1000 "postgres" 999 "state" 999 "valkey" 10013 -}}
+  "parser" 10010 "bulk" 10015 "examples" 10011 "secrets" 10016 "qdrant" 1000 "postgres" 999 "state" 999 "valkey" 10013 -}}
 {{- get $users .c | default (include "bulkhead.own" . | fromYaml).user -}}
 {{- end }}
 
@@ -90,7 +90,7 @@ labels:
 
 {{/* Every component of the chart, and the tool servers of a fork. */}}
 {{- define "bulkhead.components" -}}
-[retriever, ingest, migrate, embedding, llm, models, parser, mcp-filesystem, mcp-database, sample-database, quality, examples, qdrant, state, postgres, valkey, otel-collector, secrets
+[retriever, ingest, bulk, migrate, embedding, llm, models, parser, mcp-filesystem, mcp-database, sample-database, quality, examples, qdrant, state, postgres, valkey, otel-collector, secrets
 {{- range $name, $_ := .Values.toolServers }}, mcp-{{ $name }}{{ end }}]
 {{- end }}
 

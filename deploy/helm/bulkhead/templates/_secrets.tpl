@@ -1,5 +1,5 @@
 {{- define "bulkhead.readers" -}}
-[retriever, ingest, examples, qdrant, mcp-filesystem, mcp-database, sample-database, quality, state, postgres, valkey, prometheus
+[retriever, ingest, bulk, examples, qdrant, mcp-filesystem, mcp-database, sample-database, quality, state, postgres, valkey, prometheus
 {{- range $name, $_ := .Values.toolServers }}, mcp-{{ $name }}{{ end }}]
 {{- end }}
 
