@@ -22,6 +22,14 @@ from bulkhead.settings import make_secret
 READER_CPUS, PREPARER_CPUS, PUBLISHER_CPUS, CALLER_CPUS = 0.25, 0.5, 0.25, 0.1
 """Shares of a core that Ray plans with. Of the embedders, those that only ask a service."""
 _BLOCK_BYTES = 16 * 2**20
+_PATIENCE = {
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_health_check_failure_threshold": "20",
+}
+"""A busy machine is no dead one: Ray takes a process that is late for lost, as of a node."""
 
 
 def embedder_cpus(settings: BulkSettings) -> float:
@@ -69,20 +77,26 @@ def _started(settings: BulkSettings, folder: Path) -> ModuleType:
         # It counts as a Ray that no cluster grows of: it takes 127.0.0.1 for its address, and
         # listens nowhere else. Given as an address it would put the machine's own in its place.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # On a busy machine its first process takes longer than the 30 s of the default.
-        "RAY_gcs_server_port_wait_time_s": "300",
+        **_PATIENCE,
     }
     import ray
     import ray.data
 
-    ray.init(
-        "local",
-        num_cpus=_planned_cpus(settings),
-        object_store_memory=settings.object_store_mib * 2**20,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(folder),
-    )
+    for last in (False, False, True):  # its own patience with the second of its processes is 30 s
+        try:
+            ray.init(
+                "local",
+                num_cpus=_planned_cpus(settings),
+                object_store_memory=settings.object_store_mib * 2**20,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+            break
+        except Exception as error:
+            ray.shutdown()
+            if last:
+                raise RuntimeError(f"Ray cannot be started: {error}") from error
     return ray
 
 

@@ -20,6 +20,7 @@ PREFIXES = tuple(
 EVERY = (
     *((files, ()) for files in VALUES),
     ((), ("--is-upgrade", "--set=valkey.enabled=true", "--set=monitoring.grafanaUrl=https://g")),
+    ((), ("--set=bulk.enabled=true",)),
 )
 NOT_HERE = {
     # Sockets and a list in the image there, addresses and a list in an object here.
