@@ -3,46 +3,39 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 
-from sandbox import leaks, network, runs, walls
-from sandbox.engine import Container, EngineError, Json, Probe, beside, containers
+from sandbox import kernels, leaks, network, runs, walls
+from sandbox.engine import (
+    Container,
+    EngineError,
+    Json,
+    Probe,
+    beside,
+    containers,
+    default_runtime,
+    within,
+)
 from sandbox.judging import Look, judged
 from sandbox.mounts import Mounts
 from sandbox.scorecard import Finding, Verdict
+from sandbox.subjects import Subject
 
 KNOWN = "ingress"
 """The service whose image the probes are of: Python and its standard library."""
 WALLS = (
-    *("user", "capabilities", "new privileges", "seccomp", "namespaces", "limits"),
+    *("kernel", "user", "capabilities", "new privileges", "seccomp", "namespaces", "limits"),
     *("read only", "tmpfs", "engine socket", "secrets", "neighbours", "host", "internet"),
     *("fork bomb", "user namespace"),
 )
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A container with the probe beside it, and what that saw before anything was tried."""
-
-    container: Container
-    probe: Probe
-    facts: Json
-    own: Json
-    texts: Json
-
-    @classmethod
-    def met(cls, container: Container, probe: Probe) -> "Subject":
-        """Look at a container. Raises `EngineError`."""
-        facts, texts = probe.ask("facts.py"), probe.ask("texts.py")
-        return cls(container, probe, facts["target"], facts["own"], texts)
-
-
 class Check:
     """One check of all of a stack's containers."""
 
-    def __init__(self, subjects: Sequence[Subject], plain: Probe, port: int) -> None:
-        """`plain` is a probe that has joined nobody, `port` one of this machine's that is open."""
+    def __init__(self, subjects: Sequence[Subject], plain: Probe, kernel: Json, port: int) -> None:
+        """`plain` is a probe that has joined nobody, `kernel` what answers there, `port` one of
+        this machine's that is open."""
         self._subjects = subjects
         self._containers = [one.container for one in subjects]
         self._outside = network.Outside(plain, port)
@@ -50,15 +43,18 @@ class Check:
         self._secrets = {word for one in subjects for word in one.texts["target"]["secrets"]}
         most = max((one.facts["limits"].get("pids") or 0) for one in subjects)
         self._plain_runs = plain.ask("runs.py", str(most + 1))
+        self._kernel = kernel
         self._tools: dict[str, str | None] = {}
 
     def looks(self, subject: Subject) -> Iterator[Finding]:
         """What shows without a run in the container."""
         container, probe = subject.container, subject.probe
-        yield from walls.read(container, subject.facts, subject.own)
+        yield kernels.judge(container, subject.kernel, subject.probe.ask("kernel.py"), self._kernel)
+        yield from walls.read(container, subject.facts, subject.own, subject.outside)
         yield self._namespaces(subject)
         yield leaks.judge(container, probe, subject.texts, self._secrets)
-        mounts = Mounts(container, subject.facts, subject.own, probe)
+        inner = None if subject.outside is None else within(container, root=True)
+        mounts = Mounts(container, subject.facts, subject.own, probe, inner)
         self._tools[container.id] = mounts.tool
         yield from mounts.judge()
         yield from self._connections(subject, mounts.sockets)
@@ -67,7 +63,8 @@ class Check:
         """What only a run in the container shows."""
         tool = self._tools.get(subject.container.id)
         limit = subject.facts["limits"].get("pids")
-        yield from runs.judge(subject.container, tool, limit, self._plain_runs)
+        judge = runs.judge if subject.outside is None else runs.judge_own_kernel
+        yield from judge(subject.container, tool, limit, self._plain_runs)
 
     def _namespaces(self, subject: Subject) -> Finding:
         others = {
@@ -85,7 +82,7 @@ class Check:
         wanted = network.neighbours(container, self._containers, self._ports)
         targets = [one.target for one in wanted] + self._outside.targets(container)
         own = [place.address for place in container.places.values()]
-        reached = network.reach(subject.probe, own, targets)
+        reached = network.reach(subject.reaching, own, targets)
         shared = network.sockets_of(container, self._containers, sockets)
         seen = network.neighbourhood(wanted, reached, shared)
         own_port = network.heard(reached)
@@ -106,10 +103,15 @@ def check(project: str) -> list[Finding]:
         ExitStack() as probes,
         ThreadPoolExecutor(len(running)) as each,
     ):
+        plain, default = probes.enter_context(beside(image)), default_runtime()
+        here = plain.ask("kernel.py")
 
         def meet(container: Container) -> Subject | EngineError:
             try:
-                return Subject.met(container, probes.enter_context(beside(image, container)))
+                kernel = kernels.asked(container, default)
+                apart = kernel is not None and not kernels.same(kernel, here)
+                probe = probes.enter_context(beside(image, container, apart))
+                return Subject.met(container, probe, kernel, apart)
             except EngineError as error:
                 return error
 
@@ -119,7 +121,7 @@ def check(project: str) -> list[Finding]:
             if isinstance(one, EngineError):
                 found += unmet(container, one)
         if subjects:
-            checks = Check(subjects, probes.enter_context(beside(image)), port)
+            checks = Check(subjects, plain, here, port)
             # All runs last: amid a dozen fork bombs nobody answers in time.
             for part, walls_of_it in ((checks.looks, WALLS[:-2]), (checks.runs, WALLS[-2:])):
                 for findings in each.map(partial(tried, part, walls_of_it), subjects):

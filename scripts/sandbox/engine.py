@@ -25,7 +25,10 @@ _BESIDE = (
     *("--user=0:0", "--cap-add=SYS_PTRACE", "--tmpfs=/open:rw,exec,suid,dev", "--pids-limit=-1"),
     *("--security-opt=no-new-privileges=false", "--security-opt=seccomp=unconfined"),
     *("--security-opt=apparmor=unconfined", "--security-opt=label=disable"),
+    # The engine's control groups, by their whole paths: a kernel of its own has none of these.
+    *("--cgroupns=host", "--volume=/sys/fs/cgroup:/cgroups:ro"),
 )
+_ROOT = ("--privileged", "--user=0:0")
 _WAIT = "import sys; print('here', flush=True); sys.stdin.read()"
 
 
@@ -65,6 +68,11 @@ class Container:
     image: str
     places: dict[str, Place]
     facts: Json
+
+    @property
+    def runtime(self) -> str:
+        """What runs it, by the engine's name for it."""
+        return str(self.facts["HostConfig"].get("Runtime") or "")
 
 
 def docker(*command: str, seconds: float = 60, check: bool = True, said: str = "") -> Result:
@@ -120,28 +128,47 @@ def _gateway(network: str) -> str:
 
 @dataclass(frozen=True)
 class Probe:
-    """A container without walls, of an image whose Python is known."""
+    """A container without walls, of an image whose Python is known; or `within` another."""
 
     id: str
+    options: tuple[str, ...] = ()
 
     def ask(self, program: str, *arguments: str, seconds: float = 60) -> Json:
         """What a program of `probes/` prints here. Raises `EngineError` when it does not."""
         text = (_PROBES / program).read_text(encoding="utf-8")
-        command = ("exec", "--interactive", self.id, "python3", "-", *arguments)
+        command = ("exec", "--interactive", *self.options, self.id, "python3", "-", *arguments)
         return _told(docker(*command, said=text, seconds=seconds, check=False))
 
 
+def within(container: Container, root: bool = False) -> Probe:
+    """A container's own Python: all that looks into one that has a kernel of its own.
+
+    It runs as the container's user, or as root with every capability.
+    """
+    return Probe(container.id, _ROOT if root else ())
+
+
+def default_runtime() -> str:
+    """What runs a container that names nothing else. Raises `EngineError`."""
+    return docker("info", "--format", "{{.DefaultRuntime}}").output.strip()
+
+
 @contextmanager
-def beside(image: str, container: Container | None = None) -> Iterator[Probe]:
+def beside(
+    image: str, container: Container | None = None, own_kernel: bool = False
+) -> Iterator[Probe]:
     """A probe while the block runs; it joins a container's network and processes, and no more.
 
-    It ends when this process does, however that is. Raises `EngineError` when it cannot start.
+    Whose kernel is its own has no processes here to join: the probe is among the machine's then,
+    where whoever runs that kernel is. It ends when this process does, however that is. Raises
+    `EngineError` when it cannot start.
     """
     joined: tuple[str, ...] = ()
     if container is not None:
         if container.facts["HostConfig"]["PidMode"]:
             raise EngineError("its processes are not apart from others': no probe goes there")
-        joined = (f"--network=container:{container.id}", f"--pid=container:{container.id}")
+        processes = "host" if own_kernel else f"container:{container.id}"
+        joined = (f"--network=container:{container.id}", f"--pid={processes}")
     with tempfile.TemporaryDirectory() as folder:
         named = Path(folder, "id")
         command = ["docker", "run", f"--cidfile={named}", *_BESIDE, *joined]

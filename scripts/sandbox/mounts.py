@@ -45,28 +45,34 @@ def _size(mount: Json) -> int | None:
     return None
 
 
-def read_only(facts: Json, volumes: dict[str, str]) -> Seen:
+def read_only(facts: Json, volumes: dict[str, str], own_kernel: bool = False) -> Seen:
     """The root, the kernel's own files, and all that is mounted but volumes to write and tmpfs.
 
-    `volumes` is the kind of each place that the engine says can be written.
+    `volumes` is the kind of each place that the engine says can be written. The files of a kernel
+    of its own are not this machine's to guard.
     """
     mounts = _mounts(facts)
     writable = {at for at, one in mounts.items() if "ro" not in one["options"]}
-    opened = [f"{at} can be written" for at in _MUST_BE_READ_ONLY if at in writable]
+    guarded = () if own_kernel else _MUST_BE_READ_ONLY
+    opened = [f"{at} can be written" for at in guarded if at in writable]
     bound = {at for at, kind in volumes.items() if kind == "bind"}
     for at in sorted(writable & set(_given(mounts)) - (set(_tmpfs(facts)) - bound)):
         if volumes.get(at) != "volume" or at in _TO_BE_READ:
             opened.append(f"{at}{' of the host' * (at in bound)} can be written")
-    missing = [f"{at} is no mount" for at in ("/", *_MUST_BE_READ_ONLY) if at not in mounts]
+    missing = [f"{at} is no mount" for at in ("/", *guarded) if at not in mounts]
     rest = ", ".join(sorted(set(volumes) | set(_tmpfs(facts)))) or "nothing"
     return Seen(f"{rest} can be written", opened, missing)
 
 
-def bounded(facts: Json) -> Seen:
-    """Each tmpfs has a size, and neither programs, devices nor set-user-id bits count there."""
+def bounded(facts: Json, own_kernel: bool = False) -> Seen:
+    """Each tmpfs has a size, and neither programs, devices nor set-user-id bits count there.
+
+    Devices and users of a kernel of its own are not this machine's; gVisor names neither option.
+    """
     opened = []
     for at, one in _tmpfs(facts).items():
-        wanted = {"nosuid", "nodev"} | (set() if at in _RUNS else {"noexec"})
+        wanted = set() if own_kernel else {"nosuid", "nodev"}
+        wanted |= set() if at in _RUNS else {"noexec"}
         opened += [f"{at} is not {option}" for option in sorted(wanted - set(one["options"]))]
         if _size(one) is None:
             opened.append(f"{at} has no size")
@@ -112,9 +118,15 @@ def _kind(path: str, volumes: dict[str, str]) -> str | None:
 class Mounts:
     """What one container's mounts are, what was tried in them, and what came of it."""
 
-    def __init__(self, container: Container, facts: Json, own: Json, probe: Probe) -> None:
-        """Try it all, once. Raises `EngineError`."""
+    def __init__(
+        self, container: Container, facts: Json, own: Json, probe: Probe, inner: Probe | None = None
+    ) -> None:
+        """Try it all, once; by `inner`, root in the container, where it has a kernel of its own.
+
+        Raises `EngineError`.
+        """
         self._container, self._facts, self._own = container, facts, own
+        self._own_kernel = inner is not None
         self._kinds = {one["Destination"]: one["Type"] for one in container.facts["Mounts"]}
         self._writable = {
             one["Destination"]: one["Type"] for one in container.facts["Mounts"] if one["RW"]
@@ -131,7 +143,12 @@ class Mounts:
             "sockets": sorted(self._kinds),
             "path": path[0] if path else "/usr/local/bin:/usr/bin:/bin",
         }
-        self._tried = probe.ask("tries.py", json.dumps(asked))
+        if inner is None:
+            both = asked | {"own": True, "root": "/proc/1/root"}
+            self._tried = probe.ask("tries.py", json.dumps(both))
+        else:
+            self._tried = inner.ask("tries.py", json.dumps(asked | {"own": False, "root": "/"}))
+            self._tried |= probe.ask("tries.py", json.dumps({"own": True, "root": ""}))
 
     @property
     def tool(self) -> str | None:
@@ -151,7 +168,9 @@ class Mounts:
         yield judged(
             self._container,
             "read only",
-            Look(read_only(self._facts, self._writable), read_only(self._own, {})),
+            Look(
+                read_only(self._facts, self._writable, self._own_kernel), read_only(self._own, {})
+            ),
             Look(
                 attempted(target["write"], "EROFS", "wrote to", target["control"]),
                 attempted(own["write"], "EROFS", "wrote to"),
@@ -160,7 +179,7 @@ class Mounts:
         yield judged(
             self._container,
             "tmpfs",
-            Look(bounded(self._facts), bounded(self._own)),
+            Look(bounded(self._facts, self._own_kernel), bounded(self._own)),
             Look(
                 attempted(target["run"], "EACCES", "ran a file of"),
                 attempted(own["run"], "EACCES", "ran a file of"),

@@ -83,6 +83,8 @@ def limits(facts: Json) -> Seen:
     return Seen(f"{words}, {held['files']} files, no core", opened, unknown)
 
 
+_OF_THIS_MACHINE = {"seccomp"}
+"""What this machine's kernel tells of whoever runs a kernel of its own for a container."""
 READ: dict[str, Callable[[Json], Seen]] = {
     "user": user,
     "capabilities": capabilities,
@@ -92,10 +94,16 @@ READ: dict[str, Callable[[Json], Seen]] = {
 }
 
 
-def read(container: Container, target: Json, own: Json) -> Iterator[Finding]:
-    """Every wall that shows in the facts of one container; `own` are those of the probe in it."""
+def read(
+    container: Container, target: Json, own: Json, outside: Json | None = None
+) -> Iterator[Finding]:
+    """Every wall that shows in the facts of one container; `own` are those of the probe in it.
+
+    Where it has a kernel of its own, `target` is that one's word, `outside` this machine's.
+    """
     for name, look in READ.items():
-        yield judged(container, name, Look(look(target), look(own)))
+        told = outside if outside is not None and name in _OF_THIS_MACHINE else target
+        yield judged(container, name, Look(look(told), look(own)))
 
 
 Spaces = Mapping[str, str]  # the name that the kernel gives to each, by its kind

@@ -1,13 +1,19 @@
 """What the kernel says of a container: its processes, namespaces, mounts, limits and open ports.
 
+    facts.py [PID]
+
 Runs in a container that has joined the other's processes and network. Prints `{"target": …,
 "own": …}`: the same of this program itself, which has no walls, shows what an open one looks like.
+With a PID the target is who is in that process's control groups: whoever runs a kernel for the
+other. Run in a container that has a kernel of its own, `own` is that kernel's word.
 """
 
+import ctypes
 import ipaddress
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,9 @@ _LIMITS = {
     "swap": ("memory.swap.max", "memory/memory.memsw.limit_in_bytes"),
 }
 _NO_LIMIT = 2**60  # version 1 says a number of pages near 2**63
+_GET_NO_NEW_PRIVS = 39
+CGROUPS = "/cgroups"
+"""Where the engine's control groups are mounted, in a container beside the other."""
 
 
 def namespace(pid: str, kind: str) -> str:
@@ -31,14 +40,14 @@ def namespace(pid: str, kind: str) -> str:
     return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
 
 
-def processes() -> Iterator[tuple[str, str]]:
-    """The id of every process here, with the mount namespace that tells whose it is."""
+def processes(counts: Callable[[str], bool]) -> Iterator[str]:
+    """The id of every process here that counts."""
     for entry in sorted(Path("/proc").iterdir()):
-        if entry.name.isdigit():
-            try:
-                yield entry.name, namespace(entry.name, "mnt")
-            except FileNotFoundError:
-                continue  # it ended meanwhile
+        try:
+            if entry.name.isdigit() and counts(entry.name):
+                yield entry.name
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
 
 
 def process(status: str) -> Json:
@@ -48,10 +57,16 @@ def process(status: str) -> Json:
         "name": said["Name"].strip(),
         "users": [int(one) for one in said["Uid"].split()],
         "groups": [int(one) for one in (said["Gid"] + said["Groups"]).split()],
-        "capabilities": {name: int(said[name], 16) for name in _CAPABILITIES},
-        "no_new_privileges": said["NoNewPrivs"].strip() == "1",
+        "capabilities": {name: int(said[name], 16) for name in _CAPABILITIES if name in said},
+        # gVisor's older releases have no line for it, and answer the call.
+        "no_new_privileges": said["NoNewPrivs"].strip() == "1" if "NoNewPrivs" in said else bound(),
         "seccomp": int(said["Seccomp"]),
     }
+
+
+def bound() -> bool:
+    """Whether this program can get no new privileges; it was started as others are here."""
+    return bool(ctypes.CDLL(None).prctl(_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 
 
 def mounts(mountinfo: str) -> list[Json]:
@@ -74,16 +89,24 @@ def limit(text: str) -> int | None:
     return int(number)
 
 
-def limits(root: str) -> Json:
-    """The limits that the kernel holds for whoever has this root; `None` for none."""
+def limits(cgroup: str, mounted: str = CGROUPS) -> Json:
+    """The limits that the kernel holds for who is in these groups (`/proc/PID/cgroup`); `None` for
+    none."""
+    groups = {}
+    for line in cgroup.splitlines():
+        _, controllers, path = line.split(":", 2)
+        groups.update(dict.fromkeys(controllers.split(","), path))
     found: Json = {}
-    for name, places in _LIMITS.items():
-        for place in places:
-            path = Path(f"{root}/sys/fs/cgroup/{place}")
-            if path.is_file():
-                found[name] = limit(path.read_text())
-                if name == "swap" and place == places[1] and found[name] is not None:
-                    found[name] -= found["memory"] or 0  # version 1 counts memory and swap together
+    for name, (two, one) in _LIMITS.items():
+        controller, file = one.split("/")
+        second = Path(f"{mounted}{groups.get('')}/{two}")
+        first = Path(f"{mounted}/{controller}{groups.get(controller)}/{file}")
+        if second.is_file():
+            found[name] = limit(second.read_text())
+        elif first.is_file():
+            found[name] = limit(first.read_text())
+            if name == "swap" and found[name] is not None:
+                found[name] -= found["memory"] or 0  # version 1 counts memory and swap together
     if not has_swap():
         found["swap"] = 0
     return found
@@ -91,7 +114,8 @@ def limits(root: str) -> Json:
 
 def has_swap() -> bool:
     """Whether this machine has any."""
-    return len(Path("/proc/swaps").read_text().splitlines()) > 1
+    told = Path("/proc/swaps")
+    return told.is_file() and len(told.read_text().splitlines()) > 1
 
 
 def own_limits(text: str) -> Json:
@@ -116,23 +140,27 @@ def listening(table: str) -> list[tuple[str, int]]:
     return found
 
 
-def facts(pid: str, mine: bool) -> Json:
-    """All that is read of one container: this one's, or the other's by its first process."""
-    own = namespace("self", "mnt")
+def groups(pid: str) -> str:
+    """The control groups of a process, as the kernel tells them; none where it has ended."""
+    path = Path(f"/proc/{pid}/cgroup")
+    return path.read_text() if path.is_file() else ""
+
+
+def facts(pid: str, counts: Callable[[str], bool]) -> Json:
+    """All that is read of one container by one of its processes; `counts` says which are its."""
     theirs = []
-    for one, mounted in processes():
-        if (mounted == own) is mine:
-            try:
-                theirs.append(process(Path(f"/proc/{one}/status").read_text()))
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile
+    for one in processes(counts):
+        try:
+            theirs.append(process(Path(f"/proc/{one}/status").read_text()))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
     # The engine puts the walls up around a process, as that of a health check, before it runs it.
     theirs = [one for one in theirs if not one["name"].startswith(_STARTING)]
     return {
         "processes": theirs,
         "namespaces": {kind: namespace(pid, kind) for kind in NAMESPACES},
         "mounts": mounts(Path(f"/proc/{pid}/mountinfo").read_text()),
-        "limits": limits(f"/proc/{pid}/root") | own_limits(Path(f"/proc/{pid}/limits").read_text()),
+        "limits": limits(groups(pid)) | own_limits(Path(f"/proc/{pid}/limits").read_text()),
     }
 
 
@@ -142,11 +170,21 @@ def main() -> None:
     ports = [one for table in tables if table.is_file() for one in listening(table.read_text())]
     addresses = Path("/proc/net/if_inet6")
     six = addresses.read_text().splitlines() if addresses.is_file() else []
-    target = facts("1", mine=False) | {
+    pid = sys.argv[1] if len(sys.argv) > 1 else ""
+
+    def mine(one: str) -> bool:
+        if pid:  # among this machine's processes there are some that even root may not look at
+            return groups(one) == groups("self")
+        return namespace(one, "mnt") == namespace("self", "mnt")
+
+    def theirs(one: str) -> bool:
+        return groups(one) == groups(pid) if pid else not mine(one)
+
+    target = facts(pid or "1", theirs) | {
         "listening": ports,
         "inet6": [line.split()[-1] for line in six if line.split()[-1] != "lo"],
     }
-    print(json.dumps({"target": target, "own": facts("self", mine=True)}))
+    print(json.dumps({"target": target, "own": facts("self", mine)}))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,15 @@
 
 Runs in a container that has joined the other's processes. Prints `{"target": …, "own": …}`; `own`
 is what the same look finds of this program.
+
+    texts.py [ROOT]
+
+ROOT is where the secrets are looked for; without it the root of the other's first process. With an
+empty one there is no other.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,10 @@ def texts(mine: bool) -> Json:
                 continue
         except FileNotFoundError:
             continue
+        except PermissionError:
+            if not mine:  # what is not read proves nothing
+                raise
+            continue
         found["environments"] += read(process / "environ")
         found["command lines"] += read(process / "cmdline")
     return found
@@ -47,5 +57,6 @@ def secrets(folder: Path) -> Json:
 
 
 if __name__ == "__main__":
-    target = texts(mine=False) | secrets(Path("/proc/1/root", SECRETS))
+    root = sys.argv[1] if len(sys.argv) > 1 else "/proc/1/root"
+    target = texts(mine=False) | secrets(Path(root, SECRETS)) if root else {}
     print(json.dumps({"target": target, "own": texts(mine=True)}))

@@ -4,10 +4,11 @@ Runs in a container that has joined the other's processes, as root with the capa
 the other must not have, and enters the other's root: a read-only mount, or one without execution,
 is so for whoever comes by it. Says of each attempt the name of its error, or `OK`.
 
-    tries.py '{"write": [PLACE…], "run": [PLACE…], "fill": {PLACE: BYTES}, "sockets": [PLACE…],
-               "path": PATH}'
+    tries.py '{"own": true, "root": ROOT, "write": [PLACE…], "run": [PLACE…],
+               "fill": {PLACE: BYTES}, "sockets": [PLACE…], "path": PATH}'
 
 prints `{"target": …, "own": …}`; `own` is the same tried in this container, where all is open.
+Each is told where it is asked for: `target` with a ROOT, which is `/` in the other itself.
 Says too which tool of the other's, found by its PATH, could run a program in it.
 """
 
@@ -117,16 +118,20 @@ def tries(write_to: list[str], run_in: list[str], fill_up: dict[str, int], look:
 def main() -> None:
     """Try this container, enter the other's root, and try that."""
     asked = json.loads(sys.argv[1])
-    bait = socket.socket(socket.AF_UNIX)
-    bait.bind(f"{OPEN}/bait.sock")
-    own = tries([], [OPEN], {OPEN: 2 * len(_BLOCK)}, [OPEN])
-    os.chroot("/proc/1/root")
-    os.chdir("/")
-    target = tries(asked["write"], asked["run"], asked["fill"], asked["sockets"])
-    # A file can be made and written here: a refusal elsewhere is the place's.
-    target["control"] = {place: outcome(partial(write, place)) for place in asked["run"]}
-    target["tool"] = next((one for one in TOOLS if shutil.which(one, path=asked["path"])), None)
-    print(json.dumps({"target": target, "own": own}))
+    found: Json = {}
+    if asked["own"]:
+        bait = socket.socket(socket.AF_UNIX)
+        bait.bind(f"{OPEN}/bait.sock")
+        found["own"] = tries([], [OPEN], {OPEN: 2 * len(_BLOCK)}, [OPEN])
+    if asked["root"]:
+        os.chroot(asked["root"])
+        os.chdir("/")
+        target = tries(asked["write"], asked["run"], asked["fill"], asked["sockets"])
+        # A file can be made and written here: a refusal elsewhere is the place's.
+        target["control"] = {place: outcome(partial(write, place)) for place in asked["run"]}
+        target["tool"] = next((one for one in TOOLS if shutil.which(one, path=asked["path"])), None)
+        found["target"] = target
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

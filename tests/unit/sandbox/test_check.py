@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from walled import container, facts, own_facts
 
-from sandbox import check, engine
+from sandbox import check, engine, subjects
 from sandbox.engine import EngineError, Probe, Result
 from sandbox.scorecard import Finding, Verdict, show
 
@@ -28,9 +28,9 @@ def test_processes_that_are_the_hosts_are_an_open_wall_and_no_probe_goes_there()
 
 
 def test_what_breaks_off_leaves_the_rest_unproven_with_the_reason() -> None:
-    subject = check.Subject(container(), Probe("0"), facts(), own_facts(), {})
+    subject = subjects.Subject(container(), Probe("0"), facts(), own_facts(), {})
 
-    def part(_: check.Subject) -> Iterator[Finding]:
+    def part(_: subjects.Subject) -> Iterator[Finding]:
         yield Finding("retriever", "user", Verdict.OPEN, "root")
         raise EngineError("the container has ended")
 

@@ -62,6 +62,26 @@ def test_a_process_is_read_with_every_id_and_capability() -> None:
     assert (read["no_new_privileges"], read["seccomp"]) == (False, 2)
 
 
+def test_a_kernel_that_has_no_line_for_new_privileges_is_asked_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As gVisor's of 2024, which has none for ambient capabilities either."""
+    without = "".join(
+        line for line in STATUS.splitlines(True) if not line.startswith(("NoNewPrivs", "CapAmb"))
+    )
+    for answer in (True, False):
+        monkeypatch.setattr(facts, "bound", lambda answer=answer: answer)
+        read = facts.process(without)
+        assert read["no_new_privileges"] is answer
+        assert set(read["capabilities"]) == {"CapInh", "CapPrm", "CapEff", "CapBnd"}
+
+
+def test_the_kernel_here_has_a_version_and_a_name_for_its_start() -> None:
+    told = json.loads(run(sys.executable, str(PROBES / "kernel.py")))
+    assert told["version"] == Path("/proc/version").read_text().strip()
+    assert told["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def test_mounts_are_read_as_they_lie_on_top_with_all_their_options() -> None:
     read = {one["at"]: one for one in facts.mounts(MOUNTINFO)}
     assert set(read) == {"/", "/tmp", "/with space"}
@@ -88,7 +108,7 @@ def test_a_limit_of_either_version_of_the_control_groups_is_read(
 
 def cgroup(root: Path, **files: str) -> str:
     for name, text in files.items():
-        path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("_DOT_", ".")
+        path = root / name.replace("__", "/").replace("_DOT_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return str(root)
@@ -100,22 +120,29 @@ def test_the_limits_of_version_1_and_2_are_found_and_swap_is_what_is_beyond_memo
     monkeypatch.setattr(facts, "has_swap", lambda: True)
     one = cgroup(
         tmp_path / "1",
-        pids__pids_DOT_max="64",
-        memory__memory_DOT_limit_in_bytes="1000",
-        memory__memory_DOT_memsw_DOT_limit_in_bytes="1500",
-        cpu__cpu_DOT_cfs_quota_us="-1",
+        pids__docker__a__pids_DOT_max="64",
+        memory__docker__a__memory_DOT_limit_in_bytes="1000",
+        memory__docker__a__memory_DOT_memsw_DOT_limit_in_bytes="1500",
+        cpu__docker__b__cpu_DOT_cfs_quota_us="-1",
+        cpu__cpu_DOT_cfs_quota_us="7",
     )
-    assert facts.limits(one) == {"pids": 64, "memory": 1000, "swap": 500, "cpu": None}
+    said = "9:pids:/docker/a\n8:memory:/docker/a\n3:cpu,cpuacct:/docker/b\n0::/docker/a\n"
+    assert facts.limits(said, one) == {"pids": 64, "memory": 1000, "swap": 500, "cpu": None}
     two = cgroup(
         tmp_path / "2",
-        pids_DOT_max="64",
-        memory_DOT_max="1000",
-        memory_DOT_swap_DOT_max="0",
-        cpu_DOT_max="50000 100000",
+        docker__a__pids_DOT_max="64",
+        docker__a__memory_DOT_max="1000",
+        docker__a__memory_DOT_swap_DOT_max="0",
+        docker__a__cpu_DOT_max="50000 100000",
     )
-    assert facts.limits(two) == {"pids": 64, "memory": 1000, "swap": 0, "cpu": 50000}
+    assert facts.limits("0::/docker/a\n", two) == {
+        "pids": 64,
+        "memory": 1000,
+        "swap": 0,
+        "cpu": 50000,
+    }
     monkeypatch.setattr(facts, "has_swap", lambda: False)
-    assert facts.limits(str(tmp_path)) == {"swap": 0}
+    assert facts.limits("0::/docker/b\n", two) == {"swap": 0}
 
 
 def test_hard_limits_are_read() -> None:
