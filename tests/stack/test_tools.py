@@ -1,53 +1,19 @@
 """Chats that use the real tool servers in their containers, and what happens without them."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from compose_disks import full
 from compose_stack import Stack
-from rig import PORTS
-
-from diagnosis.project import project, variables
-
-READ = ("filesystem__read_text", {"path": "examples/documents/glossary.md", "limit": 3})
-QUERY = (
-    "database__query",
-    {"sql": "SELECT count(*) AS number FROM harbour.services", "max_rows": 1},
-)
-NETWORK = f"{project(variables())}_retriever-llm"
+from tool_chat import QUERY, READ, chat, outcomes, scripted_model
 
 
 @pytest.fixture(scope="module")
 def scripted(stack: Stack) -> Iterator[Stack]:
-    """The stack with a model at `llm` that calls the tools which its question names."""
-    stack.until_ready()
-    stack.api.ingest({"text": PORTS, "title": "Ports", "source": "ports.md"})
-    vllm = stack.container("llm-cpu")
-    subprocess.run(["docker", "network", "disconnect", NETWORK, vllm], check=True)
-    try:
-        stack.compose("up", "--detach", "--wait", "--no-deps", "llm-scripted")
-        stack.until(lambda: "scripted" in stack.api.get("/v1/models").text, 120)
+    """The stack with a model that calls the tools which its question names."""
+    with scripted_model(stack):
         yield stack
-    finally:
-        stack.compose("rm", "--force", "--stop", "llm-scripted")
-        names = ["--alias", "llm", "--alias", "llm-cpu"]
-        subprocess.run(["docker", "network", "connect", *names, NETWORK, vllm], check=True)
-
-
-def chat(stack: Stack, *calls: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    """The reply to a question that makes the model call these tools."""
-    orders = "\n".join(f"DO: {name} {json.dumps(arguments)}" for name, arguments in calls)
-    reply = stack.api.ask(f"Which port does it listen on?\n{orders}", rag={"tools": True})
-    assert reply.status_code == 200, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
-
-
-def outcomes(reply: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(f"{step['server']}__{step['tool']}", step["outcome"]) for step in reply["steps"]]
 
 
 def test_an_answer_takes_files_and_rows_from_the_tool_servers(scripted: Stack) -> None:
