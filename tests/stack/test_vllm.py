@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from chart_objects import NAMESPACE, PRODUCTION, of_kind
 from compose_file import ROOT
 from compose_stack import Stack, queried
 from fake_hub import COMMIT, FakeHub, serving
@@ -78,6 +79,22 @@ def vllm(stack: Stack) -> Iterator[Stack]:
                 del stack.environment[name]
             stack.compose("start", "llm-cpu")
             stack.until_ready()
+
+
+def test_what_the_chart_scales_the_model_by_is_one_number_each_of_the_running_vllm(
+    vllm: Stack,
+) -> None:
+    (scaled,) = of_kind("ScaledObject", PRODUCTION).values()
+    asked = {one["name"]: one["metadata"]["query"] for one in scaled["spec"]["triggers"]}
+    # In a cluster the series have their namespace; here they are this job's.
+    theirs, ours = f'namespace="{NAMESPACE}"', 'job="llm"'
+    assert all(theirs in query for query in asked.values())
+    numbers = {}
+    for name, query in asked.items():
+        (only,) = queried(vllm, query.replace(theirs, ours))[0]
+        numbers[name] = float(only["value"][1])
+    assert numbers["waiting"] >= 0
+    assert 0 <= numbers["cache"] <= 100
 
 
 def test_vllm_knows_every_option_of_both_its_settings_files(vllm: Stack) -> None:
