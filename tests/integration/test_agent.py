@@ -450,7 +450,7 @@ def test_the_same_call_is_made_once(filled: Api, llm: ScriptedLLM, desk: Desk) -
     assert [outcome for _, outcome in outcomes(reply)] == ["done", "refused", "refused"]
     assert len(desk.calls) == 1
     names = [{tool["function"]["name"] for tool in one["tools"]} for one in llm.requests]
-    assert ["desk__read_note" in one for one in names] == [True, True, False]
+    assert ["desk__read_note" in one for one in names] == [True, False, False]
     assert all("answer" in one and "desk__list_notes" in one for one in names)
 
 
