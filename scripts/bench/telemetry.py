@@ -60,10 +60,10 @@ class Cost:
 
 
 class Side:
-    """An embedding service and a retriever, with telemetry or without."""
+    """An embedding service, a retriever and its parser, with telemetry or without."""
 
-    def __init__(self, embedding: Part, retriever: Part, key: str) -> None:
-        self.parts = (embedding, retriever)
+    def __init__(self, embedding: Part, retriever: Part, parser: Part, key: str) -> None:
+        self.parts = (embedding, retriever, parser)
         self._pids: list[int] = []
         self.embedding = httpx2.Client(base_url=embedding.url, timeout=120)
         self.retriever = httpx2.Client(
@@ -75,7 +75,7 @@ class Side:
         """Its processes, until the block ends; not all of them need be ready."""
         with ExitStack() as exits:
             for part in self.parts:
-                path = logs / f"{part.name}-{part.address.port}.log"
+                path = logs / f"{part.name}-{self.parts[1].address.port}.log"
                 log = exits.enter_context(path.open("wb"))
                 process = subprocess.Popen(
                     part.command, env=dict(part.environment), stdout=log, stderr=log
@@ -179,7 +179,7 @@ def plan(folder: Path, port: int, llm: str, told: dict[str, str]) -> Side:
         **told,
     }
     found = {part.name: part for part in parts(kept, environment)}
-    return Side(found["embedding"], found["retriever"], key)
+    return Side(found["embedding"], found["retriever"], found["parser"], key)
 
 
 def interval(values: Sequence[float]) -> str:
