@@ -51,6 +51,13 @@ def full(disk: str) -> Iterator[None]:
         _run("exec", _HOLDER, "rm", ballast)
 
 
+def emptied(*disks: str) -> None:
+    """What was on these disks is lost."""
+    for disk in disks:
+        assert disk in DISKS
+        _run("exec", _HOLDER, "find", f"/{disk}", "-mindepth", "1", "-delete")
+
+
 def _run(*command: str) -> None:
     done = subprocess.run(["docker", *command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
