@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from diagnosis.checks import MODEL_SERVERS, clone, engine, gpu, machine
+from diagnosis.checks import MODEL_SERVERS, clone, engine, gpu, machine, runtime
 from diagnosis.finding import Level
 from diagnosis.project import ROOT, chosen, project, variables
 
@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--profile", choices=MODEL_SERVERS, default=_model_server(seen))
     parser.add_argument("--config", type=Path, help="config.json of the model in LLM_MODEL")
     given = parser.parse_args()
-    findings = chain(engine(project(seen)), clone(ROOT, seen), machine(given.profile, seen))
+    findings = chain(
+        engine(project(seen)), runtime(seen), clone(ROOT, seen), machine(given.profile, seen)
+    )
     if given.profile.startswith("gpu"):
         settings = ROOT / "services/llm/vllm/gpu.yaml"
         findings = chain(findings, gpu(given.profile, seen, settings, given.config))

@@ -81,6 +81,17 @@ def engine(name: str) -> Iterator[Finding]:
     )
 
 
+def runtime(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the engine has the runtime that the tool servers and the parser are to have."""
+    if name := environment.get("TOOL_RUNTIME"):
+        known = json.loads(told("docker", "info", "--format", "{{json .Runtimes}}") or "{}")
+        yield judged(
+            name in known,
+            f"the engine has {'the' if name in known else 'no'} runtime {name}",
+            "register it in daemon.json (docs/operations.md), or leave TOOL_RUNTIME empty",
+        )
+
+
 def clone(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Whether another clone has the name of this one's project."""
     name = project(environment, root)

@@ -220,3 +220,17 @@ def test_memory_and_disk_are_reckoned_by_the_profiles_that_are_chosen(
     for profiles, stops in (("cpu", False), ("cpu,tools,observability,quality", True)):
         found = checks.machine("cpu", {"COMPOSE_PROFILES": profiles})
         assert any(one.level is Level.STOPS and "memory" in one.what for one in found) is stops
+
+
+def test_a_runtime_for_the_tools_has_to_be_one_of_the_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "told", lambda *command: '{"runc": {}, "runsc": {}}')
+    assert list(checks.runtime({})) == list(checks.runtime({"TOOL_RUNTIME": ""})) == []
+    (there,) = checks.runtime({"TOOL_RUNTIME": "runsc"})
+    assert (there.level, there.what) == (Level.FINE, "the engine has the runtime runsc")
+    (missing,) = checks.runtime({"TOOL_RUNTIME": "kata"})
+    assert missing.level is Level.STOPS and "daemon.json" in missing.mend
+    monkeypatch.setattr(checks, "told", lambda *command: None)
+    (unknown,) = checks.runtime({"TOOL_RUNTIME": "runsc"})
+    assert unknown.level is Level.STOPS
