@@ -47,7 +47,6 @@ def cluster(settings: BulkSettings) -> Iterator[None]:
     """
     # For the processes that it starts, too.
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what its processes say is in files
     with ExitStack() as exits:
         if settings.ray_address:
             import ray
