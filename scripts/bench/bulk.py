@@ -250,7 +250,7 @@ def compare(
     hashes: Annotated[
         bool, typer.Option(help="Embed by hashing words: what all but the model costs.")
     ] = False,
-    port: Annotated[int, typer.Option(help="First of five free ports.")] = 18300,
+    port: Annotated[int, typer.Option(help="First of five free ports.")] = 18340,
     out: Out = None,
 ) -> None:
     """The API, a run, the API again: documents a second, and milliseconds of a core a document."""
@@ -306,7 +306,7 @@ def run(
     data: Data,
     number: Annotated[int, typer.Option("--documents", min=10)] = 100_000,
     actors: Annotated[bool, typer.Option(help="Embed in Ray actors, not by the service.")] = False,
-    port: Annotated[int, typer.Option(help="First of five free ports.")] = 18310,
+    port: Annotated[int, typer.Option(help="First of five free ports.")] = 18350,
     out: Out = None,
 ) -> None:
     """Many documents, once: the rate, the memory over time, and searches in what came in."""
