@@ -267,6 +267,9 @@ def compare(
         second = api(one, documents(data, number, 2_000_000), url, own)
     seconds = run_["seconds"] - start["seconds"]
     cost = (run_["core_seconds"] - start["core_seconds"]) / number
+    if seconds <= 0 or cost <= 0:
+        console.print("a start varies more than these documents take: ask for more of them")
+        raise typer.Exit(1)
     rates = [number / one["seconds"] for one in (first, second)]
     costs = [one["core_seconds"] / number for one in (first, second)]
     told = {
