@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,13 @@ class OtherBackend(DummyBackend):
     """Another model."""
 
     model_id = "other"
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path that leaves room for a Unix socket's, of 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="bh-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -123,13 +131,13 @@ def refused(done: tuple[int, str], words: str) -> None:
 
 
 def test_a_stack_is_backed_up_while_it_serves_lost_restored_and_embedded_anew(
-    tmp_path: Path,
+    short: Path,
     llm_server: Neighbour,
     embedding_server: Neighbour,
     other_embedding: Neighbour,
 ) -> None:
-    first = Embedded(tmp_path / "first", llm_server, embedding_server)
-    monday, tuesday = tmp_path / "monday", tmp_path / "tuesday"
+    first = Embedded(short / "first", llm_server, embedding_server)
+    monday, tuesday = short / "monday", short / "tuesday"
     elsewhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     refused(first.run("reindex", RETRIEVER_DATABASE_URL=elsewhere), "does not answer")
     assert not first.kept.postgres.exists()  # another one was meant
@@ -173,8 +181,8 @@ def test_a_stack_is_backed_up_while_it_serves_lost_restored_and_embedded_anew(
         assert code == 0 and "1 documents" in said, said
         assert not tuesday.with_name("tuesday.partial").exists()
 
-    second = Embedded(tmp_path / "second", llm_server, embedding_server)
-    flipped = tmp_path / "flipped"
+    second = Embedded(short / "second", llm_server, embedding_server)
+    flipped = short / "flipped"
     shutil.copytree(monday, flipped)
     data = bytearray((flipped / "points.age").read_bytes())
     data[len(data) // 2] ^= 1
