@@ -29,8 +29,9 @@ RANK_CONSTANT = 10
 """k of the fusion by ranks (Cormack et al. 2009)."""
 TOGETHER = 3.0
 """Weight of the list found together with the turn before, beside 1 for the question alone."""
-REWRITTEN = 6.0
-"""Weight of the list found for the question as the model rewrote it."""
+REWRITTEN = 1.0
+"""Weight of the list found for the question as the model rewrote it: no more than the question's,
+so that a bad one takes the place of nothing."""
 OF_ITS_OWN = 4
 """Words beside stop words from which a question weighs as much as it does with the turn before."""
 
