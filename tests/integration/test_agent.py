@@ -234,6 +234,13 @@ def test_of_llama_cpp_a_call_is_demanded_by_its_shape(
     assert "tools" not in answering and "response_format" not in answering
 
 
+def test_of_long_arguments_the_answer_reads_the_beginning(filled: Api, llm: ScriptedLLM) -> None:
+    llm.play(Turn(calls=[call("read_note", name="plan " * 600)]), Turn(calls=[("answer", "{}")]))
+    asked(filled)
+    last = llm.requests[-1]["messages"][-1]["content"]
+    assert "plan plan" in last and "plan " * 100 not in last
+
+
 def test_with_nothing_to_answer_from_a_tool_has_to_be_called_first(
     api: Api, llm: ScriptedLLM
 ) -> None:

@@ -104,7 +104,9 @@ class Catalog:
     async def columns_of_those_in(self, principal: Principal, sql: str) -> str:
         """Which columns the tables have whose names stand in `sql`, in words."""
         named = [
-            full for bare, full in self._by_bare_name.items() if re.search(rf"\b{bare}\b", sql)
+            full
+            for bare, full in self._by_bare_name.items()
+            if re.search(rf"\b{re.escape(bare)}\b", sql)
         ]
         tables = [await self.table(principal, name) for name in named]
         return "; ".join(

@@ -110,7 +110,7 @@ class DatabaseTools:
         try:
             return await self._execution.query(principal, sql, parameters, arguments.max_rows)
         except ToolError as error:
-            raise await self._with_columns(principal, sql, error) from error
+            raise await self._with_columns(principal, sql, error) from error.__cause__
 
     async def explain(self, principal: Principal, arguments: Statement) -> Plan:
         """The steps of a statement."""
@@ -118,7 +118,7 @@ class DatabaseTools:
         try:
             return summarise(await self._execution.explain(principal, sql, parameters))
         except ToolError as error:
-            raise await self._with_columns(principal, sql, error) from error
+            raise await self._with_columns(principal, sql, error) from error.__cause__
 
     async def _with_columns(self, principal: Principal, sql: str, error: ToolError) -> ToolError:
         """Where a column does not exist, which ones do: a model guesses them rather than asks."""

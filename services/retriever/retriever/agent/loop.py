@@ -38,6 +38,8 @@ _TOO_LONG = "the result does not fit the model's context: ask for less"
 _ANSWER = "answer"
 """What the model calls when it needs no tool more. Tools of the policy have their server's name
 before theirs, so that none is called like it."""
+_MOST_OF_ARGUMENTS = 200
+"""Characters of a call's arguments above its result: the model may have written many."""
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 Model = Runnable[LanguageModelInput, AIMessage]
@@ -187,8 +189,8 @@ class _Turn:
 
 def _as_source(step: Step) -> Document:
     """What a call gave, as a source of the last turn."""
-    title = f"{step.server} {step.tool} {json.dumps(step.arguments or {}, ensure_ascii=False)}"
-    about = {"title": title, "document_id": step.id, "start": 0}
+    told = json.dumps(step.arguments or {}, ensure_ascii=False)[:_MOST_OF_ARGUMENTS]
+    about = {"title": f"{step.server} {step.tool} {told}", "document_id": step.id, "start": 0}
     return Document(page_content=_told(step), metadata=about)
 
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Text, and_, any_, case, exists, func, literal, select, text, update
+from sqlalchemy import Text, any_, case, exists, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -227,9 +227,7 @@ class Runs:
                     now.c.job_id == job_id,
                     now.c.worker == OF_A_RUN,
                     now.c.source == documents.c.source,
-                    and_(
-                        (now.c.document_id == documents.c.id) | (now.c.outcome == FAILED),
-                    ),
+                    (now.c.document_id == documents.c.id) | (now.c.outcome == FAILED),
                 ),
             )
         )
