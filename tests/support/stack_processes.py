@@ -12,18 +12,20 @@ from quick_model import quick_model
 from rig import KEY
 from serving import free_port
 
+from bulkhead.settings import make_secret
 from embedded.parts import Part, State, parts
 
 READY_SECONDS = 250  # a busy machine is no finding
 
 
 def state(folder: Path) -> State:
-    """A state folder with the key of `rig` in it."""
+    """A state folder with the key of `rig` in it, and what the retriever reads as it starts."""
     kept = State(folder)
     kept.logs.mkdir(parents=True)
     kept.key.write_text(KEY + "\n")
     kept.key.chmod(0o600)
     kept.llm_key.write_text("the-model-server's-key\n")
+    make_secret(kept.state_password, "the-retriever's-password")
     return kept
 
 
