@@ -37,15 +37,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Query:
-    """One line of queries.jsonl; `answers` and `turns` are empty where the collection has none.
+    """One line of queries.jsonl; what comes after the text is empty where the collection has none.
 
-    The last of the turns is the user's question.
+    The last of the turns is the user's question; `reference` is a whole answer that somebody wrote.
     """
 
     id: str
     text: str
     answers: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def _queries(path: Path) -> dict[str, Query]:
         text = _string(row, "text", where)
         if not text.strip():
             raise DatasetError(f"{where}: query {id_!r} has no text")
-        queries[id_] = Query(id_, text, _answers(row, where), _turns(row, where))
+        reference = _string(row, "reference", where) if row.get("reference") is not None else ""
+        queries[id_] = Query(id_, text, _answers(row, where), _turns(row, where), reference)
     return queries
 
 

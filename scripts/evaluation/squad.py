@@ -1,7 +1,8 @@
-"""Whether an answer holds a gold answer, by the normalisation of SQuAD's own evaluation script."""
+"""What of an answer is gold, by the normalisation of SQuAD's own evaluation script."""
 
 import re
 import string
+from collections import Counter
 from collections.abc import Iterable
 
 # The retriever's citation markers: a number that is not part of the answer's words.
@@ -24,3 +25,10 @@ def contains_gold(answer: str, golds: Iterable[str]) -> bool:
     """
     words = f" {normalise(MARKER.sub(' ', answer))} "
     return any(f" {gold} " in words for gold in map(normalise, golds) if gold)
+
+
+def word_f1(answer: str, reference: str) -> float:
+    """The words that both have, as the harmonic mean of their shares of either: SQuAD's F1."""
+    said, wanted = (Counter(normalise(MARKER.sub(" ", one)).split()) for one in (answer, reference))
+    common = (said & wanted).total()
+    return 2 * common / (said.total() + wanted.total()) if common else 0.0

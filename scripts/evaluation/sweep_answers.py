@@ -1,10 +1,9 @@
-"""Compare relevance gates, grounding weights, what is shown and prompts on a judged collection.
+"""Compare relevance gates, grounding weights and what is shown on a judged collection.
 
 All ask a running stack for what the search finds, and try the rest here:
 
     python -m evaluation.sweep_answers gate --data squad --foreign cranfield
     python -m evaluation.sweep_answers shown --data squad
-    python -m evaluation.sweep_answers prompts --data squad
     python scripts/eval.py answers --data squad --out answers.json
     python -m evaluation.sweep_answers grounding answers.json --data squad
 """
@@ -18,27 +17,20 @@ from typing import Annotated, Any
 
 import openai
 import typer
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from bulkhead.settings import read_secret
 from evaluation import answers as answering
 from evaluation.beir import Dataset, load
 from evaluation.bootstrap import Estimate, estimate
 from evaluation.client import RetrieverClient
 from evaluation.errors import EvaluationError
 from evaluation.runner import ingest
-from evaluation.squad import MARKER, contains_gold
+from evaluation.squad import MARKER
 from retriever.answer.cite import CitingStream
 from retriever.answer.flow import BACKGROUND
 from retriever.answer.ground import REPEATED, Evidence
-from retriever.answer.prompt import in_document_order, render
-from retriever.answer.retriever import to_document
 from retriever.answer.shown import BYTES_A_TOKEN, shown
-from retriever.branding.branding import packaged
 from retriever.index.model import Hit, Scores
 from retriever.settings import RetrieverSettings
 
@@ -59,7 +51,6 @@ RELEVANCE: float = DEFAULTS["source_relevance"].default
 MOST: int = DEFAULTS["top_k"].default
 
 Row = tuple[str, ...]
-Messages = list[BaseMessage]
 
 
 async def found(client: RetrieverClient, question: answering.Question) -> list[Hit]:
@@ -145,8 +136,8 @@ def gate_command(
         "left out": answering.left_out(dataset, questions, 0),
         "foreign": answering.foreign(dataset, other, questions, 0),
     }
-    rows = _run(url, key_file, dataset, lambda client: gates(client, kinds))
-    _show(("words count", "least", *kinds), rows)
+    rows = measured(url, key_file, dataset, lambda client: gates(client, kinds))
+    show(("words count", "least", *kinds), rows)
 
 
 # --- the grounding check
@@ -178,7 +169,7 @@ async def groundings(
             stream.end()
             cited[record["contains_gold"]].append(bool(stream.citations))
     return [
-        (f"{weight}", f"{threshold}", *(_share(cited[right]) for right in (True, False)))
+        (f"{weight}", f"{threshold}", *(share(cited[right]) for right in (True, False)))
         for (weight, threshold), cited in outcomes.items()
     ]
 
@@ -194,8 +185,8 @@ def grounding_command(
     told = json.loads(answers.read_text(encoding="utf-8"))
     records = [r for r in told["records"] if r["kind"] == "answerable" and not r["abstained"]]
     dataset = load(data)
-    rows = _run(url, key_file, dataset, lambda client: groundings(client, dataset, records))
-    _show(("repeated words count", "threshold", "cited, with gold", "cited, without"), rows)
+    rows = measured(url, key_file, dataset, lambda client: groundings(client, dataset, records))
+    show(("repeated words count", "threshold", "cited, with gold", "cited, without"), rows)
 
 
 # --- what is shown
@@ -217,15 +208,15 @@ async def showings(client: RetrieverClient, questions: list[answering.Question])
         hits = await found(client, question)
         wanted = {f"/{one}" for one in question.gold_documents}
         for key in SHOWN:
-            show = chosen(hits, *key)
-            gold[key].append(any(hit.source.endswith(tuple(wanted)) for hit in show))
-            chunks[key].append(len(show))
-            size[key].append(sum(len(hit.text.encode()) for hit in show) // BYTES_A_TOKEN)
+            seen = chosen(hits, *key)
+            gold[key].append(any(hit.source.endswith(tuple(wanted)) for hit in seen))
+            chunks[key].append(len(seen))
+            size[key].append(sum(len(hit.text.encode()) for hit in seen) // BYTES_A_TOKEN)
     return [
         (
             f"{tokens}",
             f"{relevance}",
-            _share(gold[tokens, relevance]),
+            share(gold[tokens, relevance]),
             f"{sum(chunks[tokens, relevance]) / len(questions):.1f}",
             f"{sum(size[tokens, relevance]) / len(questions):.0f}",
         )
@@ -243,101 +234,11 @@ def shown_command(
     """How often the gold paragraph is shown, by budget of tokens and least relevance; no model."""
     dataset = load(data)
     asked = answering.answerable(dataset, questions, 0)
-    rows = _run(url, key_file, dataset, lambda client: showings(client, asked))
-    _show(("budget", "least relevance", "gold is shown", "chunks", "tokens"), rows)
+    rows = measured(url, key_file, dataset, lambda client: showings(client, asked))
+    show(("budget", "least relevance", "gold is shown", "chunks", "tokens"), rows)
 
 
-# --- the prompt
-
-Layout = Callable[[Messages, str], Messages]
-
-
-def _short_system(messages: Messages, _: str) -> Messages:
-    return [SystemMessage("Answer from the sources, briefly."), *messages[1:]]
-
-
-def _one_sentence(messages: Messages, _: str) -> Messages:
-    return [messages[0], HumanMessage(f"{messages[1].text}\nAnswer in one sentence.")]
-
-
-def _question_first(messages: Messages, question: str) -> Messages:
-    sources = messages[1].text.removesuffix(f"\n\nQuestion: {question}")
-    return [messages[0], HumanMessage(f"Question: {question}\n\n{sources}")]
-
-
-LAYOUTS: dict[str, Layout] = {
-    "the product's": lambda messages, _: messages,
-    "a short system message": _short_system,
-    "'Answer in one sentence' at the end": _one_sentence,
-    "the question first": _question_first,
-}
-ORDERS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
-    "document": in_document_order,
-    "best first": list,
-    "best last": lambda found: list(reversed(found)),
-}
-BUDGETS = (300, 600, 1200, 2400)
-MOST_TOKENS = 96
-
-PROMPTS = [
-    *((name, "document", TOKENS) for name in LAYOUTS),
-    *(("the product's", order, TOKENS) for order in ORDERS if order != "document"),
-    *(("the product's", "document", tokens) for tokens in BUDGETS if tokens != TOKENS),
-]
-"""Layout, order and tokens of chunks; one of the three differs from the product's at a time."""
-
-
-async def prompts(
-    client: RetrieverClient, model: ChatOpenAI, questions: list[answering.Question]
-) -> list[Row]:
-    """For every prompt, the share of answers that hold gold, what it differs by from the product's
-    prompt, question by question, and the tokens it took."""
-    rights: dict[tuple[str, str, int], list[bool]] = {prompt: [] for prompt in PROMPTS}
-    tokens: dict[tuple[str, str, int], list[int]] = {prompt: [] for prompt in PROMPTS}
-    words = packaged().answers
-    for question in questions:
-        hits = await found(client, question)
-        for prompt in PROMPTS:
-            layout, order, budget = prompt
-            sources = ORDERS[order]([to_document(hit) for hit in chosen(hits, budget)])
-            messages = LAYOUTS[layout](render(question.text, sources, [], words), question.text)
-            reply = await model.ainvoke(messages, stop=list(words.stop), max_tokens=MOST_TOKENS)
-            rights[prompt].append(contains_gold(reply.text, question.gold_answers))
-            tokens[prompt].append(
-                reply.usage_metadata["input_tokens"] if reply.usage_metadata else 0
-            )
-    return [
-        (
-            layout,
-            order,
-            f"{budget}",
-            _share(rights[layout, order, budget]),
-            _more(rights[PROMPTS[0]], rights[layout, order, budget]),
-            f"{sum(tokens[layout, order, budget]) / len(questions):.0f}",
-        )
-        for layout, order, budget in PROMPTS
-    ]
-
-
-@app.command("prompts")
-def prompts_command(
-    data: Data,
-    questions: Questions = 60,
-    url: Url = ADDRESS,
-    key_file: KeyFile = KEY_FILE,
-    llm_url: Annotated[str, typer.Option(help="The model server.")] = "http://127.0.0.1:8000/v1",
-    llm_key_file: Annotated[Path | None, typer.Option(help="Its key, as .data/llm-key.")] = None,
-) -> None:
-    """How often the answer holds gold, by layout of the prompt, order and tokens of chunks."""
-    dataset = load(data)
-    asked = answering.answerable(dataset, questions, 0)
-    key = SecretStr(read_secret(llm_key_file) if llm_key_file else "none")
-    model = ChatOpenAI(model="any", base_url=llm_url, api_key=key, temperature=0, timeout=300)
-    rows = _run(url, key_file, dataset, lambda client: prompts(client, model, asked))
-    _show(("prompt", "order", "budget", "holds gold", "more than the first", "tokens"), rows)
-
-
-def _run(
+def measured(
     url: str,
     key_file: Path,
     dataset: Dataset,
@@ -357,25 +258,26 @@ def _run(
         raise typer.Exit(1) from error
 
 
-def _share(outcomes: Sequence[bool]) -> str:
-    """The share with its 95% bootstrap interval."""
+def share(outcomes: Sequence[float]) -> str:
+    """The share, or the mean, with its 95% bootstrap interval."""
     found: Estimate = estimate([float(outcome) for outcome in outcomes])
     if found.value is None:
         return "-"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}) of {found.n}"
 
 
-def _more(these: Sequence[bool], those: Sequence[bool]) -> str:
-    """How much more often the second is true, with the 95% bootstrap interval over pairs."""
+def more(these: Sequence[float], those: Sequence[float]) -> str:
+    """By how much the second is more, with the 95% bootstrap interval over pairs."""
     more: Estimate = estimate([float(b) - float(a) for a, b in zip(these, those, strict=True)])
     return f"{more.value:+.3f} ({more.low:+.3f} to {more.high:+.3f})"
 
 
-def _show(columns: Row, rows: Sequence[Row]) -> None:
+def show(columns: Row, rows: Sequence[Row]) -> None:
+    """Print a table."""
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)
-    Console(width=max(Console().width, 100)).print(table)
+    Console(width=max(Console().width, 160)).print(table)
 
 
 if __name__ == "__main__":

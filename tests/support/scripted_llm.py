@@ -86,7 +86,8 @@ class ScriptedLLM:
             return JSONResponse({"error": {"message": "told to fail"}}, self.status)
         turn = self.script(body) if self.script is not None else None
         if not body.get("stream"):
-            message = {"role": "assistant", "content": "".join(self.words)}
+            words = "".join(self.words) if turn is None else turn.text
+            message = {"role": "assistant", "content": words}
             choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "stop"}
             if body.get("logprobs") and self.odds is not None:
                 top = [{"token": word, "logprob": odds} for word, odds in self.odds.items()]

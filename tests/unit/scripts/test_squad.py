@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.squad import contains_gold, normalise
+from evaluation.squad import contains_gold, normalise, word_f1
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,19 @@ def test_gold_counts_as_whole_words_without_markers(
 def test_normalising_keeps_an_answer_its_own_gold(text: str) -> None:
     if normalise(text) and "[" not in text:
         assert contains_gold(text, [text])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("Neil Armstrong [1].", "neil armstrong", 1.0),
+        ("The Moon and the Sun.", "The Moon.", 0.5),  # of moon, and, sun: one of three, one of one
+        ("A moon, a moon.", "The moon.", 2 / 3),  # what stands once is had in common once
+        ("Mars.", "The Moon.", 0.0),
+        ("", "", 0.0),
+    ],
+)
+def test_words_in_common_are_counted_as_squad_does(
+    answer: str, reference: str, expected: float
+) -> None:
+    assert word_f1(answer, reference) == pytest.approx(expected)
