@@ -6,7 +6,8 @@ one that it has nothing to do with; and those of a collection that has `turns`.
 
     python -m evaluation.sweep_turns --judged ../shared/data/squad --turns ../shared/data/mtrag
 
-With `--llm` its model rewrites the questions that lean, as `RETRIEVER_REWRITE` has it.
+With `--llm` its model rewrites the questions that lean, as `RETRIEVER_REWRITE` has it. The last
+column is what nobody can know: for each question the better of the first two.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from rich.table import Table
 from embedded.parts import ROOT
 from evaluation.beir import load
 from evaluation.conversations import several_turns
-from evaluation.sweep_retrieval import bm25, dbsf, embed, service
+from evaluation.sweep_retrieval import Scores, bm25, dbsf, embed, service
 from retriever.answer.rewriting import Rewriter
 from retriever.answer.standalone import RANK_CONSTANT, REWRITTEN, Search, searches
 from retriever.branding.branding import packaged
@@ -81,7 +82,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def prices() -> tuple[Texts, list[Asked]]:
+def prices(number: int) -> tuple[Texts, list[Asked]]:
     """Four cars, four works; follow-ups, then another car in full, then one by name alone."""
     texts = {
         f"{car}-{work}": f"{car}\n{car} price list. A {work} for the {car} costs {n}0 euros."
@@ -98,7 +99,7 @@ def prices() -> tuple[Texts, list[Asked]]:
             asked.append(Asked("after a change of subject", turns, {f"{other}-{d}"}))
             turns = [*turns, f"And for the {third}?"]
             asked.append(Asked("of another by name", turns, {f"{third}-{d}"}))
-    return texts, random.Random(7).sample(asked, 400)  # noqa: S311 - a draw to measure with
+    return texts, random.Random(7).sample(asked, number)  # noqa: S311 - a draw to measure with
 
 
 def judged(folder: Path, questions: int) -> tuple[Texts, list[Asked]]:
@@ -163,7 +164,7 @@ def found(http: httpx2.Client, texts: Texts, queries: Sequence[str]) -> dict[str
 def shares(
     http: httpx2.Client, texts: Texts, asked: Sequence[Asked], rewrites: Rewrites
 ) -> Iterator[tuple[str, ...]]:
-    """A row a kind: how many were asked, and the share found by each method."""
+    """A row a kind: how many were asked, and the share found by each method and the better two."""
     queries = sorted(
         {
             search.text
@@ -175,34 +176,60 @@ def shares(
     lists, names = found(http, texts, queries), list(texts)
     for kind in dict.fromkeys(one.kind for one in asked):
         of_kind = [one for one in asked if one.kind == kind]
-        cells = []
-        for method in METHODS.values():
-            got = []
-            for one in of_kind:
-                scores: dict[int, float] = {}
-                for text, weight in method(one.turns, rewrites):
-                    for rank, n in enumerate(lists[text]):
-                        scores[n] = scores.get(n, 0.0) + weight / (RANK_CONSTANT + rank)
-                best = sorted(scores, key=lambda n: -scores[n])
-                top = {names[n] for n in best[: 5 if "R@5" in kind else SHOWN]}
-                got.append(len(top & one.gold) / len(one.gold))
-            half = 1.96 * np.std(got) / np.sqrt(len(got))
-            cells.append(f"{np.mean(got):.3f} ± {half:.3f}")
+        got = {
+            name: np.array(
+                [_found_of(one, method(one.turns, rewrites), lists, names) for one in of_kind]
+            )
+            for name, method in METHODS.items()
+        }
+        first, second, *_ = got.values()
+        cells = [
+            _beside(values, first, second) for values in (*got.values(), np.maximum(first, second))
+        ]
         yield kind, str(len(of_kind)), *cells
+
+
+def _found_of(
+    one: Asked, methods: Sequence[Search], lists: Mapping[str, list[int]], names: Sequence[str]
+) -> float:
+    """The share of its gold among what is shown of these searches, fused."""
+    scores: dict[int, float] = {}
+    for text, weight in methods:
+        for rank, n in enumerate(lists[text]):
+            scores[n] = scores.get(n, 0.0) + weight / (RANK_CONSTANT + rank)
+    best = sorted(scores, key=lambda n: -scores[n])
+    top = {names[n] for n in best[: 5 if "R@5" in one.kind else SHOWN]}
+    return len(top & one.gold) / len(one.gold)
+
+
+def _beside(got: Scores, *others: Scores) -> str:
+    """The mean, and what it is more than each of the others, by pairs."""
+    lines = [f"{got.mean():.3f} ± {_half(got):.3f}"]
+    lines += [f"{(got - other).mean():+.3f} ± {_half(got - other):.3f}" for other in others]
+    return "\n".join(lines)
+
+
+def _half(values: Scores) -> float:
+    return float(1.96 * values.std() / np.sqrt(len(values)))
 
 
 def main(
     judged_data: Annotated[Path, typer.Option("--judged", help="A BEIR folder.")],
     turns: Annotated[Path, typer.Option(help="One whose queries have `turns`.")],
-    questions: Annotated[int, typer.Option(min=2, help="Judged questions to draw.")] = 400,
+    questions: Annotated[int, typer.Option(min=2, help="To draw of the first two kinds.")] = 400,
     url: Annotated[str, typer.Option(help="The embedding service.")] = "http://127.0.0.1:8081",
     llm: Annotated[str, typer.Option(help="A model server, ending in /v1: rewrites, too.")] = "",
     llm_key_file: Annotated[Path, typer.Option(help="Its key.")] = ROOT / ".data/llm-key",
 ) -> None:
-    """Print the share of questions whose text is among two shown, or R@5, with 95% intervals."""
-    table = Table("conversation", "asked", *METHODS)
+    """Print the share of questions whose text is among two shown, or R@5, with 95% intervals, and
+    how much more that is than the first and than the second way."""
+    table = Table("conversation", "asked", *METHODS, "the better of two", show_lines=True)
     with service(url) as http:
-        for texts, asked in (prices(), judged(judged_data, questions), conversations(turns)):
+        for texts, asked in (
+            prices(questions),
+            judged(judged_data, questions),
+            conversations(turns),
+        ):
             rewrites: Rewrites = {}
             if llm:
                 rewrites = asyncio.run(rewritten(asked, llm, llm_key_file.read_text().strip()))
