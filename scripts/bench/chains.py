@@ -12,6 +12,7 @@ VENV is a virtual environment with `pip install haystack-ai langchain langchain-
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import time
@@ -26,6 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bulkhead.settings import read_secret
 from embedded.parts import ROOT
 from evaluation import answers as answering
 from evaluation.beir import load
@@ -57,11 +59,12 @@ class Answer:
 class Chains:
     """The process in which the others' chains live: a line of JSON in, a line out."""
 
-    def __init__(self, python: Path, llm: str, model: str) -> None:
+    def __init__(self, python: Path, llm: str, key: str, model: str) -> None:
         command = [str(python), "-m", "bench.chains_worker", llm, model, str(MOST_TOKENS)]
         self._process = subprocess.Popen(
             command,
             cwd=ROOT / "scripts",
+            env={**os.environ, "OPENAI_API_KEY": key},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -148,6 +151,7 @@ def main(
     url: Annotated[str, typer.Option(help="The retriever.")] = "http://127.0.0.1:8080",
     llm: Annotated[str, typer.Option(help="Its model server.")] = "http://127.0.0.1:8000/v1",
     key_file: Annotated[Path, typer.Option(help="File with an API key.")] = ROOT / ".data/api-key",
+    llm_key_file: Annotated[Path, typer.Option(help="The model's key.")] = ROOT / ".data/llm-key",
 ) -> None:
     """A table of the three."""
     dataset = load(data)
@@ -157,7 +161,7 @@ def main(
         async with RetrieverClient(url, key, timeout=1800) as client:
             await ingest(client, dataset, lambda _: None)
             model = (await client.models())[0]
-            chains = Chains(python, llm, model)
+            chains = Chains(python, llm, read_secret(llm_key_file), model)
             try:
                 return await compared(client, chains, asked)
             finally:

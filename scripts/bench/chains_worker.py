@@ -1,6 +1,6 @@
 """The chains of LangChain and Haystack that `bench.chains` asks, in an environment of their own.
 
-    python -m bench.chains_worker LLM MODEL MOST_TOKENS
+    OPENAI_API_KEY=… python -m bench.chains_worker LLM MODEL MOST_TOKENS
 
 A line of JSON with `chain`, `question` and `chunks` in, one with `answer` and `seconds` out.
 """
@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("OPENAI_API_KEY", "none")
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
 
 from haystack import Document as HaystackDocument
@@ -65,7 +64,7 @@ def haystack(llm: str, model: str, most_tokens: int) -> Chain:
     pipeline.add_component(
         "llm",
         OpenAIChatGenerator(
-            api_key=Secret.from_token("none"),
+            api_key=Secret.from_env_var("OPENAI_API_KEY"),
             model=model,
             api_base_url=llm,
             timeout=1800,
