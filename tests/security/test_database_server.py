@@ -107,6 +107,8 @@ async def test_the_tables_and_their_columns_are_described(server: ToolServer) ->
     assert by_name["amount"]["type"] == "numeric(10,2)"
     assert by_name["deployment_id"]["nullable"]
     assert "Euros" in by_name["amount"]["description"]
+    counted = await call(server, "query", sql=costs["example"])
+    assert counted["rows"][0][0] > 100
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ class Table(BaseModel):
     name: str
     description: str
     columns: list[TableColumn]
+    example: str = Field(description="A statement for `query`, to count its rows.")
 
 
 class Catalog:
@@ -99,7 +100,11 @@ class Catalog:
             rows = await connection.fetch(_COLUMNS, full, self._names)
         if head is None:
             raise ToolError("this table cannot be read now")
-        return Table(**head, columns=[TableColumn(**row) for row in rows])
+        return Table(
+            **head,
+            columns=[TableColumn(**row) for row in rows],
+            example=f"SELECT count(*) FROM {full}",
+        )
 
     async def columns_of_those_in(self, principal: Principal, sql: str) -> str:
         """Which columns the tables have whose names stand in `sql`, in words."""

@@ -68,8 +68,8 @@ class DatabaseTools:
             Tool(
                 name="describe_table",
                 title="Describe a table",
-                description="Lists a table's columns: names, types, meaning and keys; no rows."
-                " Ask before writing SQL.",
+                description="Lists a table's columns: names, types, meaning and keys, and no rows:"
+                " `query` reads and counts those. Ask before writing SQL.",
                 arguments=DescribeTable,
                 result=Table,
                 run=self.describe_table,

@@ -121,6 +121,7 @@ class FoundFiles(BaseModel):
     """Result of find_files."""
 
     files: list[FoundFile]
+    count: int = Field(description="Files in this result.")
     incomplete: str | None = Field(description="Which limit ended the search early; null: none.")
 
 

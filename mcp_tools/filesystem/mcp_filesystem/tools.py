@@ -42,7 +42,8 @@ class FileTools:
                 schemas.ListDirectory,
                 schemas.Listing,
                 "List a folder",
-                "Lists the files and folders in one folder, by name, a page at a time.",
+                "Lists the files and folders in one folder, by name, a page at a time."
+                " find_files finds and counts those of one kind.",
             ),
             self._tool(
                 self.read_text,
@@ -65,7 +66,8 @@ class FileTools:
                 schemas.FindFiles,
                 schemas.FoundFiles,
                 "Find files by name",
-                "Finds files below a folder whose name or path matches a glob pattern.",
+                "Finds and counts files below a folder whose name or path matches a glob"
+                " pattern, like '*.pdf'.",
             ),
             self._tool(
                 self.get_file_info,
@@ -185,7 +187,7 @@ class FileTools:
                         break
                     path = show(base + entry.names)
                     found.append(schemas.FoundFile(path=path, size=entry.status.st_size))
-        return schemas.FoundFiles(files=found, incomplete=budget.incomplete)
+        return schemas.FoundFiles(files=found, count=len(found), incomplete=budget.incomplete)
 
     def get_file_info(self, folder: Folder, given: schemas.GetFileInfo) -> schemas.FileInfo:
         """What a path is; of a link no more than that it is one."""

@@ -73,6 +73,7 @@ async def test_names_that_nobody_could_ask_for_are_left_out(rig: FileRig) -> Non
 async def test_files_are_found_by_glob(rig: FileRig, glob: str, found: list[str]) -> None:
     told = await rig.call("find_files", glob=glob)
     assert [file["path"] for file in told["files"]] == found
+    assert told["count"] == len(found)
     assert told["incomplete"] is None
 
 
