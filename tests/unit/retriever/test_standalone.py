@@ -9,6 +9,7 @@ from langchain_core.retrievers import BaseRetriever
 from retriever.answer.standalone import (
     MOST_CHARACTERS,
     TOGETHER,
+    TOGETHER_BARE,
     Search,
     find,
     leans,
@@ -34,6 +35,8 @@ LEANING = {
         "How many people work there?",
         "Is there a cheaper one?",
         "Can I have the same for the Heron?",
+        "How much did its revenue in Europe grow in the third quarter?",
+        "How many of the pilots who board tankers at the northern quay know about it by now?",
     ],
     "german": ["Und die Batterie?", "Was ist mit dem Jahresservice?", "Wie lange dauert dieser?"],
     "french": [
@@ -54,6 +57,7 @@ STANDING = [
     "HX-2041-B",
     "What is the service that the harbour pays for most?",
     "Are there pilots on the northern quay?",
+    "Which of the pilot's childhood friends did Toghrul tell him to take into the campaign?",
 ]
 
 
@@ -125,7 +129,8 @@ def test_a_question_with_words_of_its_own_weighs_as_much_alone() -> None:
     (_, few) = searches(before, "And a battery?", "english")
     own = "How long does it take a pilot to board a tanker at the northern quay?"
     (_, many) = searches(before, own, "english")
-    assert (few.weight, many.weight) == (TOGETHER, 1.0)
+    (_, bare) = searches(before, "What is Nexus?", "english")
+    assert (few.weight, bare.weight, many.weight) == (TOGETHER, TOGETHER_BARE, 1.0)
 
 
 def test_of_a_long_turn_its_end_is_searched_for() -> None:

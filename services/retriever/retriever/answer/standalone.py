@@ -1,7 +1,7 @@
 """What to search for when a question leans on the turns before it: "And the battery?".
 
-A question that leans says so by its form: it begins with "and" or "what about", speaks of "it", or
-hardly has a word of its own. Then it is searched for alone and together with the turn that it leans
+A question that leans says so by its form: it begins with "and" or "what about", speaks of "it" with
+nothing in it that this could be, or hardly has a word of its own. Then it is searched for alone and together with the turn that it leans
 on, and the two lists are fused. A question that stands by itself is searched for by itself,
 whatever was said before. `evaluation.sweep_turns` measures what is chosen here.
 """
@@ -27,13 +27,15 @@ MOST_CHARACTERS = 400
 """The end of an earlier turn that is searched for too: there its question stands."""
 RANK_CONSTANT = 10
 """k of the fusion by ranks (Cormack et al. 2009)."""
-TOGETHER = 3.0
-"""Weight of the list found together with the turn before, beside 1 for the question alone."""
+TOGETHER, TOGETHER_BARE = 3.0, 2.0
+"""Weight of the list found together with the turn before, beside 1 for the question alone; and for
+one that leans by its lack of words alone: "What is Nexus?" may be of anything."""
 REWRITTEN = 1.0
 """Weight of the list found for the question as the model rewrote it: no more than the question's,
 so that a bad one takes the place of nothing."""
-OF_ITS_OWN = 4
-"""Words beside stop words from which a question weighs as much as it does with the turn before."""
+OF_ITS_OWN, WHOLE = 4, 7
+"""Words beside stop words from which a question weighs as much as it does with the turn before; and
+from which one that has a name, too, points into itself: "Which of Temüjin's friends did he …"."""
 
 # English, German, French, Spanish, Italian, Russian.
 _OPENINGS = regex.compile(
@@ -70,9 +72,12 @@ _GERMAN_NOUN = regex.compile(
 
 def leans(question: str, language: str) -> bool:
     """Whether the question cannot be understood without the turns before it, by its form."""
-    if _OPENINGS.match(question) or _POINTING.search(question):
+    if _OPENINGS.match(question):
         return True
-    return len(_telling(question, language)) <= FEW_TERMS and not identifiers(question)
+    telling = len(_telling(question, language))
+    if _POINTING.search(question):
+        return telling < WHOLE or not names(question)
+    return telling <= FEW_TERMS and not identifiers(question)
 
 
 class Search(NamedTuple):
@@ -94,8 +99,17 @@ def searches(before: Sequence[str], question: str, language: str) -> list[Search
     nearest = reversed(before[-FURTHEST:])
     told = (turn for turn in nearest if names(turn) or not leans(turn, language))
     turn = before[-1] if names(question) else next(told, before[-1])
-    weight = TOGETHER if len(_telling(question, language)) < OF_ITS_OWN else 1.0
-    return [alone, Search(f"{turn[-MOST_CHARACTERS:]}\n{question}", weight)]
+    together = f"{turn[-MOST_CHARACTERS:]}\n{question}"
+    return [alone, Search(together, _weight(question, language))]
+
+
+def _weight(question: str, language: str) -> float:
+    """What the list counts that is found for the question together with the turn before."""
+    telling = len(_telling(question, language))
+    if telling >= OF_ITS_OWN:
+        return 1.0
+    bare = telling and not (_OPENINGS.match(question) or _POINTING.search(question))
+    return TOGETHER_BARE if bare else TOGETHER
 
 
 def _telling(question: str, language: str) -> set[str]:
