@@ -199,11 +199,8 @@ def test_a_run_waits_for_qdrant_and_its_job_says_so(
 
 
 def test_a_run_whose_job_is_cancelled_publishes_nothing_more(
-    bulk: Bulk, corpus: Path, qdrant: Standin, settings: RetrieverSettings
+    bulk: Bulk, corpus: Path, qdrant: Standin
 ) -> None:
-    bulk_settings = settings.model_copy(
-        update=RetrieverSettings.model_validate(bulk.qdrant).model_dump(include=set(bulk.qdrant))
-    )
     gate = qdrant.faults.before_write = Gate(after=12)
     process = bulk.start(corpus)
     until(gate.reached.is_set, process)
@@ -218,7 +215,25 @@ def test_a_run_whose_job_is_cancelled_publishes_nothing_more(
     assert process.returncode == 2, told
     assert "cancelled" in told
     assert len(bulk.live()) == gate_open
-    assert bulk_settings.qdrant_url
+
+
+def test_a_run_that_is_told_to_stop_stops_and_the_next_one_goes_on(
+    bulk: Bulk, corpus: Path, qdrant: Standin, held: QdrantClient
+) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gate = qdrant.faults.before_write = Gate(after=6)
+        process = bulk.start(corpus)
+        until(gate.reached.is_set, process)
+        process.send_signal(number)
+        gate.open()
+        told, _ = process.communicate(timeout=LIMIT)
+        assert process.returncode == 130, told
+        assert "what is in stays in" in told
+        assert "Traceback" not in told
+    assert 0 < len(bulk.live()) < DOCUMENTS
+    bulk.run(corpus)
+    whole(bulk, held)
+    assert bulk.states()[-1] == "succeeded"
 
 
 def test_ray_is_reached_by_nobody_else(ray: Cluster) -> None:
