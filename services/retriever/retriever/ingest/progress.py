@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, ScalarSelect, Select, case, func, select
 
 from retriever.database import Database
+from retriever.ingest.items import FAILED
 from retriever.ingest.news import LEASE, waited_for
-from retriever.state.schema import clock, job_items, runs
+from retriever.state.schema import clock, job_items, jobs, runs
 from retriever.state.values import moment
 
 _WINDOW = timedelta(seconds=60)
@@ -79,6 +80,17 @@ async def described(database: Database, rows: Sequence[Row[Any]]) -> list[Job]:
         waits = waiting if run is None else run.waiting if run.alive else NO_DRIVER
         described.append(_job(row, by_job[row.id], waits, run))
     return described
+
+
+def fared() -> ScalarSelect[str]:
+    """The state in which a job of `jobs` ends, by how its documents fared."""
+    failed = func.count().filter(job_items.c.outcome == FAILED)
+    state = case(
+        (failed == 0, JobState.SUCCEEDED.value),
+        (failed == func.count(), JobState.FAILED.value),
+        else_=JobState.PARTIAL.value,
+    )
+    return select(state).where(job_items.c.job_id == jobs.c.id).scalar_subquery()
 
 
 def _runs(job_ids: Sequence[str]) -> Select[Any]:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Text, any_, case, exists, func, literal, select, text, update
+from sqlalchemy import Text, any_, exists, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,7 +16,7 @@ from bulkhead.auth import Principal, Role
 from retriever.database import Database
 from retriever.ingest.items import CANCELLED, FAILED, End
 from retriever.ingest.news import told
-from retriever.ingest.progress import FINAL, JobState
+from retriever.ingest.progress import FINAL, JobState, fared
 from retriever.state.schema import OF_A_RUN, clock, documents, job_items, jobs, runs
 
 KEY_ID = "bulk"
@@ -172,25 +172,12 @@ class Runs:
 
     async def finish(self, job_id: str, state: JobState | None = None) -> JobState:
         """End the run: as its documents fared, or in `state`. One that has ended stays as it is."""
-        of_job = job_items.c.job_id == jobs.c.id
-        failed = func.count().filter(job_items.c.outcome == FAILED)
-        fared = (
-            select(
-                case(
-                    (failed == 0, JobState.SUCCEEDED.value),
-                    (failed == func.count(), JobState.FAILED.value),
-                    else_=JobState.PARTIAL.value,
-                )
-            )
-            .where(of_job)
-            .scalar_subquery()
-        )
         async with self._database.transaction() as connection:
             await connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id, jobs.c.state == JobState.RUNNING)
                 .values(
-                    state=state.value if state else fared,
+                    state=state.value if state else fared(),
                     revision=jobs.c.revision + 1,
                     updated_at=clock(),
                 )

@@ -33,7 +33,7 @@ from retriever.database import Database
 from retriever.ingest import measures
 from retriever.ingest.items import EXTRACTED, FAILED, End, Item, item
 from retriever.ingest.news import LEASE, told
-from retriever.ingest.progress import JobState
+from retriever.ingest.progress import JobState, fared
 from retriever.state.schema import clock, job_items, jobs, workers
 
 SUSPECT = 3
@@ -292,20 +292,7 @@ async def _lock_jobs(connection: AsyncConnection, job_ids: Sequence[str]) -> Non
 
 async def _settle(connection: AsyncConnection, job_ids: Sequence[str]) -> None:
     """Count a change of each job, and see whether it is at its end."""
-    of_job = job_items.c.job_id == jobs.c.id
-    waits = exists().where(of_job, job_items.c.outcome.is_(None))
-    failed = func.count().filter(job_items.c.outcome == FAILED)
-    end = (
-        select(
-            case(
-                (failed == 0, JobState.SUCCEEDED.value),
-                (failed == func.count(), JobState.FAILED.value),
-                else_=JobState.PARTIAL.value,
-            )
-        )
-        .where(of_job)
-        .scalar_subquery()
-    )
+    waits = exists().where(job_items.c.job_id == jobs.c.id, job_items.c.outcome.is_(None))
     await connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(job_ids))
@@ -313,7 +300,7 @@ async def _settle(connection: AsyncConnection, job_ids: Sequence[str]) -> None:
             revision=jobs.c.revision + 1,
             updated_at=clock(),
             started_at=func.coalesce(jobs.c.started_at, clock()),
-            state=case((waits, JobState.RUNNING.value), else_=end),
+            state=case((waits, JobState.RUNNING.value), else_=fared()),
         )
     )
     for job_id in job_ids:
