@@ -1,11 +1,9 @@
 """What every step is told, and the stores and neighbours that it opens with it where it runs."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import TypeVar
 
 from bulk.embedder import LocalEmbedder
@@ -22,16 +20,13 @@ from retriever.index.connect import connect
 from retriever.index.documents import Documents, Moved
 from retriever.index.index import Index
 from retriever.index.vectors import Vectors
+from retriever.ingest.retry import retried
 from retriever.ingest.runs import Runs
 from retriever.parts import chunks, embedding_client, http_session
 from retriever.servers import key_in, qdrant_server
 from retriever.settings import RetrieverSettings
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
-
-_RETRY_SECONDS = (1, 2, 4, 8)
-"""Pauses between tries; the last holds for all that follow."""
 
 
 @dataclass(frozen=True)
@@ -112,22 +107,7 @@ class Patience:
 
         Raises what is no neighbour's passing fault, and `Ended` where the run is over meanwhile.
         """
-        waited = False
-        for delay in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
-            try:
-                made = await step()
-            except (Refused, Moved):
-                raise
-            except Unavailable as error:
-                logger.warning("documents will be tried again", extra={"reason": error.message})
-                waited = True
-                await self._tell(error.message)
-            else:
-                if waited:
-                    await self._tell(None)
-                return made
-            await asyncio.sleep(delay)
-        raise AssertionError("the pauses have no end")
+        return await retried(step, self._tell, (Refused, Moved))
 
     async def _tell(self, reason: str | None) -> None:
         with suppress(Unavailable):  # the job tells of it as soon as there is a database

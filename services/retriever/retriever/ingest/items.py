@@ -14,6 +14,8 @@ EXTRACTED = "text/plain; extracted"
 """Media type of what was handed in as text: taken as it is, no parser sees it."""
 CANCELLED = "cancelled"
 FAILED = "failed"
+BROKEN = "something broke on our side"
+"""Why a document failed, where only the log is told more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import chain, repeat
 from typing import TypeVar
 
 from langchain_core.embeddings import Embeddings
@@ -25,9 +24,10 @@ from retriever.index.index import Index
 from retriever.index.model import Addition, Change, Outcome
 from retriever.index.sparse import BM25
 from retriever.ingest import measures
-from retriever.ingest.items import FAILED, End, Item
+from retriever.ingest.items import BROKEN, FAILED, End, Item
 from retriever.ingest.prepare import Preparer
 from retriever.ingest.queue import Buffer, Ready, Waiting
+from retriever.ingest.retry import backoff, retried
 from retriever.ingest.shapes import document_of, end, identity, searchable_texts
 from retriever.ingest.uploads import Uploads
 from retriever.ingest.work import SUSPECT, Work
@@ -35,8 +35,6 @@ from retriever.ingest.work import SUSPECT, Work
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = (1, 2, 4, 8)
-"""Pauses between tries; the last holds for all that follow."""
 _GROUP_CHUNKS = 64
 """Chunks that are embedded and indexed together: several full batches of the model."""
 _WRITERS = 3
@@ -199,8 +197,8 @@ class Runner:
         """Take documents that need a parser again as soon as there is one."""
         while True:
             await self._parser_away.wait()
-            for delay in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
-                await asyncio.sleep(delay)
+            for pause in backoff():
+                await asyncio.sleep(pause)
                 try:
                     await self._preparer.check()
                     break
@@ -260,24 +258,12 @@ class Runner:
 
         The jobs say meanwhile what they wait for.
         """
-        me = asyncio.current_task()
-        for delay in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
-            try:
-                done = await step()
-            except Refused:
-                await self._hold(me, None)
-                raise
-            except Unavailable as error:
-                logger.warning("documents will be tried again", extra={"reason": error.message})
-                await self._hold(me, error.message)
-            except BaseException:
-                await self._hold(me, None)
-                raise
-            else:
-                await self._hold(me, None)
-                return done
-            await asyncio.sleep(delay)
-        raise AssertionError("the pauses have no end")
+        hold = partial(self._hold, asyncio.current_task())
+        try:
+            return await retried(step, hold, (Refused,))
+        except Exception:
+            await hold(None)
+            raise
 
     async def _index_group(self, group: list[Ready]) -> None:
         group = [ready for ready in group if self._has(ready.item)]
@@ -318,7 +304,7 @@ class Runner:
             logger.error(
                 "a document could not be taken in", exc_info=error, extra={"job": item.job_id}
             )
-            message = "something broke on our side"
+            message = BROKEN
         await self._patiently(partial(self._work.finish, item, End(FAILED, message=message)))
 
     async def _done(self, items: list[Item]) -> None:
