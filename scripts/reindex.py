@@ -16,8 +16,7 @@ from backing_up.stack import meant, serving, told
 from client.screen import terminal
 from retriever.database import Database, database_url
 from retriever.index.connect import connect
-from retriever.index.sparse import BM25
-from retriever.parts import chunks, embedding_client, http_session, stamp
+from retriever.parts import bm25, chunks, embedding_client, http_session, stamp
 from retriever.servers import key_in, qdrant_server
 from retriever.settings import RetrieverSettings
 
@@ -42,16 +41,20 @@ async def _run(settings: RetrieverSettings, remove_former: bool) -> str:
     try:
         async with Database.open(url) as database, http_session(settings) as http:
             embedding = embedding_client(settings, http, key_in(settings.embedding_api_key_file))
-            bm25 = BM25(
-                settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms
-            )
             vectors = chunks(settings, client)
             if remove_former:
                 gone = await Reindex.remove_former(database, client, settings.collection)
                 return f"removed: {', '.join(gone) or 'nothing'}"
             written = await stamp(settings, embedding)
             work = Reindex(
-                database, client, vectors, embedding, bm25, written, settings.collection, _say
+                database,
+                client,
+                vectors,
+                embedding,
+                bm25(settings),
+                written,
+                settings.collection,
+                _say,
             )
             name = await work.run()
             return (

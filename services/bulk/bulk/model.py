@@ -1,14 +1,17 @@
 """What goes from step to step: a group of documents, each at the stage that it has come to."""
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from sys import maxsize
+from typing import Any, TypeVar
 
 from qdrant_client.models import SparseVector
 
 from retriever.index.model import NewDocument
 from retriever.ingest.items import NewItem
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,23 @@ Row = dict[str, list[Any]]
 """A batch of Ray's, of rows with one column: a group each, so that steps are bounded by our own
 measure and not by that of blocks."""
 _COLUMN = "group"
+
+
+def grouped(
+    ones: Iterable[T], size: Callable[[T], int], most: int, most_ones: int = maxsize
+) -> Iterator[list[T]]:
+    """Them in order, in groups of this size together; one that is larger is a group by itself."""
+    group: list[T] = []
+    held = 0
+    for one in ones:
+        measured = size(one)
+        if group and (held + measured > most or len(group) == most_ones):
+            yield group
+            group, held = [], 0
+        group.append(one)
+        held += measured
+    if group:
+        yield group
 
 
 def packed(group: Iterable[One]) -> Row:

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from functools import partial
 
-from bulk.model import Failed, Found, Known, One, Ready
+from bulk.model import Failed, Found, Known, One, Ready, grouped
 from bulk.stores import Patience, Stores, Told
 from bulkhead.errors import ApiError
 from retriever.index.model import NewDocument
 from retriever.index.sparse import BM25
-from retriever.ingest.items import Item
+from retriever.ingest.items import BROKEN, Item
 from retriever.ingest.prepare import Preparer
 from retriever.ingest.runs import Ended
 from retriever.ingest.shapes import document_of, identity, searchable_texts
@@ -19,7 +18,6 @@ logger = logging.getLogger(__name__)
 
 MOST_CHUNKS = 256
 """Chunks that are embedded and published together; a document of more is alone."""
-BROKEN = "something broke on our side"
 
 
 class Preparing:
@@ -46,7 +44,7 @@ class Preparing:
         live = await self._patience.until(look) if ids else set()
         known = {one.new.upload: id_ for one, id_ in zip(found, ids, strict=True) if id_ in live}
         made = await asyncio.gather(*(self._one(one, known) for one in group))
-        return list(_by_chunks(made))
+        return list(grouped(made, _chunks, MOST_CHUNKS))
 
     async def _identity(self, one: Found) -> str:
         version = partial(self._preparer.version, one.new.media_type)
@@ -87,15 +85,5 @@ def _named(id_: str, one: Found) -> NewDocument:
     return NewDocument(id_, new.source, "", "", new.groups, {}, "", (), [], new.digest)
 
 
-def _by_chunks(ones: list[One]) -> Iterator[list[One]]:
-    group: list[One] = []
-    held = 0
-    for one in ones:
-        size = len(one.texts) if isinstance(one, Ready) else 0
-        if group and held + size > MOST_CHUNKS:
-            yield group
-            group, held = [], 0
-        group.append(one)
-        held += size
-    if group:
-        yield group
+def _chunks(one: One) -> int:
+    return len(one.texts) if isinstance(one, Ready) else 0

@@ -6,20 +6,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bulk.model import Failed, Known, One, Ready
-from bulk.prepare import BROKEN
 from bulk.stores import Patience, Stores, Told
 from bulkhead.errors import ApiError
-from retriever.index.access import LIVE
-from retriever.index.documents import Moved
+from retriever.index.documents import Moved, live_among
 from retriever.index.model import Addition, Change
-from retriever.ingest.items import FAILED, End
+from retriever.ingest.items import BROKEN, FAILED, End
 from retriever.ingest.runs import Ended, Noted, Place
 from retriever.ingest.shapes import end
-from retriever.state.schema import documents
 
 logger = logging.getLogger(__name__)
 
@@ -152,10 +148,7 @@ def _is_another(was: Noted, one: Ready | Known) -> bool:
 async def _live(connection: AsyncConnection, ids: list[str]) -> set[str]:
     if not ids:
         return set()
-    rows = await connection.execute(
-        select(documents.c.id).where(documents.c.id.in_(ids), documents.c.state == LIVE)
-    )
-    return {row.id for row in rows}
+    return {row.id for row in await connection.execute(live_among(ids))}
 
 
 def _failed(one: Ready | Known, error: Exception) -> Failed:

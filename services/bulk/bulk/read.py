@@ -3,7 +3,7 @@
 import hashlib
 import mimetypes
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -52,21 +52,9 @@ def documents(corpus: Corpus, piece: Piece, taking: Taking) -> Iterator[Found | 
             time.sleep(_PAUSE_SECONDS)
 
 
-def grouped(
-    ones: Iterable[Found | Failed], most_documents: int, most_bytes: int
-) -> Iterator[list[Found | Failed]]:
-    """The documents in groups; one that is larger than `most_bytes` is a group by itself."""
-    group: list[Found | Failed] = []
-    held = 0
-    for one in ones:
-        size = len(one.data) if isinstance(one, Found) else 0
-        if group and (held + size > most_bytes or len(group) == most_documents):
-            yield group
-            group, held = [], 0
-        group.append(one)
-        held += size
-    if group:
-        yield group
+def size(one: Found | Failed) -> int:
+    """How many bytes of it are at hand."""
+    return len(one.data) if isinstance(one, Found) else 0
 
 
 def _place(piece: Piece, given: int) -> str:

@@ -14,7 +14,6 @@ from bulk.model import Failed, Found
 from bulkhead.errors import ApiError
 from retriever.api.names import named, refuse_tools
 from retriever.api.text_schemas import TextDocument
-from retriever.ingest.items import EXTRACTED, NewItem
 
 _MOST_REASON = 300
 
@@ -67,15 +66,7 @@ def document(row: object, place: str, taking: Taking) -> Found | Failed:
     except ValueError as error:
         return Failed(place, str(error)[:_MOST_REASON], source)
     digest = hashlib.sha256(data).hexdigest()
-    new = NewItem(
-        source=source or named(one.title or f"text:{digest[:16]}"),
-        title=one.title,
-        media_type=EXTRACTED,
-        groups=tuple(sorted(set(one.groups))),
-        metadata=one.metadata,
-        upload=place,
-        digest=digest,
-    )
+    new = one.item(place, digest, source)
     if "\0" in new.source or "\0" in (new.title or ""):
         return Failed(place, "a title or source holds a NUL")
     return Found(new, data)

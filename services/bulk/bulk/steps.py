@@ -10,17 +10,15 @@ import orjson
 
 from bulk.corpus import Corpus
 from bulk.embed import Embedding
-from bulk.model import One, Row, packed, unpacked
+from bulk.model import One, Row, grouped, packed, unpacked
 from bulk.prepare import Preparing
 from bulk.publish import Publishing
-from bulk.read import documents, grouped
+from bulk.read import documents, size
 from bulk.stores import Patience, Told, open_embedding, open_stores
 from bulkhead.logs import configure_logging
 from bulkhead.proxies import spare
-from retriever.clients.parser import ParserClient
-from retriever.index.sparse import BM25
-from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.prepare import Preparer
+from retriever.parts import bm25, chunker_pool, parser_client
 
 
 def read(batch: Any, told: Told) -> Iterator[Row]:
@@ -28,7 +26,7 @@ def read(batch: Any, told: Told) -> Iterator[Row]:
     corpus = Corpus(told.source, told.prefix)
     for piece in batch.get("piece", ()):
         ones = documents(corpus, pickle.loads(piece), told.taking)  # noqa: S301 - ours
-        for group in grouped(ones, told.bulk.group_documents, told.bulk.group_bytes):
+        for group in grouped(ones, size, told.bulk.group_bytes, told.bulk.group_documents):
             yield packed(group)
 
 
@@ -55,8 +53,7 @@ class Prepare(_Step):
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
         told, settings = self._told, self._told.retriever
-        where = str(settings.parser_url) if settings.parser_url else settings.parser_sockets
-        parser = ParserClient(where, settings.parser_timeout)
+        parser = parser_client(settings)
         async with (
             open_stores(settings, told.collection) as stores,
             open_embedding(told) as embeddings,
@@ -64,17 +61,9 @@ class Prepare(_Step):
             patience = Patience(stores.runs, told.job_id)
             await patience.until(embeddings.model)
             tokenizer = await patience.until(embeddings.tokenizer)
-            chunkers = ChunkerPool(
-                tokenizer,
-                max_tokens=min(settings.chunk_tokens, embeddings.room(tokenizer)),
-                overlap_tokens=settings.chunk_overlap_tokens,
-                processes=settings.chunk_processes,
-                chunker=settings.chunker,
-            )
-            bm25 = BM25(
-                settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms
-            )
-            self._work = Preparing(told, stores, Preparer(parser, chunkers), bm25, patience)
+            chunkers = chunker_pool(settings, embeddings, tokenizer)
+            preparer = Preparer(parser, chunkers)
+            self._work = Preparing(told, stores, preparer, bm25(settings), patience)
             try:
                 yield
             finally:

@@ -124,13 +124,7 @@ class Parts:
             await self._sweep()
             return
         settings = self.settings
-        chunkers = ChunkerPool(
-            tokenizer,
-            max_tokens=min(settings.chunk_tokens, self.embedding.room(tokenizer)),
-            overlap_tokens=settings.chunk_overlap_tokens,
-            processes=settings.chunk_processes,
-            chunker=settings.chunker,
-        )
+        chunkers = chunker_pool(settings, self.embedding, tokenizer)
         try:
             self.runner = Runner(
                 self.work,
@@ -217,17 +211,14 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """The parts, not yet running; what they were given is closed with them."""
     embedding = embedding_client(settings, http, embedding_key, reranker_key)
-    where = str(settings.parser_url) if settings.parser_url else settings.parser_sockets
-    parser = ParserClient(where, settings.parser_timeout)
+    parser = parser_client(settings)
     vectors = chunks(settings, qdrant)
     parts = Parts(
         settings=settings,
         database=database,
         embedding=embedding,
         parser=parser,
-        bm25=BM25(
-            settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms
-        ),
+        bm25=bm25(settings),
         vectors=vectors,
         index=Index(Documents(database), vectors),
         uploads=Uploads(database, settings.max_document_bytes),
@@ -262,6 +253,30 @@ def embedding_client(
         ),
         QueryCache(settings.query_cache_entries),
     )
+
+
+def parser_client(settings: RetrieverSettings) -> ParserClient:
+    """The parsers, as the settings say."""
+    where = str(settings.parser_url) if settings.parser_url else settings.parser_sockets
+    return ParserClient(where, settings.parser_timeout)
+
+
+def chunker_pool(
+    settings: RetrieverSettings, embedding: EmbeddingClient, tokenizer: str
+) -> ChunkerPool:
+    """What cuts texts, as the settings say and the embedding model has room for."""
+    return ChunkerPool(
+        tokenizer,
+        max_tokens=min(settings.chunk_tokens, embedding.room(tokenizer)),
+        overlap_tokens=settings.chunk_overlap_tokens,
+        processes=settings.chunk_processes,
+        chunker=settings.chunker,
+    )
+
+
+def bm25(settings: RetrieverSettings) -> BM25:
+    """What weighs words, as the settings say."""
+    return BM25(settings.language, settings.bm25_k1, settings.bm25_b, settings.bm25_average_terms)
 
 
 def chunks(settings: RetrieverSettings, qdrant: Connection) -> Vectors:

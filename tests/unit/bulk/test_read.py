@@ -13,8 +13,8 @@ import pytest
 
 from bulk import read
 from bulk.corpus import DOCUMENTS, Corpus, CorpusError
-from bulk.model import Failed, Found, packed, unpacked
-from bulk.read import documents, grouped
+from bulk.model import Failed, Found, grouped, packed, unpacked
+from bulk.read import documents, size
 from bulk.rows import Columns, Taking
 from client.upload import KINDS
 from retriever.ingest.items import EXTRACTED
@@ -289,7 +289,7 @@ def group_of(sizes: Sequence[int]) -> list[Found | Failed]:
 
 def test_groups_are_bounded_by_documents_and_bytes_and_hold_all() -> None:
     ones = group_of([5, 5, 200, 5, *[1] * 30])
-    groups = list(grouped(ones, 10, 100))
+    groups = list(grouped(ones, size, 100, 10))
     assert [one for group in groups for one in group] == ones
     assert [len(group) for group in groups[:3]] == [2, 1, 10]
     assert all(len(group) <= 10 for group in groups)

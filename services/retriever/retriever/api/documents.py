@@ -39,7 +39,7 @@ from retriever.api.text_schemas import (
 from retriever.api.upload import form_of
 from retriever.index.filters import read
 from retriever.index.model import Deletion
-from retriever.ingest.items import EXTRACTED, NewItem
+from retriever.ingest.items import NewItem
 from retriever.stack import Stack
 
 router = APIRouter(tags=["documents"])
@@ -188,17 +188,7 @@ async def _take_texts(
         refuse_tools(document.source or document.title or "", "documents")
     kept = await stack.uploads.write_texts([document.text for document in documents])
     for document, (name, digest) in zip(documents, kept, strict=True):
-        items.append(
-            NewItem(
-                source=named(document.source or document.title or f"text:{digest[:16]}"),
-                title=document.title,
-                media_type=EXTRACTED,
-                groups=tuple(sorted(set(document.groups))),
-                metadata=document.metadata,
-                upload=name,
-                digest=digest,
-            )
-        )
+        items.append(document.item(name, digest, document.source))
 
 
 async def _take_files(

@@ -6,7 +6,9 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from retriever.api.names import named
 from retriever.index.filters import fits, whole
+from retriever.ingest.items import EXTRACTED, NewItem
 
 MOST_DOCUMENTS = 1000
 """Documents that one request may bring."""
@@ -94,6 +96,18 @@ class TextDocument(Sharing):
         "one. Left out, the title stands for it.",
         examples=["wiki/ports"],
     )
+
+    def item(self, upload: str, digest: str, source: str | None) -> NewItem:
+        """As it waits; `digest` of its text is in its name where it has no other."""
+        return NewItem(
+            source=named(source or self.title or f"text:{digest[:16]}"),
+            title=self.title,
+            media_type=EXTRACTED,
+            groups=tuple(sorted(set(self.groups))),
+            metadata=self.metadata,
+            upload=upload,
+            digest=digest,
+        )
 
 
 class TextDocuments(BaseModel):

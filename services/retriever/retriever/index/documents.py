@@ -151,7 +151,7 @@ class Documents:
 
     async def known(self, additions: Sequence[Addition]) -> set[str]:
         """Which of these are live as they are; whoever may share such a document may see it."""
-        return _ids(await self._database.rows(_live(additions)))
+        return _ids(await self._database.rows(live_among(_document_ids(additions))))
 
     def locked(
         self, sources: Sequence[tuple[str, str]]
@@ -210,7 +210,7 @@ class Documents:
         if current not in (None, written_to):
             raise Moved
         replaced = await _replaced(held, additions)
-        live = _ids((await held.execute(_live(additions))).all())
+        live = _ids((await held.execute(live_among(_document_ids(additions)))).all())
         changes = {
             addition.document.id: _change(addition.document.id, replaced, live)
             for addition in additions
@@ -270,11 +270,7 @@ class Documents:
 
     async def gone(self, document_ids: Sequence[str]) -> list[str]:
         """Which of these ids are no live documents."""
-        rows = await self._database.rows(
-            select(documents.c.id).where(
-                documents.c.id.in_(document_ids), documents.c.state == LIVE
-            )
-        )
+        rows = await self._database.rows(live_among(document_ids))
         return sorted(set(document_ids) - _ids(rows))
 
     async def forget(self, document_ids: Sequence[str]) -> None:
@@ -350,10 +346,13 @@ async def _replaced(
     return replaced
 
 
-def _live(additions: Sequence[Addition]) -> Select[Any]:
-    """Which of these are live."""
-    these = [addition.document.id for addition in additions]
-    return select(documents.c.id).where(documents.c.state == LIVE, documents.c.id.in_(these))
+def live_among(document_ids: Collection[str]) -> Select[tuple[str]]:
+    """Which of these ids are live documents, whoever may see them."""
+    return select(documents.c.id).where(documents.c.id.in_(document_ids), documents.c.state == LIVE)
+
+
+def _document_ids(additions: Sequence[Addition]) -> list[str]:
+    return [addition.document.id for addition in additions]
 
 
 def _ids(rows: Sequence[Row[Any]]) -> set[str]:
