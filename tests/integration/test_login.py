@@ -44,6 +44,11 @@ def audited(settings: RetrieverSettings) -> list[dict[str, Any]]:
     ]
 
 
+def refusal(reply: httpx2.Response) -> str:
+    assert reply.status_code == 403
+    return str(reply.json()["error"]["message"])
+
+
 def test_a_person_hands_in_asks_votes_and_sees_own_jobs_alone(
     team: People, issuer: Issuer, llm: ScriptedLLM, settings: RetrieverSettings
 ) -> None:
@@ -60,11 +65,17 @@ def test_a_person_hands_in_asks_votes_and_sees_own_jobs_alone(
     assert seen == [2, 1, 2]
     found = [one.get(f"/v1/jobs/{job['id']}").status_code for one in (ada, same, bob, chief)]
     assert found == [200, 200, 404, 200]
-    assert guest.post("/v1/documents", json={"documents": [{"text": "x"}]}).status_code == 403
-    assert ada.get("/v1/keys").status_code == 403
+    assert refusal(guest.post("/v1/documents", json={"documents": [{"text": "x"}]})) == (
+        "this needs the role 'writer'; yours is 'reader'"
+    )
+    assert refusal(ada.get("/v1/keys")) == "this needs the role 'admin'; yours is 'writer'"
+    foreign = {"documents": [{"text": "x", "groups": ["blue"]}]}
+    assert refusal(ada.post("/v1/documents", json=foreign)) == "you are not in the group 'blue'"
     made = chief.post("/v1/keys", json={"tenant": "acme", "role": "reader"})
     assert made.status_code == 201
-    assert chief.post("/v1/keys", json={"tenant": "other", "role": "reader"}).status_code == 403
+    assert refusal(chief.post("/v1/keys", json={"tenant": "other", "role": "reader"})) == (
+        "you manage the keys of your own tenant alone"
+    )
     llm.say(FACT)
     answer = ada.ask(QUESTION).json()
     vote = {"response_id": answer["id"], "vote": "up"}

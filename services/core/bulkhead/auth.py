@@ -39,7 +39,7 @@ class Principal:
     def require(self, role: Role) -> None:
         """Raise `Forbidden` unless this principal's role reaches `role`."""
         if _RANK[self.role] < _RANK[role]:
-            raise Forbidden(f"this needs the role '{role}'; the key has '{self.role}'")
+            raise Forbidden(f"this needs the role '{role}'; yours is '{self.role}'")
 
 
 def key_digest(key: str) -> str:

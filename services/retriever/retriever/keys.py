@@ -134,7 +134,7 @@ class Keys:
         """
         own = self.limits(by)
         if by != OPERATOR and new.tenant != by.tenant:
-            raise Forbidden("the key manages its own tenant alone")
+            raise Forbidden("you manage the keys of your own tenant alone")
         limits = new.limits or own
         if by != OPERATOR and any(
             wanted > most
@@ -142,7 +142,7 @@ class Keys:
                 limits.model_dump().values(), own.model_dump().values(), strict=True
             )
         ):
-            raise Forbidden("limits: they may not be above those of the key that makes it")
+            raise Forbidden("limits: they may not be above your own")
         key, key_id, digest = _fresh()
         async with self._database.transaction() as connection:
             await connection.execute(

@@ -103,7 +103,7 @@ class RateLimits:
         most = self._limits(principal).documents_per_minute
         reachable = self.windows.share(most) if self.windows.alone else most
         if documents > reachable:
-            raise TooLarge(f"the key may hand in at most {reachable} documents a minute")
+            raise TooLarge(f"you may hand in at most {reachable} documents a minute")
         await self._hit(most, "documents", principal.key_id, documents)
 
     async def tokens(self, principal: Principal) -> None:

@@ -247,7 +247,7 @@ async def test_limits_come_from_the_key_that_makes_a_key_and_never_grow(keys: Ke
     admin = keys.principal(key)
     child, _ = await keys.create(admin, NewKey("acme", (), Role.READER))
     assert child.limits == FEWER
-    with pytest.raises(Forbidden, match="limits"):
+    with pytest.raises(Forbidden, match="limits: they may not be above your own"):
         await keys.create(admin, NewKey("acme", (), Role.READER, limits=LIMITS))
     raised, _ = await keys.create(OPERATOR, NewKey("acme", (), Role.READER, limits=MORE))
     assert raised.limits == MORE

@@ -70,7 +70,7 @@ async def test_an_answer_is_charged_in_full_and_the_next_waits(
 async def test_documents_are_counted_and_too_many_at_once_will_never_do(
     limits: RateLimits,
 ) -> None:
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLarge, match="you may hand in at most 10 documents a minute"):
         await limits.documents(ONE, 11)
     await limits.documents(ONE, 10)
     with pytest.raises(RateLimited):

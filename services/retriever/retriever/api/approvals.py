@@ -48,7 +48,7 @@ async def approval(
 async def decide(
     approval_id: str, body: Decision, principal: Writer, stack: StackDep, event: EventDep
 ) -> ApprovalBody:
-    """Decide, once; 409 when it was decided before. The key needs the role `writer`."""
+    """Decide, once; 409 when it was decided before. It needs the role `writer`."""
     approve = body.decision == "approve"
     return _body(await stack.toolbox.approvals.decide(principal, approval_id, approve), event)
 

@@ -31,7 +31,7 @@ router = APIRouter(tags=["chat"], route_class=JsonRoute)
 async def chat(
     body: ChatRequest, request: Request, principal: Reader, stack: StackDep, event: EventDep
 ) -> Response:
-    """Answer the last question from the documents that the key may see.
+    """Answer the last question from the documents that the caller may see.
 
     With `stream`, OpenAI's chunks; the one that carries `finish_reason` carries citations,
     grounding, steps, retrieval, timings and usage too. With `stream_options.include_usage` the

@@ -66,6 +66,6 @@ async def _admin(principal: Reader, stack: StackDep, event: EventDep) -> Princip
 
 
 Writer = Annotated[Principal, Depends(_writer)]
-"""A key that may change documents."""
+"""Whoever may change documents."""
 Admin = Annotated[Principal, Depends(_admin)]
-"""A key that manages its tenant."""
+"""Whoever manages the keys of their tenant."""

@@ -116,7 +116,7 @@ async def list_documents(
         ),
     ] = None,
 ) -> DocumentPage:
-    """The documents that the key may see, oldest first, a page at a time."""
+    """The documents that the caller may see, oldest first, a page at a time."""
     wanted = read(_object(filters), stack.settings.metadata_indexes)
     sources = [named(one) for one in source or ()]
     documents, following = await stack.index.page(principal, limit, cursor, wanted, sources)
@@ -270,4 +270,4 @@ def _unusable(error: ValidationError) -> InvalidValue:
 def _may_share(principal: Principal, sharing: Sharing) -> None:
     foreign = set(sharing.groups) - principal.groups
     if foreign and principal.role is not Role.ADMIN:
-        raise Forbidden(f"the key is not in the group {min(foreign)!r}")
+        raise Forbidden(f"you are not in the group {min(foreign)!r}")

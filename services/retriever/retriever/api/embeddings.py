@@ -98,7 +98,7 @@ class EmbeddingReply(BaseModel):
 async def embeddings(
     body: EmbeddingRequest, request: Request, principal: Reader, stack: StackDep
 ) -> Response:
-    """The vectors by which this stack's documents are found. The key pays for their tokens."""
+    """The vectors by which this stack's documents are found. The caller pays for their tokens."""
     texts = body.texts()
     await stack.limits.tokens(principal)
     served = await stack.embedding.model()

@@ -34,7 +34,7 @@ class Kept(BaseModel):
 
 @router.post("/v1/feedback", status_code=201, name="feedback.vote", summary="Vote on an answer")
 async def feedback(body: Vote, principal: Reader, stack: StackDep, event: EventDep) -> Kept:
-    """Keep a vote and a comment on an answer that this key was given, or its tenant, for an admin.
+    """Keep a vote and a comment on an answer given to the caller, or for an admin to the tenant.
 
     For any other answer 404.
     """

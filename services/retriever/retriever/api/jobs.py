@@ -196,7 +196,7 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> JobPage:
-    """The key's own jobs, an admin's whole tenant's, newest first, a page at a time."""
+    """The caller's own jobs, an admin's whole tenant's, newest first, a page at a time."""
     found, following = await stack.jobs.page(principal, state, limit, cursor)
     data = [JobSummary.model_validate(one, from_attributes=True) for one in found]
     return JobPage(data=data, next_cursor=following)

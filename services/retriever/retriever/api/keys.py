@@ -30,7 +30,7 @@ class KeyRequest(BaseModel):
     )
     name: str = Field("", max_length=200, description="For people.", examples=["the wiki's robot"])
     limits: Limits | None = Field(
-        None, description="Left out, those of the key that makes it; never above them."
+        None, description="Left out, those of whoever makes it; never above them."
     )
 
 

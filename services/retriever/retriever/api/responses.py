@@ -44,7 +44,7 @@ router = APIRouter(tags=["chat"], route_class=JsonRoute)
 async def respond(
     body: ResponsesRequest, request: Request, principal: Reader, stack: StackDep, event: EventDep
 ) -> Response:
-    """Answer the last question from the documents that the key may see.
+    """Answer the last question from the documents that the caller may see.
 
     Citations are `file_citation` annotations, and stand with grounding, steps, retrieval and
     timings beside the output. With `stream`, OpenAI's events; what is beside the output comes with

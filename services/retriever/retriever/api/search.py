@@ -84,7 +84,7 @@ class SearchResponse(BaseModel):
 async def search(
     body: SearchRequest, principal: Reader, stack: StackDep, event: EventDep
 ) -> SearchResponse:
-    """The chunks that fit the query best, among the documents that the key may see."""
+    """The chunks that fit the query best, among the documents that the caller may see."""
     query = usable_text(body.query, "query", stack.settings)
     options = body.options(stack.settings)
     report = Report()
