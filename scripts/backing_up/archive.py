@@ -20,7 +20,7 @@ from typing import IO, Any
 import pyrage
 
 from bulkhead.settings import read_secret
-from retriever.index.vectors import Stamp
+from retriever.index.collection import Stamp
 
 FORMAT = 1
 """Of the folder; raised when a release writes it otherwise."""

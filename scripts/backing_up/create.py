@@ -14,8 +14,8 @@ from backing_up import points, rows
 from backing_up.archive import BackupError, Lock, Writing, writing
 from bulkhead import __version__
 from retriever.database import Database, database_url
+from retriever.index.collection import Stamp
 from retriever.index.connect import connect
-from retriever.index.vectors import Stamp
 from retriever.servers import qdrant_server
 from retriever.settings import RetrieverSettings
 from retriever.state.holds import HoldLost, hold

@@ -16,9 +16,10 @@ from qdrant_client import models
 from qdrant_client.local.persistence import CollectionPersistence
 
 from backing_up.archive import BackupError
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection
+from retriever.index.points import DENSE, SPARSE
 from retriever.index.reaching import reaching
-from retriever.index.vectors import DENSE, SPARSE, Stamp
 
 _PAGE = 256
 

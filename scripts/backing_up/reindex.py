@@ -21,10 +21,12 @@ from backing_up.points import of_server, stamp_of_server
 from bulkhead.errors import Unavailable
 from retriever.clients.embedding import EmbeddingClient
 from retriever.database import Database
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection
+from retriever.index.points import DENSE, SPARSE
 from retriever.index.reaching import reaching
 from retriever.index.sparse import BM25
-from retriever.index.vectors import DENSE, SPARSE, Stamp, Vectors
+from retriever.index.vectors import Vectors
 from retriever.ingest.shapes import searchable
 from retriever.state import locks
 from retriever.state.schema import CURRENT, NEXT, collection, documents

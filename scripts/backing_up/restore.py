@@ -13,9 +13,10 @@ from backing_up import points, rows
 from backing_up.archive import Backup, BackupError
 from bulkhead.errors import Unavailable
 from retriever.database import Database
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection
 from retriever.index.reaching import reaching
-from retriever.index.vectors import Stamp, Vectors
+from retriever.index.vectors import Vectors
 from retriever.state.schema import HEAD
 
 _BATCH = 64

@@ -17,7 +17,7 @@ from bulkhead.errors import ApiError
 from embedded.errors import StackError
 from embedded.parts import Part, parts, state
 from retriever.database import database_url
-from retriever.index.vectors import IndexMismatchError
+from retriever.index.collection import IndexMismatchError
 from retriever.settings import RetrieverSettings
 
 _START_SECONDS = 60.0

@@ -18,13 +18,14 @@ from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
 from retriever.clients.embedding import EmbeddingClient
 from retriever.database import Database
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.model import Mode
 from retriever.index.reaching import reaching
 from retriever.index.sparse import BM25
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 
 _QUOTES, _CANARIES = 200, 20
 _WITHIN = 10

@@ -18,11 +18,13 @@ from rich.table import Table
 
 from bulkhead.auth import Principal, Role
 from retriever.index.access import visible_points
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection
 from retriever.index.corpus import FIELD, corpus, marks
 from retriever.index.model import Mode
+from retriever.index.points import DENSE, SPARSE
 from retriever.index.quick import CALLS, hasten
-from retriever.index.vectors import DENSE, SPARSE, Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 
 DIMENSION = 384
 _VOCABULARY = 30_000

@@ -27,10 +27,11 @@ from bulkhead.settings import read_secret
 from evaluation.report import provenance, write
 from loading.plots import Axis, Series, plot, save
 from retriever.index.access import visible_points
+from retriever.index.collection import Stamp
 from retriever.index.connect import Server, connect
 from retriever.index.corpus import corpus
 from retriever.index.model import Mode
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 
 _COLLECTION = "bench-growth"
 _BATCH = 64  # points of one write, as the retriever writes them

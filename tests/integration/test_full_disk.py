@@ -14,8 +14,9 @@ from rig import PORTS, SOUP, Api, Neighbour, running
 from small_disk import SmallDisk, failing_disk, small_disk
 
 from bulkhead.errors import Unavailable
+from retriever.index.collection import Stamp
 from retriever.index.connect import connect
-from retriever.index.vectors import Stamp, Vectors
+from retriever.index.vectors import Vectors
 from retriever.settings import RetrieverSettings
 
 QUESTION = "Which port does the retriever listen on?"

@@ -14,11 +14,12 @@ from state import server, told
 from backing_up.archive import Backup, Lock
 from backing_up.restore import restore
 from retriever.database import Database
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection, connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, NewDocument
-from retriever.index.vectors import Stamp, Vectors
+from retriever.index.vectors import Vectors
 from retriever.servers import qdrant_server
 from retriever.settings import RetrieverSettings
 

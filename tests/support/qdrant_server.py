@@ -9,11 +9,12 @@ from qdrant_standin import Standin
 
 from bulkhead.auth import Principal, Role
 from retriever.index.access import visible_points
+from retriever.index.collection import Stamp
 from retriever.index.connect import Server
 from retriever.index.corpus import corpus
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
 from retriever.index.sparse import BM25
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 
 KEY = "key-of-a-test"
 ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)

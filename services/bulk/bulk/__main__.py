@@ -24,7 +24,7 @@ from bulkhead.logs import configure_logging
 from bulkhead.proxies import spare
 from embedding.settings import EmbeddingSettings
 from retriever.api.text_schemas import Sharing
-from retriever.index.vectors import IndexMismatchError
+from retriever.index.collection import IndexMismatchError
 from retriever.ingest.chunkers import check_chunker
 from retriever.ingest.runs import principal
 from retriever.settings import RetrieverSettings

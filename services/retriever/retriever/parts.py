@@ -16,11 +16,12 @@ from retriever.clients.mcp import ToolServerError
 from retriever.clients.parser import ParserClient
 from retriever.clients.query_cache import QueryCache
 from retriever.database import Database
+from retriever.index.collection import IndexMismatchError, Stamp, Storage
 from retriever.index.connect import Connection
 from retriever.index.documents import Documents
 from retriever.index.index import Index
 from retriever.index.sparse import BM25
-from retriever.index.vectors import IndexMismatchError, Stamp, Storage, Vectors
+from retriever.index.vectors import Vectors
 from retriever.ingest import news
 from retriever.ingest.chunking import ChunkerPool
 from retriever.ingest.prepare import Preparer

@@ -14,11 +14,12 @@ from backing_up.reindex import Reindex
 from bulkhead.errors import Unavailable
 from retriever.clients.embedding import EmbeddingClient
 from retriever.database import Database
+from retriever.index.collection import IndexMismatchError
 from retriever.index.connect import Connection, connect
 from retriever.index.documents import Documents, Moved
 from retriever.index.index import Index
 from retriever.index.model import Addition, Deletion, Mode
-from retriever.index.vectors import IndexMismatchError, Legs, Vectors
+from retriever.index.vectors import Legs, Vectors
 from retriever.state.schema import documents
 
 UNFINISHED = select(documents.c.id).where(documents.c.state != "live")

@@ -6,7 +6,7 @@ import pytest
 
 from bulkhead.auth import Principal, Role
 from retriever.index.corpus import MOST, corpus, marks
-from retriever.index.vectors import point_id
+from retriever.index.points import point_id
 
 BLUE = Principal("k2", "acme", frozenset({"blue"}), Role.READER)
 

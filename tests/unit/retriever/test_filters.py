@@ -17,6 +17,7 @@ from state import state
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import InvalidValue, Unavailable
 from retriever.database import Database
+from retriever.index.collection import Stamp
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.filter_points import conditions
@@ -24,7 +25,7 @@ from retriever.index.filters import Kind, matches, moment, read
 from retriever.index.index import Index
 from retriever.index.model import Addition, ChunkSpan, Mode, NewDocument
 from retriever.index.quick import hasten
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 
 ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
 STAMP = Stamp("model", "1", 2, "bm25")

@@ -19,6 +19,7 @@ from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
 from retriever.database import Database
 from retriever.index import corpus
+from retriever.index.collection import IndexMismatchError, Stamp
 from retriever.index.connect import Connection, Server, connect
 from retriever.index.documents import Documents
 from retriever.index.filters import read
@@ -33,8 +34,9 @@ from retriever.index.model import (
     Outcome,
     document_id,
 )
+from retriever.index.points import point_id
 from retriever.index.sparse import BM25
-from retriever.index.vectors import IndexMismatchError, Legs, Stamp, Vectors, point_id
+from retriever.index.vectors import Legs, Vectors
 
 ADMIN = Principal("k1", "acme", frozenset(), Role.ADMIN)
 BLUE = Principal("k2", "acme", frozenset({"blue"}), Role.READER)

@@ -16,6 +16,7 @@ from state import state
 
 from bulkhead.auth import Principal, Role
 from retriever.database import Database
+from retriever.index.collection import Stamp
 from retriever.index.connect import connect
 from retriever.index.documents import Documents
 from retriever.index.index import Index
@@ -29,7 +30,7 @@ from retriever.index.model import (
     document_id,
 )
 from retriever.index.sparse import BM25
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 
 PEOPLE = [
     Principal("admin", "acme", frozenset(), Role.ADMIN),

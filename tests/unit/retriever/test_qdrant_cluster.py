@@ -18,8 +18,9 @@ from relay import Relay
 
 from bulkhead.errors import Unavailable
 from retriever.index import nodes
+from retriever.index.collection import Storage
 from retriever.index.connect import Server, connect
-from retriever.index.vectors import Storage, Vectors
+from retriever.index.vectors import Vectors
 from retriever.settings import RetrieverSettings
 
 

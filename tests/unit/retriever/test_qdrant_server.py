@@ -17,10 +17,11 @@ from relay import Relay
 
 from bulkhead.errors import ApiError, InvalidValue, Unavailable
 from retriever.index.access import visible_points
+from retriever.index.collection import IndexMismatchError
 from retriever.index.connect import Server, connect
 from retriever.index.corpus import corpus
 from retriever.index.filters import read
-from retriever.index.vectors import IndexMismatchError, Vectors
+from retriever.index.vectors import Vectors
 
 
 @asynccontextmanager

@@ -1,1 +1,1 @@
-"""What is known and who may see it: vectors in Qdrant, documents in SQLite, one filter."""
+"""What is known and who may see it: vectors in Qdrant, documents in PostgreSQL, one filter."""

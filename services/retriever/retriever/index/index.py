@@ -9,11 +9,12 @@ from contextlib import suppress
 from bulkhead.auth import Principal, Role
 from bulkhead.errors import Unavailable
 from retriever.index.access import visible_points
+from retriever.index.collection import Stamp
 from retriever.index.corpus import corpus
 from retriever.index.documents import Confirm, Documents, Moved
 from retriever.index.filters import Filters
 from retriever.index.model import Addition, Change, Deletion, Document, Hit, Outcome
-from retriever.index.vectors import Legs, Stamp, Vectors
+from retriever.index.vectors import Legs, Vectors
 from retriever.state.holds import Held
 
 _ATTEMPTS = 2
