@@ -1,6 +1,5 @@
 """The documents in PostgreSQL: their text, whose they are, and whether they are live."""
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -28,7 +27,7 @@ from retriever.database import PART, Database
 from retriever.index.access import LIVE, visible_documents
 from retriever.index.filters import FILE_METADATA, Filters, matches
 from retriever.index.model import Addition, Change, Document, Former, Outcome
-from retriever.parsed import Warned
+from retriever.index.rows import COLUMNS, to_document, to_row
 from retriever.state import locks
 from retriever.state.holds import Held, held
 from retriever.state.schema import CURRENT, collection, documents
@@ -40,9 +39,6 @@ transaction; gives the ids of those that are to be made, and calls the others of
 
 _LOOK, _MOST_LOOKS = 1000, 10
 """Documents that are looked at in one go for those that meet a filter, and how often in a page."""
-_HALF = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair: no JSON can be made of it."""
-_COLUMNS = [one for one in documents.c if one.name not in ("text", "tenant", "state", "writer")]
 _UNFINISHED = documents.c.state != LIVE
 
 
@@ -70,7 +66,7 @@ class Documents:
     async def get(self, principal: Principal, document_id: str) -> Document | None:
         """The document, or none when it is not there for this principal."""
         row = await self._database.row(_seen(principal).where(documents.c.id == document_id))
-        return _document(row) if row else None
+        return to_document(row) if row else None
 
     async def is_alone(self, principal: Principal, document: Document) -> bool:
         """Whether the principal sees no other document with this one's source."""
@@ -130,7 +126,7 @@ class Documents:
             statement = statement.where(beyond(documents, cursor))
         statement = statement.order_by(documents.c.created_at, documents.c.id).limit(limit + 1)
         rows = await self._database.rows(statement)
-        looked = [_document(row) for row in rows[:limit]]
+        looked = [to_document(row) for row in rows[:limit]]
         return looked, _cursor(looked[-1]) if len(rows) > limit else None
 
     async def live(self, principal: Principal, document_ids: Sequence[str]) -> set[str]:
@@ -188,7 +184,7 @@ class Documents:
             where=_UNFINISHED,
         )
         async with self._database.transaction() as connection:
-            await connection.execute(statement, [_pending(one, writer) for one in additions])
+            await connection.execute(statement, [to_row(one, writer) for one in additions])
 
     async def publish(
         self,
@@ -281,7 +277,7 @@ class Documents:
 
 
 def _seen(principal: Principal) -> Select[Any]:
-    return select(*_COLUMNS).where(visible_documents(principal))
+    return select(*COLUMNS).where(visible_documents(principal))
 
 
 def _of(sources: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
@@ -294,29 +290,6 @@ def _of(sources: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
             for tenant, theirs in by_tenant.items()
         )
     )
-
-
-def _pending(addition: Addition, writer: str) -> dict[str, Any]:
-    document = addition.document
-    return {
-        "id": document.id,
-        "tenant": addition.principal.tenant,
-        "source": document.source,
-        "state": "pending",
-        "writer": writer,
-        "title": document.title,
-        "media_type": document.media_type,
-        "groups": list(document.groups),
-        "metadata": document.metadata,
-        "pages": list(document.pages),
-        "chunks": len(document.chunks),
-        "characters": len(document.text),
-        "text": document.text,
-        "digest": document.digest,
-        "parser": document.parser,
-        "file_metadata": dict(document.file_metadata),
-        "warnings": list(document.warnings),
-    }
 
 
 async def _replaced(
@@ -363,38 +336,6 @@ def _change(document_id: str, replaced: Mapping[str, list[Former]], live: set[st
     if former := replaced[document_id]:
         return Change(Outcome.REPLACED, tuple(former))
     return Change(Outcome.UNCHANGED if document_id in live else Outcome.ADDED)
-
-
-def warned(kept: list[Any]) -> tuple[Warned, ...]:
-    """Warnings as they are kept, in JSON."""
-    return tuple(Warned(code, message, tuple(pages)) for code, message, pages in kept)
-
-
-def _metadata(values: dict[str, Any]) -> dict[str, Any]:
-    """Metadata that can be sent: what came in before it was checked may not be."""
-    return {
-        key: _HALF.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
-        for key, value in values.items()
-    }
-
-
-def _document(row: Row[Any]) -> Document:
-    return Document(
-        id=row.id,
-        source=row.source,
-        title=row.title,
-        media_type=row.media_type,
-        groups=tuple(row.groups),
-        metadata=_metadata(row.metadata),
-        pages=len(row.pages) or None,
-        chunks=row.chunks,
-        characters=row.characters,
-        created_at=moment(row.created_at),
-        sha256=row.digest or None,
-        parser=row.parser,
-        file_metadata=row.file_metadata,
-        warnings=warned(row.warnings),
-    )
 
 
 def _cursor(document: Document) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from bulkhead.auth import Principal, Role
-from retriever.index.documents import warned
 from retriever.index.model import Former
+from retriever.index.rows import warned
 from retriever.parsed import Warned
 
 EXTRACTED = "text/plain; extracted"
