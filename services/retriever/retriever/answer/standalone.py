@@ -1,9 +1,10 @@
 """What to search for when a question leans on the turns before it: "And the battery?".
 
 A question that leans says so by its form: it begins with "and" or "what about", speaks of "it" with
-nothing in it that this could be, or hardly has a word of its own. Then it is searched for alone and together with the turn that it leans
-on, and the two lists are fused. A question that stands by itself is searched for by itself,
-whatever was said before. `evaluation.sweep_turns` measures what is chosen here.
+nothing in it that this could be, or hardly has a word of its own. Then it is searched for alone and
+together with the turn that it leans on, and the two lists are fused. A question that stands by
+itself is searched for by itself, whatever was said before. `evaluation.sweep_turns` measures what
+is chosen here.
 """
 
 import asyncio
