@@ -60,10 +60,12 @@ class Chains:
     """The process in which the others' chains live: a line of JSON in, a line out."""
 
     def __init__(self, python: Path, llm: str, key: str, model: str) -> None:
-        command = [str(python), "-m", "bench.chains_worker", llm, model, str(MOST_TOKENS)]
+        # By its path, for `bench` imports what their environment has not; and not with its folder
+        # on the path (-P), where a module is called as Haystack is.
+        worker = Path(__file__).with_name("chains_worker.py")
+        command = [str(python), "-P", str(worker), llm, model, str(MOST_TOKENS)]
         self._process = subprocess.Popen(
             command,
-            cwd=ROOT / "scripts",
             env={**os.environ, "OPENAI_API_KEY": key},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """The chains of LangChain and Haystack that `bench.chains` asks, in an environment of their own.
 
-    OPENAI_API_KEY=… python -m bench.chains_worker LLM MODEL MOST_TOKENS
+    OPENAI_API_KEY=… python scripts/bench/chains_worker.py LLM MODEL MOST_TOKENS
 
 A line of JSON with `chain`, `question` and `chunks` in, one with `answer` and `seconds` out.
 """
