@@ -30,7 +30,7 @@ from evaluation.squad import MARKER
 from retriever.answer.cite import CitingStream
 from retriever.answer.flow import BACKGROUND
 from retriever.answer.ground import REPEATED, Evidence
-from retriever.answer.shown import BYTES_A_TOKEN, shown
+from retriever.answer.shown import shown, tokens_of
 from retriever.index.model import Hit, Scores
 from retriever.settings import RetrieverSettings
 
@@ -211,7 +211,7 @@ async def showings(client: RetrieverClient, questions: list[answering.Question])
             seen = chosen(hits, *key)
             gold[key].append(any(hit.source.endswith(tuple(wanted)) for hit in seen))
             chunks[key].append(len(seen))
-            size[key].append(sum(len(hit.text.encode()) for hit in seen) // BYTES_A_TOKEN)
+            size[key].append(round(sum(tokens_of(hit.text) for hit in seen)))
     return [
         (
             f"{tokens}",

@@ -229,10 +229,10 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         "search. The bundled models take seconds for it and win little (docs/performance.md).",
     )
     source_tokens: int = Field(
-        600,
+        450,
         ge=1,
-        description="Tokens of the chunks put before the model, about, by four bytes each; a "
-        "request's top_k shows so many chunks instead.",
+        description="Tokens of the chunks put before the model, about: a digit is one, and four "
+        "bytes of anything else. A request's top_k shows so many chunks instead.",
     )
     source_relevance: float = Field(
         0.8,

@@ -32,6 +32,13 @@ def test_bytes_are_counted_so_that_no_script_is_taken_for_short() -> None:
     assert shown([wide, hit(0.5)], 400, 12, 0.7) == [0, 1]
 
 
+def test_a_digit_is_a_token() -> None:
+    rows = hit(0.5)
+    rows = Hit(**{**{f: getattr(rows, f) for f in Hit.__dataclass_fields__}, "text": "7" * 99})
+    assert shown([rows, hit(0.5)], 199, 12, 0.7) == [0]
+    assert shown([rows, hit(0.5)], 200, 12, 0.7) == [0, 1]
+
+
 def test_without_a_cosine_the_words_decide_and_without_either_the_order_alone() -> None:
     assert shown([hit(None, sparse=10.0), hit(None, sparse=6.9)], 10_000, 12, 0.7) == [0]
     assert shown([hit(None), hit(None)], 10_000, 12, 0.7) == [0, 1]

@@ -12,6 +12,7 @@ from serving import serving
 from typer.testing import CliRunner
 
 from evaluation.beir import load
+from evaluation.sweep_answers import TOKENS
 from evaluation.sweep_prompts import LAYOUTS, PROMPTS, asked_of, main
 
 
@@ -72,7 +73,7 @@ def test_a_prompt_is_judged_by_the_gold_in_its_answers(
     worth = {tuple(row[:3]): row[3] for row in rows if not row[0].startswith("prompt")}
     assert len(worth) == len(PROMPTS)
     right = [prompt for prompt, share in worth.items() if not share.startswith("0.000")]
-    assert right == [("a short system message", "document", "600")]
+    assert right == [("a short system message", "document", str(TOKENS))]
 
 
 def test_a_conversation_is_asked_within_it_and_judged_by_its_reference(conversations: Path) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from retriever.index.model import Hit
 
-BYTES_A_TOKEN = 4
-"""What a token is taken for: English prose has 4 to 5, other scripts fewer characters but more
-bytes to each."""
+_BYTES_A_TOKEN = 4
+"""What a token of words is taken for: English prose has 4 to 5, other scripts fewer characters but
+more bytes to each. Of digits many tokenizers make a token each (Qwen2.5's, for one)."""
 
 
 def shown(hits: Sequence[Hit], tokens: int, most: int, beside_best: float) -> list[int]:
@@ -18,10 +18,10 @@ def shown(hits: Sequence[Hit], tokens: int, most: int, beside_best: float) -> li
     """
     worths = _worths(hits)
     least = beside_best * max(worths, default=0.0)
-    left = tokens * BYTES_A_TOKEN
+    left = float(tokens)
     chosen = list[int]()
     for place, (hit, worth) in enumerate(zip(hits, worths, strict=True)):
-        size = len(hit.title.encode()) + len(hit.shown.encode())
+        size = tokens_of(hit.title) + tokens_of(hit.shown)
         if chosen and (worth < least or size > left):
             continue
         chosen.append(place)
@@ -29,6 +29,12 @@ def shown(hits: Sequence[Hit], tokens: int, most: int, beside_best: float) -> li
         if len(chosen) == most:
             break
     return chosen
+
+
+def tokens_of(text: str) -> float:
+    """About how many tokens a text is."""
+    digits = sum(map(text.count, "0123456789"))
+    return digits + (len(text.encode()) - digits) / _BYTES_A_TOKEN
 
 
 def _worths(hits: Sequence[Hit]) -> list[float]:
