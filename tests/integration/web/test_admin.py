@@ -58,7 +58,7 @@ def test_what_cannot_be_a_key_and_who_may_not_make_one_are_told_so(
     reader = api.post("/v1/keys", json={"tenant": "default", "role": "reader"}).json()["key"]
     page.evaluate("(key) => sessionStorage.setItem('bulkhead-key', key)", reader)
     page.reload()
-    expect(page.locator("#keys").get_by_role("alert")).to_contain_text("right role")
+    expect(page.locator("#keys").get_by_role("alert")).to_contain_text("a key that has it")
     expect(page.locator("#all-jobs")).to_contain_text("There is no such job")
 
 
