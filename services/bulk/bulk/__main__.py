@@ -6,6 +6,7 @@ Exit status: 0 all is in, 1 some documents failed or nothing could be removed, 2
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -58,6 +59,10 @@ def main() -> None:
         _end(error.message)
     except KeyboardInterrupt:
         status = STOPPED
+    if status == STOPPED:
+        # A thread may still wait in Ray's own code, where the interpreter's end would abort.
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def cluster(settings: BulkSettings) -> Iterator[None]:
     """
     # For the processes that it starts, too.
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    ends = signal.getsignal(signal.SIGTERM)
     with ExitStack() as exits:
         if settings.ray_address:
             import ray
@@ -58,6 +60,7 @@ def cluster(settings: BulkSettings) -> Iterator[None]:
             exits.callback(shutil.rmtree, folder, ignore_errors=True)
             ray = _started(settings, folder)
         exits.callback(ray.shutdown)
+        signal.signal(signal.SIGTERM, ends)  # Ray puts its own there, which exits amid all
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         # That a small corpus keeps few actors busy is no news.
