@@ -4,9 +4,12 @@ Each conversation is asked through POST /v1/chat/completions with all its turns,
 through POST /v1/search. Both are scored by the documents of as many chunks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.beir import Dataset
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from evaluation.beir import Dataset, Turn
 from evaluation.bootstrap import Estimate, estimate
 from evaluation.client import RetrieverClient
 from evaluation.errors import DatasetError
@@ -34,6 +37,14 @@ class Conversation:
     """What was searched for."""
     found: list[str]
     alone: list[str]
+
+
+def messages(turns: Sequence[Turn]) -> list[BaseMessage]:
+    """What was said, as a model reads it."""
+    return [
+        HumanMessage(turn.content) if turn.role == "user" else AIMessage(turn.content)
+        for turn in turns
+    ]
 
 
 def several_turns(dataset: Dataset) -> list[str]:

@@ -268,8 +268,8 @@ def share(outcomes: Sequence[float]) -> str:
 
 def more(these: Sequence[float], those: Sequence[float]) -> str:
     """By how much the second is more, with the 95% bootstrap interval over pairs."""
-    more: Estimate = estimate([float(b) - float(a) for a, b in zip(these, those, strict=True)])
-    return f"{more.value:+.3f} ({more.low:+.3f} to {more.high:+.3f})"
+    gain: Estimate = estimate([float(b) - float(a) for a, b in zip(these, those, strict=True)])
+    return f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
 
 
 def show(columns: Row, rows: Sequence[Row]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
@@ -25,6 +25,7 @@ from embedded.parts import ROOT
 from evaluation import answers as answering
 from evaluation.beir import Dataset, load, sample
 from evaluation.client import RetrieverClient
+from evaluation.conversations import messages
 from evaluation.squad import contains_gold, word_f1
 from evaluation.sweep_answers import (
     ADDRESS,
@@ -128,10 +129,7 @@ def _in_conversation(dataset: Dataset, key: str) -> Asked:
         query.text,
         answering.Question("answerable", key, search, (), dataset.relevant(key), within),
         partial(word_f1, reference=query.reference),
-        [
-            (HumanMessage if turn.role == "user" else AIMessage)(turn.content)
-            for turn in query.turns[:-1]
-        ],
+        messages(query.turns[:-1]),
     )
 
 
@@ -148,9 +146,9 @@ async def prompts(
         for prompt in PROMPTS:
             layout, order, budget = prompt
             sources = ORDERS[order]([to_document(hit) for hit in chosen(hits, budget)])
-            messages = render(question.text, sources, question.history, words)
+            rendered = render(question.text, sources, question.history, words)
             reply = await model.ainvoke(
-                LAYOUTS[layout](messages, question.text),
+                LAYOUTS[layout](rendered, question.text),
                 stop=list(words.stop),
                 max_tokens=MOST_TOKENS,
             )

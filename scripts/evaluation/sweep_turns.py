@@ -21,14 +21,14 @@ import aiohttp
 import httpx2
 import numpy as np
 import typer
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from embedded.parts import ROOT
 from evaluation.beir import load
-from evaluation.conversations import several_turns
+from evaluation.conversations import messages, several_turns
 from evaluation.sweep_retrieval import Scores, bm25, dbsf, embed, service
 from retriever.answer.rewriting import Rewriter
 from retriever.answer.standalone import RANK_CONSTANT, REWRITTEN, Search, searches
@@ -126,10 +126,7 @@ def conversations(folder: Path) -> tuple[Texts, list[Asked]]:
             f"{folder.name}, R@5",
             [turn.content for turn in data.queries[key].turns if turn.role == "user"],
             set(data.qrels[key]),
-            [
-                (HumanMessage if turn.role == "user" else AIMessage)(turn.content)
-                for turn in data.queries[key].turns[:-1]
-            ],
+            messages(data.queries[key].turns[:-1]),
         )
         for key in several_turns(data)
     ]
@@ -164,7 +161,7 @@ def found(http: httpx2.Client, texts: Texts, queries: Sequence[str]) -> dict[str
 def shares(
     http: httpx2.Client, texts: Texts, asked: Sequence[Asked], rewrites: Rewrites
 ) -> Iterator[tuple[str, ...]]:
-    """A row a kind: how many were asked, and the share found by each method and the better two."""
+    """A row a kind: how many were asked, what each method found, and the better of two."""
     queries = sorted(
         {
             search.text
