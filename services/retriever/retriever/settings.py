@@ -229,7 +229,7 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         "search. The bundled models take seconds for it and win little (docs/performance.md).",
     )
     source_tokens: int = Field(
-        450,
+        400,
         ge=1,
         description="Tokens of the chunks put before the model, about: a digit is one, and four "
         "bytes of anything else. A request's top_k shows so many chunks instead.",
@@ -238,7 +238,7 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         0.8,
         ge=0,
         le=1,
-        description="Share of the best chunk's cosine from which another one is put before the "
+        description="Share of the best chunk's score from which another one is put before the "
         "model, too.",
     )
     top_k: int = Field(12, ge=1, le=100, description="Most chunks put before the model by default.")

@@ -4,10 +4,9 @@ from retriever.answer.shown import shown
 from retriever.index.model import Hit, Scores
 
 
-def hit(dense: float | None, characters: int = 400, sparse: float | None = None) -> Hit:
+def hit(score: float, characters: int = 400) -> Hit:
     text = "x" * (characters - 4)
-    scores = Scores(dense=dense, sparse=sparse)
-    return Hit("c", "d", "Name", "s", None, 0, len(text), text, 0.0, scores=scores)
+    return Hit("c", "d", "Name", "s", None, 0, len(text), text, score, scores=Scores())
 
 
 def test_chunks_far_below_the_best_are_left_out_wherever_they_stand() -> None:
@@ -39,7 +38,6 @@ def test_a_digit_is_a_token() -> None:
     assert shown([rows, hit(0.5)], 200, 12, 0.7) == [0, 1]
 
 
-def test_without_a_cosine_the_words_decide_and_without_either_the_order_alone() -> None:
-    assert shown([hit(None, sparse=10.0), hit(None, sparse=6.9)], 10_000, 12, 0.7) == [0]
-    assert shown([hit(None), hit(None)], 10_000, 12, 0.7) == [0, 1]
+def test_without_scores_the_order_alone_decides() -> None:
+    assert shown([hit(0.0), hit(0.0)], 10_000, 12, 0.7) == [0, 1]
     assert shown([], 10_000, 12, 0.7) == []

@@ -12,17 +12,15 @@ more bytes to each. Of digits many tokenizers make a token each (Qwen2.5's, for 
 def shown(hits: Sequence[Hit], tokens: int, most: int, beside_best: float) -> list[int]:
     """The places of the chunks to show, best first: the first, and of the others those worth it.
 
-    A chunk is worth it from the share `beside_best` of the best one's cosine; where no cosine is
-    known, of the best score of words. They have `tokens` together at most, titles included, and
-    are `most` at most.
+    A chunk is worth it from the share `beside_best` of the best score. They have `tokens` together
+    at most, titles included, and are `most` at most.
     """
-    worths = _worths(hits)
-    least = beside_best * max(worths, default=0.0)
+    least = beside_best * max((hit.score for hit in hits), default=0.0)
     left = float(tokens)
     chosen = list[int]()
-    for place, (hit, worth) in enumerate(zip(hits, worths, strict=True)):
+    for place, hit in enumerate(hits):
         size = tokens_of(hit.title) + tokens_of(hit.shown)
-        if chosen and (worth < least or size > left):
+        if chosen and (hit.score < least or size > left):
             continue
         chosen.append(place)
         left -= size
@@ -35,9 +33,3 @@ def tokens_of(text: str) -> float:
     """About how many tokens a text is."""
     digits = sum(map(text.count, "0123456789"))
     return digits + (len(text.encode()) - digits) / _BYTES_A_TOKEN
-
-
-def _worths(hits: Sequence[Hit]) -> list[float]:
-    if any(hit.scores.dense is not None for hit in hits):
-        return [hit.scores.dense or 0.0 for hit in hits]
-    return [hit.scores.sparse or 0.0 for hit in hits]
