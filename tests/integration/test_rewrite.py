@@ -13,6 +13,7 @@ BEFORE = "Which port does the retriever listen on?"
 ASKED = "And what about the embedding service?"
 REWRITTEN = "Which port does the embedding service listen on?"
 SAID = "The embedding service listens on port 8081."
+ANSWERED = "The retriever listens on port 8080."
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def writing(rewrite: str) -> Any:
 def searched(api: Api, question: str = ASKED) -> list[str]:
     turns = [
         {"role": "user", "content": BEFORE},
-        {"role": "assistant", "content": "The retriever listens on port 8080."},
+        {"role": "assistant", "content": ANSWERED},
         {"role": "user", "content": question},
     ]
     reply = api.post("/v1/chat/completions", json={"messages": turns})
@@ -39,7 +40,7 @@ def searched(api: Api, question: str = ASKED) -> list[str]:
 
 def test_the_reply_names_what_the_model_made_of_the_question(filled: Api, llm: ScriptedLLM) -> None:
     llm.script = writing(json.dumps({"question": REWRITTEN}))
-    assert searched(filled) == [ASKED, f"{BEFORE}\n{ASKED}", REWRITTEN]
+    assert searched(filled) == [ASKED, BEFORE, ANSWERED, REWRITTEN]
     rewriting, answering = llm.requests
     assert ASKED in rewriting["messages"][-1]["content"]
     assert rewriting["temperature"] == 0
@@ -51,10 +52,10 @@ def test_without_a_rewrite_of_use_the_answer_comes_all_the_same(
     filled: Api, llm: ScriptedLLM
 ) -> None:
     llm.script = writing("It listens on 8081, I think.")
-    assert searched(filled) == [ASKED, f"{BEFORE}\n{ASKED}"]
+    assert searched(filled) == [ASKED, BEFORE, ANSWERED]
 
 
 def test_a_question_that_stands_by_itself_is_not_rewritten(filled: Api, llm: ScriptedLLM) -> None:
     llm.script = writing(json.dumps({"question": BEFORE}))
-    assert searched(filled, REWRITTEN) == [REWRITTEN]
+    assert searched(filled, REWRITTEN) == [REWRITTEN, BEFORE, ANSWERED]
     assert len(llm.requests) == 1

@@ -1,8 +1,10 @@
 """Search: a question becomes vectors, vectors find chunks, a reranker may order them."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from opentelemetry.trace import SpanKind
 from qdrant_client import models
 
@@ -33,6 +35,17 @@ class SearchOptions:
     filters: Filters = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A text that a query is searched for with, and what it counts where the query counts 1."""
+
+    text: str
+    meaning: float
+    """In the dense vector."""
+    words: float
+    """Of each of its terms."""
+
+
 def fusion(settings: RetrieverSettings) -> models.Query:
     """How Qdrant is to fuse the legs: by their scores' distributions, or by reciprocal ranks."""
     if settings.fusion == "dbsf":
@@ -60,9 +73,11 @@ class Searcher:
         limit: int,
         options: SearchOptions,
         report: Report,
+        context: Sequence[Context] = (),
     ) -> list[Hit]:
         """The best `limit` chunks, best first; ahead of all others those that hold the query's
-        identifiers as they are written, unless only meaning was asked for.
+        identifiers as they are written, unless only meaning was asked for. Both legs search for the
+        query and its `context` at once.
 
         Without the embedding service a hybrid search goes on with words alone and the report says
         so; a dense one raises `Unavailable`. Without a reranker the order stays, and is reported.
@@ -72,13 +87,14 @@ class Searcher:
         if mode is not Mode.SPARSE:
             try:
                 with report.stage("embed"):
-                    vector = await self._embedding.aembed_query(query)
+                    vector = await self._vector(query, context)
             except Unavailable as error:
                 if mode is Mode.DENSE or error.part is None:
                     raise
                 report.degrade(error.part)
                 mode = Mode.SPARSE
-        legs = Legs(mode, vector, self._bm25.query(query), self._prefetch, self._fusion)
+        words = self._bm25.query(query, [(one.text, one.words) for one in context])
+        legs = Legs(mode, vector, words, self._prefetch, self._fusion)
         written = Wanted(query if mode is not Mode.DENSE else "")
         wanted = max(limit, self._prefetch) if options.rerank else limit
         if written:
@@ -98,6 +114,12 @@ class Searcher:
         if options.rerank and hits:
             hits = await self._rerank(query, hits, report)
         return (_as_written(written, hits) if written else hits)[:limit]
+
+    async def _vector(self, query: str, context: Sequence[Context]) -> list[float]:
+        counts = {query: 1.0} | {one.text: one.meaning for one in context if one.meaning}
+        vectors = await asyncio.gather(*map(self._embedding.aembed_query, counts))
+        mixed: list[float] = np.dot(list(counts.values()), vectors).tolist()
+        return mixed
 
     async def _rerank(self, query: str, hits: list[Hit], report: Report) -> list[Hit]:
         try:

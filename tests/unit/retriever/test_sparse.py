@@ -51,6 +51,16 @@ def test_a_query_counts_each_term_once() -> None:
     assert vector.values == [1.0, 1.0]
 
 
+def test_what_a_query_is_searched_for_with_counts_its_weight() -> None:
+    vector = BM.query("port host", [("host host name", 0.25), ("the", 0.5)])
+    assert dict(zip(vector.indices, vector.values, strict=True)) == {
+        term_id("port"): 1.0,
+        term_id("host"): 1.25,
+        term_id("name"): 0.25,
+        term_id("the"): 0.5,
+    }
+
+
 @given(st.text(max_size=300))
 def test_any_text_gives_a_vector_with_distinct_indices_and_positive_weights(text: str) -> None:
     (vector,) = BM.documents([text])

@@ -20,6 +20,7 @@ from retriever.agent.steps import Outcome, Step
 from retriever.agent.untrusted import new_mark
 from retriever.answer.checked import CheckedStream, once
 from retriever.answer.cite import Citation, Grounding
+from retriever.answer.context import context_of, find, leans
 from retriever.answer.generation import Heard, Usage, generate
 from retriever.answer.ground import EVALUATOR
 from retriever.answer.prompt import CountTokens, fit
@@ -27,7 +28,6 @@ from retriever.answer.relevance import relevant
 from retriever.answer.retriever import to_hit
 from retriever.answer.rewriting import Rewriter
 from retriever.answer.shown import shown as worth_showing
-from retriever.answer.standalone import find, searches
 from retriever.branding.answers import Answers
 from retriever.index.model import Hit
 from retriever.report import Report
@@ -49,7 +49,7 @@ class Answered:
     finish_reason: str = "stop"
     steps: list[Step] = field(default_factory=list)
     searched: list[str] = field(default_factory=list)
-    """What was searched for: the question, and where it leans on turns before, with those."""
+    """What was searched for: the question, and what it was searched for with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +137,14 @@ class Answerer:
         Raises `Unavailable` with the part that is down; closing the generator stops the model.
         """
         settings = self._settings
-        asked = searches(_turns(question), question.text, settings.language)
+        before, last = _said(question)
+        context = context_of(before, last, question.text, settings.language)
         rewrite = None
-        if rewriter is not None:
+        if rewriter is not None and before and leans(question.text, settings.language):
             how = self._words.prompt.rewrite
             said = (question.history, question.text, settings.language)
             rewrite = partial(rewriter.rewritten, how, *said, report)
-        found, searched = await find(retriever, asked, rewrite)
+        found, searched = await find(retriever, question.text, context, rewrite)
         hits = [to_hit(document) for document in found]
         places = self._shown(hits, question.top_k)
         shown = [hits[place] for place in places]
@@ -320,7 +321,9 @@ def _others_spoke(history: Sequence[BaseMessage]) -> bool:
     return any(isinstance(turn, AIMessage) for turn in history)
 
 
-def _turns(question: Question) -> list[str]:
-    """What the user said before the question, oldest first."""
-    turns = [str(turn.text) for turn in question.history if isinstance(turn, HumanMessage)]
-    return [*turns, question.before] if question.before else turns
+def _said(question: Question) -> tuple[list[str], str]:
+    """What the user said before the question, oldest first, and what was answered last."""
+    history = question.history
+    turns = [str(turn.text) for turn in history if isinstance(turn, HumanMessage)]
+    answers = (str(turn.text) for turn in reversed(history) if isinstance(turn, AIMessage))
+    return [*turns, question.before] if question.before else turns, next(answers, "")

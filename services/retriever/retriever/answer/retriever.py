@@ -1,5 +1,6 @@
 """The search as LangChain's `BaseRetriever`, so that a fork can put another in its place."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import ConfigDict
 from bulkhead.auth import Principal
 from retriever.index.model import Hit, Scores
 from retriever.report import Report
-from retriever.search import Searcher, SearchOptions
+from retriever.search import Context, Searcher, SearchOptions
 
 
 class HybridRetriever(BaseRetriever):
@@ -29,15 +30,24 @@ class HybridRetriever(BaseRetriever):
     report: Report
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        context: Sequence[Context] = (),
     ) -> list[Document]:
         hits = await self.searcher.search(
-            self.principal, query, self.limit, self.options, self.report
+            self.principal, query, self.limit, self.options, self.report, context
         )
         return [to_document(hit) for hit in hits]
 
+    # LangChain looks here, too, for what `_aget_relevant_documents` takes beside the query.
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        context: Sequence[Context] = (),
     ) -> list[Document]:
         raise TypeError("this retriever is asynchronous: use ainvoke")
 

@@ -4,7 +4,7 @@ becomes "How large is the Heron's battery?".
 It writes greedily, a JSON object with the question alone, so that it cannot go on to answer it. A
 small model still slips an answer, or a thing of its own, into the question; so words that neither
 the conversation nor the language's stop words have make it no rewrite. What is found by it stands
-beside what is found without it (`answer.standalone`): a bad one loses nothing.
+beside what is found without it (`answer.context`): a bad one loses nothing.
 """
 
 import asyncio

@@ -97,8 +97,8 @@ class Retrieval(BaseModel):
 
     mode: str
     queries: list[str] = Field(
-        description="What was searched for: the question, and, where it leans on turns before, it"
-        " together with those."
+        description="What was searched for: the question, and what it was searched for with, which"
+        " counts a part of it: the turn that it is about and the last answer."
     )
     degraded: list[str]
     results: list[RetrievedChunk]

@@ -6,6 +6,7 @@ Qdrant adds the inverse document frequency.
 import threading
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
 import regex
@@ -82,12 +83,19 @@ class BM25:
             weights[index] = weights.get(index, 0.0) + weight
         return SparseVector(indices=list(weights), values=list(weights.values()))
 
-    def query(self, text: str) -> SparseVector:
-        """Each distinct term of a query, weight 1; stop words only if there is nothing else."""
+    def query(self, text: str, context: Iterable[tuple[str, float]] = ()) -> SparseVector:
+        """Each distinct term of a query, weight 1, and of each text beside it, with its weight."""
+        weights: dict[int, float] = {}
+        for one, weight in [(text, 1.0), *context]:
+            for index in self._asked(one):
+                weights[index] = weights.get(index, 0.0) + weight
+        return SparseVector(indices=list(weights), values=list(weights.values()))
+
+    def _asked(self, text: str) -> set[int]:
+        """The distinct terms of a text; stop words only if there is nothing else."""
         found = terms(text, self._language)
         telling = [term for term in found if term not in stop_terms(self._language)]
-        indices = list({term_id(term): None for term in [*(telling or found), *_wholes(text)]})
-        return SparseVector(indices=indices, values=[1.0] * len(indices))
+        return {term_id(term) for term in [*(telling or found), *_wholes(text)]}
 
 
 def _wholes(text: str) -> list[str]:

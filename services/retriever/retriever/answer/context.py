@@ -1,16 +1,16 @@
-"""What to search for when a question leans on the turns before it: "And the battery?".
+"""What a question in a conversation is searched for with: the turns that it may be about, and the
+last answer.
 
-A question that leans says so by its form: it begins with "and" or "what about", speaks of "it" with
-nothing in it that this could be, or hardly has a word of its own. Then it is searched for alone and
-together with the turn that it leans on, and the two lists are fused. A question that stands by
-itself is searched for by itself, whatever was said before. `evaluation.sweep_turns` measures what
-is chosen here.
+They count a part of what the question counts, by meaning and by words, in one and the same search:
+so they decide where the question alone does not, and hardly move one that stands by itself. They
+count a little more where its form says that it leans: "And the battery?". A question that names
+something is about the turn just before it; any other about the last one with words of its own, or
+what was named last. `evaluation.sweep_turns` measures what is chosen here.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import regex
 from langchain_core.documents import Document
@@ -19,24 +19,26 @@ from langchain_core.retrievers import BaseRetriever
 from retriever.index.identifiers import identifiers
 from retriever.index.sparse import stop_terms, terms
 from retriever.index.stop_words import language_of
+from retriever.search import Context
 
 FEW_TERMS = 1
 """Words beside stop words with which a question hardly says what it is about."""
 FURTHEST = 8
-"""Turns of the user's among which one to lean on is looked for."""
-MOST_CHARACTERS = 400
-"""The end of an earlier turn that is searched for too: there its question stands."""
+"""Turns of the user's among which the one that a question is about is looked for."""
+OF_TURN, OF_ANSWER = 400, 300
+"""Characters of an earlier turn, from its end, where its question stands; and of the last answer,
+from its beginning."""
+TURN, ANSWER = (0.2, 0.15), (0.25, 0.05)
+"""What a turn and the answer count by meaning and by words, where the question counts 1."""
+TURN_LEANT_ON, ANSWER_LEANT_ON = (0.25, 0.25), (0.25, 0.1)
+"""The same for a question that leans."""
+NAMED = (0.0, 0.25)
+"""What the names in those turns count beside that, for a question that has none."""
 RANK_CONSTANT = 10
 """k of the fusion by ranks (Cormack et al. 2009)."""
-TOGETHER, TOGETHER_BARE = 3.0, 2.0
-"""Weight of the list found together with the turn before, beside 1 for the question alone; and for
-one that leans by its lack of words alone: "What is Nexus?" may be of anything."""
-REWRITTEN = 1.0
-"""Weight of the list found for the question as the model rewrote it: no more than the question's,
-so that a bad one takes the place of nothing."""
 OF_ITS_OWN, WHOLE = 4, 7
-"""Words beside stop words from which a question weighs as much as it does with the turn before; and
-from which one that has a name, too, points into itself: "Which of Temüjin's friends did he …"."""
+"""Words beside stop words from which a turn without a name is about something of its own; and from
+which a question that has a name points into itself: "Which of Temüjin's friends did he …"."""
 
 # English, German, French, Spanish, Italian, Russian.
 _OPENINGS = regex.compile(
@@ -81,83 +83,83 @@ def leans(question: str, language: str) -> bool:
     return telling <= FEW_TERMS and not identifiers(question)
 
 
-class Search(NamedTuple):
-    """A text to search for, and how much its list weighs among others."""
+def context_of(before: Sequence[str], answer: str, question: str, language: str) -> list[Context]:
+    """What the question is searched for with; nothing at the beginning of a conversation.
 
-    text: str
-    weight: float
-
-
-def searches(before: Sequence[str], question: str, language: str) -> list[Search]:
-    """What to search for: the question, and where it leans, it after the turn that it leans on.
-
-    `before` are the user's turns, oldest first. One that names something ("And for the Heron?")
-    asks the turn just before it of something else; any other is asked of what was named last.
+    `before` are the user's turns, oldest first, and `answer` is what was said last, if anything.
     """
-    alone = Search(question, 1.0)
-    if not before or not leans(question, language):
-        return [alone]
-    nearest = reversed(before[-FURTHEST:])
-    told = (turn for turn in nearest if names(turn) or not leans(turn, language))
-    turn = before[-1] if names(question) else next(told, before[-1])
-    together = f"{turn[-MOST_CHARACTERS:]}\n{question}"
-    return [alone, Search(together, _weight(question, language))]
+    if not before:
+        return []
+    leaning = leans(question, language)
+    of_turn, of_answer = (TURN_LEANT_ON, ANSWER_LEANT_ON) if leaning else (TURN, ANSWER)
+    own = names(question)
+    turns = [before[-1]] if own else _told(before[-FURTHEST:], language)
+    said = [(turn[-OF_TURN:], of_turn) for turn in turns] + [(answer[:OF_ANSWER], of_answer)]
+    if not own:
+        said.append(
+            (" ".join(dict.fromkeys(name for turn in turns for name in names(turn))), NAMED)
+        )
+    return [Context(text, *counts) for text, counts in said if text.strip()]
 
 
-def _weight(question: str, language: str) -> float:
-    """What the list counts that is found for the question together with the turn before."""
-    telling = len(_telling(question, language))
-    if telling >= OF_ITS_OWN:
-        return 1.0
-    bare = telling and not (_OPENINGS.match(question) or _POINTING.search(question))
-    return TOGETHER_BARE if bare else TOGETHER
+def _told(turns: Sequence[str], language: str) -> list[str]:
+    """The last turn that is about something; where that names nothing, also the last that does."""
+    nearest = turns[::-1]
+    own = (turn for turn in nearest if names(turn) or _is_of_its_own(turn, language))
+    named = (turn for turn in nearest if names(turn))
+    last = next(own, turns[-1])
+    return list(dict.fromkeys((last, last if names(last) else next(named, last))))
+
+
+def _is_of_its_own(turn: str, language: str) -> bool:
+    return len(_telling(turn, language)) >= OF_ITS_OWN and not leans(turn, language)
 
 
 def _telling(question: str, language: str) -> set[str]:
     return set(terms(question, language)) - stop_terms(language)
 
 
-def names(turn: str) -> bool:
-    """Whether the turn names something: a word with a capital inside a sentence, or a code."""
+def names(turn: str) -> list[str]:
+    """What the turn names: words with a capital inside a sentence, and codes."""
     if language_of(turn) == "de":
         turn = _GERMAN_NOUN.sub(" ", turn)
-    return bool(_NAME.search(turn) or identifiers(turn))
+    return [*_NAME.findall(turn), *identifiers(turn)]
 
 
 async def find(
     retriever: BaseRetriever,
-    asked: Sequence[Search],
+    question: str,
+    context: Sequence[Context],
     rewrite: Callable[[], Awaitable[str | None]] | None = None,
 ) -> tuple[list[Document], list[str]]:
-    """What the retriever finds for the `searches`, best first, and the texts searched for.
+    """What the retriever finds, best first, and the texts searched for, the question first.
 
-    A question that leans is searched for as `rewrite` makes it, too; it is written while the others
-    are found. Several lists are fused by weighted reciprocal ranks.
+    The question may be searched for as `rewrite` makes it, too, which is written meanwhile; the two
+    lists are fused by reciprocal ranks, so that a bad one takes the place of nothing. A retriever
+    whose search takes no `context` is asked for the question alone.
     """
-    writing = asyncio.create_task(_written(rewrite)) if rewrite and len(asked) > 1 else None
+    searched = [question, *(one.text for one in context if one.meaning)]
+    writing = asyncio.create_task(_written(rewrite)) if rewrite else None
     try:
-        lists = [await retriever.ainvoke(search.text) for search in asked]
+        found = await retriever.ainvoke(question, context=context)
         if writing and (text := await writing):
-            asked = [*asked, Search(text, REWRITTEN)]
-            lists.append(await retriever.ainvoke(text))
+            searched.append(text)
+            found = _fused(found, await retriever.ainvoke(text))
     finally:
         if writing:
             writing.cancel()
-    return _fused(asked, lists), [search.text for search in asked]
+    return found, searched
 
 
 async def _written(rewrite: Callable[[], Awaitable[str | None]]) -> str | None:
     return await rewrite()
 
 
-def _fused(asked: Sequence[Search], lists: Sequence[list[Document]]) -> list[Document]:
-    if len(lists) == 1:
-        return lists[0]
+def _fused(*lists: list[Document]) -> list[Document]:
     scores: dict[str, float] = {}
-    for search, found in zip(asked, lists, strict=True):
+    for found in lists:
         for rank, document in enumerate(found):
-            score = search.weight / (RANK_CONSTANT + rank)
-            scores[_key(document)] = scores.get(_key(document), 0.0) + score
+            scores[_key(document)] = scores.get(_key(document), 0.0) + 1 / (RANK_CONSTANT + rank)
     once = {_key(document): document for document in reversed([*chain(*lists)])}
     return sorted(once.values(), key=lambda document: -scores[_key(document)])[
         : max(map(len, lists))
