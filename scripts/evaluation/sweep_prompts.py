@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -31,6 +31,7 @@ from evaluation.sweep_answers import (
     ADDRESS,
     KEY_FILE,
     LANGUAGE,
+    THRESHOLD,
     TOKENS,
     Data,
     KeyFile,
@@ -44,10 +45,13 @@ from evaluation.sweep_answers import (
     share,
     show,
 )
+from retriever.answer.checked import CheckedStream
+from retriever.answer.context import context_of, leans
 from retriever.answer.prompt import in_document_order, render
 from retriever.answer.retriever import to_document
-from retriever.answer.standalone import searches
 from retriever.branding.branding import packaged
+from retriever.index.model import Hit
+from retriever.report import Report
 
 Messages = list[BaseMessage]
 Layout = Callable[[Messages, str], Messages]
@@ -56,6 +60,11 @@ Prompt = tuple[str, str, int]
 
 def _short_system(messages: Messages, _: str) -> Messages:
     return [SystemMessage("Answer from the sources, briefly."), *messages[1:]]
+
+
+def _shorter(messages: Messages, _: str) -> Messages:
+    rules = messages[0].text.replace("in one to three short sentences", "in one short sentence")
+    return [SystemMessage(rules), *messages[1:]]
 
 
 def _one_sentence(messages: Messages, _: str) -> Messages:
@@ -70,6 +79,7 @@ def _question_first(messages: Messages, question: str) -> Messages:
 LAYOUTS: dict[str, Layout] = {
     "the product's": lambda messages, _: messages,
     "a short system message": _short_system,
+    "'in one short sentence' in the rules": _shorter,
     "'Answer in one sentence' at the end": _one_sentence,
     "the question first": _question_first,
 }
@@ -78,7 +88,7 @@ ORDERS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
     "best first": list,
     "best last": lambda found: list(reversed(found)),
 }
-BUDGETS = (300, 450, 600, 1200)
+BUDGETS = (300, 400, 600, 1200)
 MOST_TOKENS = 96
 MOST_CHARACTERS = 1500
 """Of a conversation before its question: longer ones take two cores a minute each."""
@@ -124,7 +134,8 @@ def _in_conversation(dataset: Dataset, key: str) -> Asked:
     query = dataset.queries[key]
     before = [turn.content for turn in query.turns[:-1] if turn.role == "user"]
     within = {"collection": dataset.name}
-    search = searches(before, query.text, LANGUAGE)[-1].text
+    about = context_of(before, "", query.text, LANGUAGE)[:1] if leans(query.text, LANGUAGE) else []
+    search = "\n".join([*(one.text for one in about), query.text])
     return Asked(
         query.text,
         answering.Question("answerable", key, search, (), dataset.relevant(key), within),
@@ -133,40 +144,62 @@ def _in_conversation(dataset: Dataset, key: str) -> Asked:
     )
 
 
+class Answered(NamedTuple):
+    """What an answer was worth, whether the check supports it, and its tokens, read and written."""
+
+    worth: float
+    supported: bool
+    read: int
+    written: int
+
+
 async def prompts(
     client: RetrieverClient, model: ChatOpenAI, questions: Sequence[Asked]
 ) -> list[Row]:
     """For every prompt, what its answers are worth, by how much more than with the product's
-    prompt, question by question, and the tokens it took."""
-    worth: dict[Prompt, list[float]] = {prompt: [] for prompt in PROMPTS}
-    tokens: dict[Prompt, list[int]] = {prompt: [] for prompt in PROMPTS}
-    words = packaged().answers
+    prompt, question by question, how many of those of worth are supported, and the tokens."""
+    answers: dict[Prompt, list[Answered]] = {prompt: [] for prompt in PROMPTS}
     for question in questions:
         hits = await found(client, question.search)
         for prompt in PROMPTS:
-            layout, order, budget = prompt
-            sources = ORDERS[order]([to_document(hit) for hit in chosen(hits, budget)])
-            rendered = render(question.text, sources, question.history, words)
-            reply = await model.ainvoke(
-                LAYOUTS[layout](rendered, question.text),
-                stop=list(words.stop),
-                max_tokens=MOST_TOKENS,
-            )
-            worth[prompt].append(float(question.worth(reply.text)))
-            tokens[prompt].append(
-                reply.usage_metadata["input_tokens"] if reply.usage_metadata else 0
-            )
+            answers[prompt].append(await _answered(model, question, hits, prompt))
+    first = [one.worth for one in answers[PROMPTS[0]]]
     return [
         (
             layout,
             order,
             f"{budget}",
-            share(worth[layout, order, budget]),
-            more(worth[PROMPTS[0]], worth[layout, order, budget]),
-            f"{sum(tokens[layout, order, budget]) / len(questions):.0f}",
+            share([one.worth for one in got]),
+            more(first, [one.worth for one in got]),
+            share([one.supported for one in got if one.worth]),
+            f"{sum(one.read for one in got) / len(got):.0f}",
+            f"{sum(one.written for one in got) / len(got):.0f}",
         )
-        for layout, order, budget in PROMPTS
+        for (layout, order, budget), got in answers.items()
     ]
+
+
+async def _answered(
+    model: ChatOpenAI, question: Asked, hits: Sequence[Hit], prompt: Prompt
+) -> Answered:
+    layout, order, budget = prompt
+    words, shown = packaged().answers, chosen(hits, budget)
+    sources = ORDERS[order]([to_document(hit) for hit in shown])
+    rendered = render(question.text, sources, question.history, words)
+    reply = await model.ainvoke(
+        LAYOUTS[layout](rendered, question.text), stop=list(words.stop), max_tokens=MOST_TOKENS
+    )
+    checked = CheckedStream(question.text, shown, hits, LANGUAGE, THRESHOLD, Report())
+    checked.feed(reply.text)
+    checked.end(finished=reply.response_metadata["finish_reason"] == "stop")
+    usage = reply.usage_metadata
+    assert usage is not None
+    return Answered(
+        float(question.worth(reply.text)),
+        checked.grounding().supported,
+        usage["input_tokens"],
+        usage["output_tokens"],
+    )
 
 
 def main(
@@ -183,7 +216,8 @@ def main(
     key = SecretStr(read_secret(llm_key_file))
     model = ChatOpenAI(model="any", base_url=llm_url, api_key=key, temperature=0, timeout=600)
     rows = measured(url, key_file, dataset, lambda client: prompts(client, model, asked))
-    show(("prompt", "order", "budget", judged_by, "more than the first", "tokens"), rows)
+    columns = (judged_by, "more than the first", "supported", "read", "written")
+    show(("prompt", "order", "budget", *columns), rows)
 
 
 if __name__ == "__main__":
