@@ -193,7 +193,7 @@ def grounding_command(
 
 SHOWN = [
     (tokens, relevance)
-    for tokens in (300, 400, 600, 1200, 2400)
+    for tokens in (300, 450, 600, 1200, 2400)
     for relevance in (0.0, 0.5, 0.7, 0.8, 0.9)
 ]
 """Tokens of chunks, and the share of the best one's score that another must have."""

@@ -88,7 +88,7 @@ ORDERS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
     "best first": list,
     "best last": lambda found: list(reversed(found)),
 }
-BUDGETS = (300, 400, 600, 1200)
+BUDGETS = (300, 450, 600, 1200)
 MOST_TOKENS = 96
 MOST_CHARACTERS = 1500
 """Of a conversation before its question: longer ones take two cores a minute each."""

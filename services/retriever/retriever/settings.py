@@ -229,7 +229,7 @@ class RetrieverSettings(ModelSettings, LoginSettings):
         "search. The bundled models take seconds for it and win little (docs/performance.md).",
     )
     source_tokens: int = Field(
-        400,
+        450,
         ge=1,
         description="Tokens of the chunks put before the model, about: a digit is one, and four "
         "bytes of anything else. A request's top_k shows so many chunks instead.",
