@@ -2,10 +2,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForRetrieverRun,
-    CallbackManagerForRetrieverRun,
-)
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
@@ -23,6 +20,8 @@ from retriever.answer.context import (
     names,
 )
 from retriever.search import Context
+
+Rewrite = Callable[[], Awaitable[str | None]]
 
 
 def about(before: Sequence[str], question: str) -> list[str]:
@@ -168,6 +167,13 @@ def test_a_long_turn_counts_by_its_end_and_a_long_answer_by_its_beginning() -> N
     assert (len(turn.text), len(answer.text)) == (OF_TURN, OF_ANSWER)
 
 
+def written(text: str | None) -> Rewrite:
+    async def rewrite() -> str | None:
+        return text
+
+    return rewrite
+
+
 class Told(BaseRetriever):
     """Finds what it is told to."""
 
@@ -177,51 +183,6 @@ class Told(BaseRetriever):
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
         return [Document(id=name, page_content=name) for name in self.found[query]]
-
-
-class WithContext(Told):
-    """One whose search takes what a question is searched for with."""
-
-    asked: list[Sequence[Context]] = []  # noqa: RUF012 - pydantic copies it
-
-    def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        context: Sequence[Context] = (),
-    ) -> list[Document]:
-        raise NotImplementedError
-
-    async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        context: Sequence[Context] = (),
-    ) -> list[Document]:
-        self.asked.append(context)
-        return [Document(id=name, page_content=name) for name in self.found[query]]
-
-
-BESIDE = [
-    Context("How long is the Heron?", *TURN),
-    Context("12 m.", *ANSWER),
-    Context("Heron", *NAMED),
-]
-
-
-async def test_a_question_and_its_context_are_one_search() -> None:
-    retriever = WithContext(found={"it": ["a", "b"]})
-    found, searched = await find(retriever, "it", BESIDE)
-    assert [document.id for document in found] == ["a", "b"]
-    assert searched == ["it", "How long is the Heron?", "12 m."]
-    assert retriever.asked == [BESIDE]
-
-
-async def test_a_retriever_that_takes_no_context_is_asked_for_the_question() -> None:
-    found, _ = await find(Told(found={"it": ["a"]}), "it", BESIDE)
-    assert [document.id for document in found] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -236,19 +197,13 @@ async def test_what_a_rewrite_finds_is_fused_with_the_rest_by_ranks(
     lists: tuple[list[str], list[str]], fused: list[str]
 ) -> None:
     retriever = Told(found=dict(zip(("it", "rewritten"), lists, strict=True)))
-    found, searched = await find(retriever, "it", [], written("rewritten"))
+    found, text = await find(retriever, "it", written("rewritten"))
     assert [document.id for document in found] == fused
-    assert searched == ["it", "rewritten"]
+    assert text == "rewritten"
 
 
-async def test_where_nothing_is_rewritten_the_rest_is_found() -> None:
-    found, searched = await find(Told(found={"it": ["a"]}), "it", [], written(None))
+@pytest.mark.parametrize("rewrite", [None, written(None)])
+async def test_where_nothing_is_rewritten_the_rest_is_found(rewrite: Rewrite | None) -> None:
+    found, text = await find(Told(found={"it": ["a"]}), "it", rewrite)
     assert [document.id for document in found] == ["a"]
-    assert searched == ["it"]
-
-
-def written(text: str | None) -> Callable[[], Awaitable[str | None]]:
-    async def rewrite() -> str | None:
-        return text
-
-    return rewrite
+    assert text is None

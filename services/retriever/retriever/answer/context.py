@@ -129,26 +129,21 @@ def names(turn: str) -> list[str]:
 async def find(
     retriever: BaseRetriever,
     question: str,
-    context: Sequence[Context],
     rewrite: Callable[[], Awaitable[str | None]] | None = None,
-) -> tuple[list[Document], list[str]]:
-    """What the retriever finds, best first, and the texts searched for, the question first.
+) -> tuple[list[Document], str | None]:
+    """What the retriever finds, best first, and the question as it was rewritten, if it was.
 
-    The question may be searched for as `rewrite` makes it, too, which is written meanwhile; the two
-    lists are fused by reciprocal ranks, so that a bad one takes the place of nothing. A retriever
-    whose search takes no `context` is asked for the question alone.
+    It is searched for as `rewrite` makes it, too, which is written meanwhile; the two lists are
+    fused by reciprocal ranks, so that a bad one takes the place of nothing.
     """
-    searched = [question, *(one.text for one in context if one.meaning)]
     writing = asyncio.create_task(_written(rewrite)) if rewrite else None
     try:
-        found = await retriever.ainvoke(question, context=context)
-        if writing and (text := await writing):
-            searched.append(text)
-            found = _fused(found, await retriever.ainvoke(text))
+        found = await retriever.ainvoke(question)
+        text = await writing if writing else None
+        return _fused(found, await retriever.ainvoke(text)) if text else found, text
     finally:
         if writing:
             writing.cancel()
-    return found, searched
 
 
 async def _written(rewrite: Callable[[], Awaitable[str | None]]) -> str | None:

@@ -31,6 +31,7 @@ from retriever.answer.shown import shown as worth_showing
 from retriever.branding.answers import Answers
 from retriever.index.model import Hit
 from retriever.report import Report
+from retriever.search import Context
 from retriever.settings import RetrieverSettings
 
 BACKGROUND = 12
@@ -73,6 +74,10 @@ class Question:
     """What was said in the same turn before the question."""
     marked: bool = True
     """Whether the answer has our marks in it; one in JSON has not."""
+
+    def context(self, language: str) -> list[Context]:
+        """What it is searched for with: of what was said before, what it may be about."""
+        return context_of(*_said(self), self.text, language)
 
 
 Event = str | Step | Declined | Answered
@@ -131,20 +136,23 @@ class Answerer:
     ) -> AsyncGenerator[Event, None]:
         """The answer's words as they come, or one `Declined`, then one `Answered`.
 
+        The `retriever` searches for the question with its `context`.
+
         The first of `choices` answers; the next is asked, with a prompt that fits it, where one
         fails before its first word or call. With a `gate` the model may call its tools, also
         when nothing was found; each call is a `Step`, as it happens and in the end.
         Raises `Unavailable` with the part that is down; closing the generator stops the model.
         """
         settings = self._settings
-        before, last = _said(question)
-        context = context_of(before, last, question.text, settings.language)
+        context = question.context(settings.language)
         rewrite = None
-        if rewriter is not None and before and leans(question.text, settings.language):
+        if rewriter is not None and context and leans(question.text, settings.language):
             how = self._words.prompt.rewrite
             said = (question.history, question.text, settings.language)
             rewrite = partial(rewriter.rewritten, how, *said, report)
-        found, searched = await find(retriever, question.text, context, rewrite)
+        found, rewritten = await find(retriever, question.text, rewrite)
+        searched = [question.text, *(one.text for one in context if one.meaning)]
+        searched += [rewritten] if rewritten else []
         hits = [to_hit(document) for document in found]
         places = self._shown(hits, question.top_k)
         shown = [hits[place] for place in places]

@@ -28,26 +28,19 @@ class HybridRetriever(BaseRetriever):
     limit: int
     options: SearchOptions
     report: Report
+    context: Sequence[Context] = ()
+    """What the question is searched for with."""
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        context: Sequence[Context] = (),
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
     ) -> list[Document]:
         hits = await self.searcher.search(
-            self.principal, query, self.limit, self.options, self.report, context
+            self.principal, query, self.limit, self.options, self.report, self.context
         )
         return [to_document(hit) for hit in hits]
 
-    # LangChain looks here, too, for what `_aget_relevant_documents` takes beside the query.
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        context: Sequence[Context] = (),
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
         raise TypeError("this retriever is asynchronous: use ainvoke")
 

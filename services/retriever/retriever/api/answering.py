@@ -108,6 +108,7 @@ class Answering:
             limit=max(question.top_k or stack.settings.top_k, BACKGROUND),
             options=options,
             report=self._report,
+            context=question.context(stack.settings.language),
         )
         gate = None
         if body.rag.tools:
