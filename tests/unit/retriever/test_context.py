@@ -167,6 +167,11 @@ def test_a_long_turn_counts_by_its_end_and_a_long_answer_by_its_beginning() -> N
     assert (len(turn.text), len(answer.text)) == (OF_TURN, OF_ANSWER)
 
 
+def test_of_a_long_turn_only_what_is_named_at_its_end_counts() -> None:
+    long = "On the Falcon and on the Heron, " * 400 + "? " * 200 + "Or the Osprey?"
+    assert context_of([long], "", "And a battery?", "english")[1] == Context("Osprey", *NAMED)
+
+
 def written(text: str | None) -> Rewrite:
     async def rewrite() -> str | None:
         return text

@@ -90,15 +90,15 @@ def context_of(before: Sequence[str], answer: str, question: str, language: str)
     """
     if not before:
         return []
-    leaning = leans(question, language)
-    of_turn, of_answer = (TURN_LEANT_ON, ANSWER_LEANT_ON) if leaning else (TURN, ANSWER)
-    own = names(question)
-    turns = [before[-1]] if own else _told(before[-FURTHEST:], language)
-    said = [(turn[-OF_TURN:], of_turn) for turn in turns] + [(answer[:OF_ANSWER], of_answer)]
-    if not own:
-        said.append(
-            (" ".join(dict.fromkeys(name for turn in turns for name in names(turn))), NAMED)
-        )
+    turns = [turn[-OF_TURN:] for turn in before[-FURTHEST:]]
+    of_turn, of_answer = TURN, ANSWER
+    if leans(question, language):
+        of_turn, of_answer = TURN_LEANT_ON, ANSWER_LEANT_ON
+    named = names(question)
+    about = turns[-1:] if named else _told(turns, language)
+    said = [*((turn, of_turn) for turn in about), (answer[:OF_ANSWER], of_answer)]
+    if not named:
+        said.append((" ".join(dict.fromkeys(chain(*map(names, about)))), NAMED))
     return [Context(text, *counts) for text, counts in said if text.strip()]
 
 
