@@ -11,6 +11,7 @@ All ask a running stack for what the search finds, and try the rest here:
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -191,36 +192,38 @@ def grounding_command(
 
 # --- what is shown
 
-SHOWN = [
-    (tokens, relevance)
-    for tokens in (300, 450, 600, 1200, 2400)
-    for relevance in (0.0, 0.5, 0.7, 0.8, 0.9)
-]
-"""Tokens of chunks, and the share of the best one's score that another must have."""
+BUDGETS, RELEVANCES = (300, 450, 600, 1200, 2400), (0.0, 0.7, 0.8, 0.9)
+"""Tokens of chunks, and the share of the best one's worth that another must have."""
+WORTHS: dict[str, Callable[[Hit], float]] = {
+    "score": lambda hit: hit.score,
+    "cosine": lambda hit: hit.scores.dense or 0.0,
+}
+"""What a chunk is taken to be worth; the product takes the score."""
 
 
 async def showings(client: RetrieverClient, questions: list[answering.Question]) -> list[Row]:
-    """For every budget and share, how often the gold paragraph is shown, and what that costs."""
-    gold: dict[tuple[int, float], list[bool]] = {key: [] for key in SHOWN}
-    chunks: dict[tuple[int, float], list[int]] = {key: [] for key in SHOWN}
-    size: dict[tuple[int, float], list[int]] = {key: [] for key in SHOWN}
+    """For every worth, budget and share, how often the gold paragraph is shown, and its cost."""
+    shown_at: dict[tuple[str, int, float], list[tuple[bool, int, float]]] = {
+        key: [] for key in product(WORTHS, BUDGETS, RELEVANCES)
+    }
     for question in questions:
         hits = await found(client, question)
-        wanted = {f"/{one}" for one in question.gold_documents}
-        for key in SHOWN:
-            seen = chosen(hits, *key)
-            gold[key].append(any(hit.source.endswith(tuple(wanted)) for hit in seen))
-            chunks[key].append(len(seen))
-            size[key].append(round(sum(tokens_of(hit.text) for hit in seen)))
+        wanted = tuple(f"/{one}" for one in question.gold_documents)
+        for (worth, tokens, relevance), got in shown_at.items():
+            weighed = [replace(hit, score=WORTHS[worth](hit)) for hit in hits]
+            seen = chosen(weighed, tokens, relevance)
+            gold = any(hit.source.endswith(wanted) for hit in seen)
+            got.append((gold, len(seen), sum(tokens_of(hit.text) for hit in seen)))
     return [
         (
+            worth,
             f"{tokens}",
             f"{relevance}",
-            share(gold[tokens, relevance]),
-            f"{sum(chunks[tokens, relevance]) / len(questions):.1f}",
-            f"{sum(size[tokens, relevance]) / len(questions):.0f}",
+            share([gold for gold, _, _ in got]),
+            f"{sum(chunks for _, chunks, _ in got) / len(got):.1f}",
+            f"{sum(size for _, _, size in got) / len(got):.0f}",
         )
-        for tokens, relevance in SHOWN
+        for (worth, tokens, relevance), got in shown_at.items()
     ]
 
 
@@ -235,7 +238,7 @@ def shown_command(
     dataset = load(data)
     asked = answering.answerable(dataset, questions, 0)
     rows = measured(url, key_file, dataset, lambda client: showings(client, asked))
-    show(("budget", "least relevance", "gold is shown", "chunks", "tokens"), rows)
+    show(("worth", "budget", "least relevance", "gold is shown", "chunks", "tokens"), rows)
 
 
 def measured(
