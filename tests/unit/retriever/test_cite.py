@@ -201,6 +201,19 @@ def test_a_number_that_names_what_is_asked_about_need_not_stand_in_the_source() 
         assert not stream.grounding().supported, wrong
 
 
+def test_a_place_in_a_row_that_names_what_is_asked_about_need_not_either() -> None:
+    question = "Which port does the second retriever listen on, in its seventh hour or after five?"
+    _, stream = cite("The second retriever listens on port 8080.", question=question)
+    assert stream.grounding().supported
+    for wrong in (
+        "The third retriever listens on port 8080.",
+        "The seventh retriever listens on port 8080.",  # it was the hour
+        "After five hours the retriever listens on port 8080.",  # how many is a claim
+    ):
+        _, stream = cite(wrong, question=question)
+        assert not stream.grounding().supported, wrong
+
+
 def test_what_only_repeats_the_question_weighs_next_to_nothing_but_can_be_borne_out() -> None:
     question = "What numerical device, by convention or habit, does the retriever listen on?"
     answer = "The numerical device by convention or habit is port 8080."

@@ -47,7 +47,11 @@ _PREAMBLE = regex.compile(
       (?:(?!,)[^.!?]){0,60}?,\s*""",
     regex.VERBOSE | regex.IGNORECASE,
 )
+# Numbers that tell one thing from others of its kind: "Super Bowl 50", "the 1st son".
 _NUMBER_AFTER = regex.compile(r"(?P<word>\p{L}[\p{L}'’-]*)\s+(?P<number>\d+(?:[.,:]\d+)*)")
+_ORDINAL = regex.compile(
+    r"(?P<number>\b\d+(?:st|nd|rd|th|er|re|[eè]re|[eè]me|e|[ºª.]))\s+(?P<word>\p{L}[\p{L}'’-]*)"
+)
 _LEAST = 2  # terms that either part must say: a single one is found nearly anywhere
 
 
@@ -99,7 +103,7 @@ class Evidence:
         self._idf = [_idf(found, count) for found in range(count + 1)]
         self._question = self._content(question)
         self._question_names = {name.casefold() for name in _NAME.findall(question)}
-        self._question_numbers = _named_numbers(question)
+        self._question_numbers = _naming_numbers(question, self._spoken)
         self._cited = list(cited)
 
     def take_apart(self) -> None:
@@ -203,10 +207,11 @@ class Evidence:
     def _entities_stand(self, sentence: str, hit: Hit) -> bool:
         """Every number and name of the sentence is in the chunk, or part of what is asked about.
 
-        A number is so where it stands after the same word as in the question: "Super Bowl 50".
+        A number is so where it names the same as in the question: "Super Bowl 50", "the first son".
         """
         chunk = self._contents[hit.chunk_id]
         asked = _NUMBER_AFTER.sub(self._unless_asked, sentence)
+        asked = _ORDINAL.sub(self._unless_asked, in_digits(asked, self._spoken))
         there = said(hit.text, self._spoken)
         if any(there.isdisjoint(readings) for readings in claimed(asked, self._spoken)):
             return False
@@ -227,7 +232,7 @@ class Evidence:
         return turned(words, chunk, held, self._language)
 
     def _unless_asked(self, found: regex.Match[str]) -> str:
-        """A word with the number after it, or without one that names what is asked about."""
+        """A word with its number, or without one that names what is asked about."""
         named = found["word"].casefold(), found["number"]
         return str(found["word"] if named in self._question_numbers else found[0])
 
@@ -249,11 +254,10 @@ def _idf(found: int, count: int) -> float:
     return math.log(1 + (count - found + 0.5) / (found + 0.5))
 
 
-def _named_numbers(text: str) -> frozenset[tuple[str, str]]:
-    """The numbers of `text` that stand right after a word, each with it."""
-    return frozenset(
-        (found["word"].casefold(), found["number"]) for found in _NUMBER_AFTER.finditer(text)
-    )
+def _naming_numbers(text: str, language: str) -> frozenset[tuple[str, str]]:
+    """The words of `text` that have a number to tell them from others, each with it."""
+    found = chain(_NUMBER_AFTER.finditer(text), _ORDINAL.finditer(in_digits(text, language)))
+    return frozenset((one["word"].casefold(), one["number"]) for one in found)
 
 
 @lru_cache(maxsize=8192)  # the same chunks are found again and again
