@@ -59,9 +59,8 @@ export class Answer {
     underline(this.said, grounding?.unsupported ?? []);
     this.element.classList.toggle("abstained", Boolean(grounding?.abstained));
     this.state.textContent = stateOf(extras);
-    this.state.after(searched(retrieval.queries, this.question));
     const copy = el("button.quiet", { onclick: () => this.#copy(copy, citations) }, t("copy"));
-    this.element.append(...notices(extras), sources(citations), el("div.actions", copy, feedback(extras.id)), happened(extras));
+    this.element.append(...notices(extras), sources(citations), searched(retrieval.queries, this.question), el("div.actions", copy, feedback(extras.id)), happened(extras));
     if (!quiet) announce(`${unmarked(this.text.slice(this.#told))} ${this.state.textContent}. ${t("sources", citations.length)}.`);
   }
 
