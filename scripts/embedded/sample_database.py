@@ -6,8 +6,10 @@ Exit codes: 0 it was asked to end; 1 it cannot run; 3 the port is taken.
 import asyncio
 import signal
 import sys
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 import typer
@@ -17,6 +19,8 @@ from embedded.errors import StackError
 from embedded.postgres import ADMIN, running
 from mcp_database.sample.load import ensure_password, load
 from mcp_database.settings import DatabaseAddress
+
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(
@@ -28,7 +32,7 @@ def main(
 ) -> None:
     """Start PostgreSQL, see that both databases are there, and stay until a signal."""
     kept = passwords or Path(f"{folder}-passwords")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDS:
         signal.signal(number, _end)
     try:
         admin = ensure_password(kept / ADMIN)
@@ -38,8 +42,8 @@ def main(
             )
             # First what the retriever waits for.
             own = ensure_password(kept / state_database.NAME)
-            asyncio.run(state_database.ensure(port, admin, own))
-            asyncio.run(load(address, ADMIN, admin))
+            _run(state_database.ensure(port, admin, own))
+            _run(load(address, ADMIN, admin))
             print(f"PostgreSQL on 127.0.0.1:{port} holds the sample database", flush=True)
             server.wait()
             raise StackError("PostgreSQL ended though nobody asked it to")
@@ -51,7 +55,16 @@ def main(
         raise typer.Exit(1) from error
 
 
+def _run(work: Coroutine[Any, Any, object]) -> None:
+    """Run it beside this thread, which takes the signals: amid a callback of the event loop what
+    `_end` raises is lost, and with it the end."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
+
+
 def _end(number: int, frame: object) -> None:
+    for once in _ENDS:
+        signal.signal(once, signal.SIG_IGN)  # another would cut the end short
     raise SystemExit(0)
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import asyncpg
 import psutil
 import pytest
 from database import SampleDatabase
-from serving import free_port
+from serving import free_port, until
 from state_folder import state_folder
 
 from embedded import postgres_home, state_database
@@ -128,6 +129,24 @@ def test_the_command_ends_at_sigterm_and_finds_its_data_again_after_a_kill(folde
     secret = Path(f"{folder / 'data'}-passwords") / "postgres"
     assert secret.stat().st_mode & 0o777 == 0o600
     assert secret.stat().st_uid == os.geteuid()
+
+
+def test_it_ends_at_a_signal_while_it_makes_its_databases(folder: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "embedded.sample_database", str(folder / "data"),
+               "--port", str(port)]  # fmt: skip
+    for moment in range(10):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            until(lambda: _answers(port))
+            time.sleep(moment * 0.03)
+            process.terminate()
+            assert process.wait(60) == 0
+        assert not _answers(port)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 @as_root
