@@ -280,7 +280,7 @@ def show(columns: Row, rows: Sequence[Row]) -> None:
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)
-    Console(width=max(Console().width, 160)).print(table)
+    Console(width=max(Console().width, 200)).print(table)
 
 
 if __name__ == "__main__":

@@ -193,12 +193,11 @@ async def _answered(
     checked.feed(reply.text)
     checked.end(finished=reply.response_metadata["finish_reason"] == "stop")
     usage = reply.usage_metadata
-    assert usage is not None
     return Answered(
         float(question.worth(reply.text)),
         checked.grounding().supported,
-        usage["input_tokens"],
-        usage["output_tokens"],
+        usage["input_tokens"] if usage else 0,
+        usage["output_tokens"] if usage else 0,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from evaluation.sweep_answers import app
+from evaluation.sweep_answers import BUDGETS, RELEVANCES, WORTHS, app
 
 
 def run(*arguments: str | Path) -> str:
@@ -15,11 +15,11 @@ def run(*arguments: str | Path) -> str:
     return result.stdout
 
 
-def rows(table: str) -> dict[tuple[str, str], list[str]]:
-    """The cells of each row by its first two."""
+def rows(table: str, named: int = 2) -> dict[tuple[str, ...], list[str]]:
+    """The cells of each row by its first ones."""
     lines = [line for line in table.splitlines() if line.startswith("│")]
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-    return {(row[0], row[1]): row[2:] for row in cells}
+    return {tuple(row[:named]): row[named:] for row in cells}
 
 
 def test_a_gate_is_judged_by_what_passes_it(
@@ -63,11 +63,11 @@ def test_what_is_shown_is_judged_by_the_gold_in_it_and_by_its_tokens(
     collection: Path, retriever: Any, key_file: Path
 ) -> None:
     address = ("--url", retriever.url, "--key-file", key_file)
-    table = rows(run("shown", "--data", collection, *address))
+    table = rows(run("shown", "--data", collection, *address), named=3)
 
     # Two chunks, as long as their document, of every document found; all are equally near.
-    gold, chunks, tokens = table["600", "0.8"]
+    gold, chunks, tokens = table["score", "600", "0.8"]
     assert gold.startswith("1.000")
     assert float(chunks) >= 2
     assert 20 <= float(tokens) <= 600
-    assert len(table) == 20
+    assert len(table) == len(WORTHS) * len(BUDGETS) * len(RELEVANCES)
