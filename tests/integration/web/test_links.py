@@ -40,6 +40,7 @@ def test_a_copied_link_opens_the_document_at_its_quote_for_whoever_has_a_key(
     other.keyboard.press("Escape")
     expect(other.locator("#reader")).to_be_hidden()
     other.reload()
+    other.bring_to_front()  # of two windows one has the focus, and a reload may give it up
     expect(other.locator("#question")).to_be_focused()
     expect(other.locator("#reader")).to_be_hidden()
 
