@@ -226,7 +226,7 @@ class RetrieverSettings(ModelSettings, LoginSettings):
     rewrite: bool = Field(
         False,
         description="Let the model rewrite a question that leans on the turns before it, for the "
-        "search. The bundled models take seconds for it and win little (docs/performance.md).",
+        "search. The bundled models take seconds for it.",
     )
     source_tokens: int = Field(
         450,
