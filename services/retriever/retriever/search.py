@@ -116,9 +116,9 @@ class Searcher:
         return (_as_written(written, hits) if written else hits)[:limit]
 
     async def _vector(self, query: str, context: Sequence[Context]) -> list[float]:
-        counts = {query: 1.0} | {one.text: one.meaning for one in context if one.meaning}
-        vectors = await asyncio.gather(*map(self._embedding.aembed_query, counts))
-        mixed: list[float] = np.dot(list(counts.values()), vectors).tolist()
+        meant = [Context(query, 1.0, 1.0), *(one for one in context if one.meaning)]
+        vectors = await asyncio.gather(*(self._embedding.aembed_query(one.text) for one in meant))
+        mixed: list[float] = np.dot([one.meaning for one in meant], vectors).tolist()
         return mixed
 
     async def _rerank(self, query: str, hits: list[Hit], report: Report) -> list[Hit]:

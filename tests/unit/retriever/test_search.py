@@ -46,6 +46,7 @@ class Asked:
             [1.0, 0.25],
             {"battery": 1.0, "falcon": 0.75, "price": 0.5},
         ),
+        ([Context("battery", 0.25, 0.5)], [1.25, 0.0], {"battery": 1.5}),  # asked once more
     ],
 )
 async def test_a_question_and_its_context_are_one_query(
